@@ -1,0 +1,59 @@
+"""Takes MobileViT and EANet from a Keras training run to a phone, and proves at every step that they still work.
+
+The stages of the command line as functions, each taking a frozen config and returning a frozen result whose
+`to_json` is the command's document:
+
+    result = vitconv.train(vitconv.TrainConfig("mobilevit_xxs", "tf_flowers", Path("runs/flowers")))
+    vitconv.calibrate(vitconv.CalibrateConfig(result.checkpoint.path, Path("ranges.json")))
+    vitconv.export(vitconv.ExportConfig(result.checkpoint.path, Path("export/flowers")))
+    vitconv.verify(vitconv.VerifyConfig(Path("export/flowers"))).passed
+
+A stage's module, and TensorFlow with it, is imported when its name is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from vitconv.benchmarking import Benchmark, BenchmarkConfig, benchmark
+    from vitconv.calibration import Calibration
+    from vitconv.checkpoints import Checkpoint, open_checkpoint
+    from vitconv.errors import VitconvError
+    from vitconv.exporting import CalibrateConfig, ExportConfig, ExportResult, calibrate, export
+    from vitconv.images import ImageSpec
+    from vitconv.inspection import Inspection, inspect
+    from vitconv.training import TrainConfig, TrainResult, train
+    from vitconv.verification import Verification, VerifyConfig, verify
+
+_HOMES = {
+    "benchmarking": ("Benchmark", "BenchmarkConfig", "benchmark"),
+    "calibration": ("Calibration",),
+    "checkpoints": ("Checkpoint", "open_checkpoint"),
+    "errors": ("VitconvError",),
+    "exporting": ("CalibrateConfig", "ExportConfig", "ExportResult", "calibrate", "export"),
+    "images": ("ImageSpec",),
+    "inspection": ("Inspection", "inspect"),
+    "training": ("TrainConfig", "TrainResult", "train"),
+    "verification": ("Verification", "VerifyConfig", "verify"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Benchmark", "BenchmarkConfig", "CalibrateConfig", "Calibration", "Checkpoint", "ExportConfig",
+    "ExportResult", "ImageSpec", "Inspection", "TrainConfig", "TrainResult", "Verification", "VerifyConfig",
+    "VitconvError", "benchmark", "calibrate", "export", "inspect", "open_checkpoint", "train", "verify",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'vitconv' has no attribute {name!r}")
+    return getattr(import_module(f"vitconv.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

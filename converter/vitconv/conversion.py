@@ -1,0 +1,94 @@
+"""A Keras model → a .tflite file of any scheme.
+
+The graph is made careful before the converter sees it: batch 1, every weight a constant, every shape fixed, no
+more than four dimensions, layers in the form their scheme names. What comes out has the ops and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from vitconv.calibration import TensorRange, with_ranges
+from vitconv.errors import PromiseError
+from vitconv.models.forms import graph_form
+from vitconv.schemes import Scheme
+
+if TYPE_CHECKING:
+    import keras
+
+
+def convert_float(model: keras.Model, scheme: Scheme) -> bytes:
+    """The file of a scheme that needs no calibration, or the float graph that a calibrated scheme starts from.
+
+    Input float32 [1, H, W, 3] raw pixels 0–255, output float32 [1, classes] probabilities.
+    """
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([_frozen(model, scheme)])
+    converter.unfold_batchmatmul = scheme.unfold_matmul
+    if not scheme.needs_calibration and scheme.weights != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if scheme.weights == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        # Dense weights with a scale per channel need FULLY_CONNECTED 12, which TFLite 2.16.1 doesn't have.
+        converter._experimental_disable_per_channel_quantization_for_dense_layers = True
+    with _native_output(scheme.name):
+        return bytes(converter.convert())
+
+
+def quantize(graph: bytes, ranges: tuple[TensorRange, ...]) -> bytes:
+    """The float graph in integers throughout: int8 weights and activations, uint8 input and output.
+
+    Needs no images. Where an op cannot be quantized it stays float, which Scheme.check then reports.
+    """
+    import tensorflow as tf
+    from tensorflow.lite.python.convert import _types_pb2, mlir_quantize
+    from tensorflow.lite.python.util import modify_model_io_type
+
+    with _native_output("int8"):
+        int8 = mlir_quantize(
+            with_ranges(graph, ranges), fully_quantize=True, inference_type=_types_pb2.QUANTIZED_INT8
+        )
+        return bytes(modify_model_io_type(int8, tf.uint8, tf.uint8))
+
+
+def _frozen(model: keras.Model, scheme: Scheme) -> Any:
+    """The model as a concrete function of one image, with its weights as constants."""
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    image = tf.TensorSpec((1, *model.inputs[0].shape[1:]), tf.float32, name="image")
+    with graph_form(scheme.form):
+        function = tf.function(lambda image: model(image, training=False)).get_concrete_function(image)
+    return convert_variables_to_constants_v2(function)
+
+
+@contextmanager
+def _native_output(scheme: str) -> Iterator[None]:
+    """Keeps what the converter's native code prints off the terminal; a failure's error carries its end."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as log:
+        saved = os.dup(1), os.dup(2)
+        try:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+            yield
+        except Exception as error:
+            log.seek(0)
+            printed = log.read().decode("utf-8", "replace").strip()[-1000:]
+            raise PromiseError(
+                f"TensorFlow's converter could not write {scheme}: {error}\n{printed}".rstrip()
+            ) from error
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os.dup2(saved[0], 1)
+            os.dup2(saved[1], 2)
+            os.close(saved[0])
+            os.close(saved[1])

@@ -1,0 +1,1 @@
+"""The networks and how they are named: `catalogue` is the way in."""

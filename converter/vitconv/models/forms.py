@@ -1,0 +1,47 @@
+"""The ways in which a layer may write itself into a graph.
+
+A layer may be written in more than one way without changing what it computes: a training step wants few large
+operations, a phone's integer kernels want others. Training uses the default form, and each quantization scheme
+names its own (`vitconv.schemes`). tests/models/test_layers.py checks every form against the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class GraphForm:
+    """How the layers write themselves.
+
+    layer_norm: "moments" computes mean and variance; "l2" centres, then L2-normalises:
+        LayerNorm(x) = √C · l2_normalize(x − mean(x)) · γ + β, one integer kernel that takes its root in 32 bits.
+    double_norm: "divide" is external attention as published, softmax over tokens divided by the sum over memory
+        units; "logsumexp" is the same by algebra, softmax over memory units of (x − logsumexp over tokens of x),
+        which needs no division and no softmax over hundreds of tokens.
+    """
+
+    layer_norm: Literal["moments", "l2"] = "moments"
+    double_norm: Literal["divide", "logsumexp"] = "divide"
+
+
+_form: ContextVar[GraphForm] = ContextVar("graph_form", default=GraphForm())
+
+
+def current_form() -> GraphForm:
+    """The form in which layers are to be traced now."""
+    return _form.get()
+
+
+@contextmanager
+def graph_form(form: GraphForm) -> Iterator[None]:
+    """Within this block, layers that are traced write themselves in `form`."""
+    token = _form.set(form)
+    try:
+        yield
+    finally:
+        _form.reset(token)

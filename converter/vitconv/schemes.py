@@ -1,0 +1,104 @@
+"""What each exported file is: how its weights and computation are quantized, and what it promises.
+
+| scheme  | weights | computation | input → output |
+| ------- | ------- | ----------- | -------------- |
+| float32 | float32 | float32 | float32 raw pixels → float32 probabilities |
+| float16 | float16 | float32 | the same |
+| dynamic | int8    | float32, activations quantized on the fly in dense and convolution layers | the same |
+| int8    | int8    | integers only | uint8 raw pixels → uint8 probabilities |
+
+A promise that a file breaks is an error, never a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from vitconv.errors import PromiseError, UnknownNameError
+from vitconv.models.forms import GraphForm
+
+if TYPE_CHECKING:
+    from vitconv.inspection import Inspection
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How far a file may be from Keras on held-out images before `verify` fails it.
+
+    max_drop: top-1 accuracy lost, in percentage points.
+    min_agreement: smallest fraction of images on which file and Keras name the same class first.
+    max_error: largest difference of any probability.
+    """
+
+    max_drop: float
+    min_agreement: float = 0.0
+    max_error: float = 1.0
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """A way to write a model's file.
+
+    form: how the layers write themselves into the float graph that is then quantized.
+    unfold_matmul: write a product of two activations as fully connected layers with a computed filter; TFLite's
+        own int8 BATCH_MATMUL is several times slower than its int8 FULLY_CONNECTED.
+    """
+
+    name: str
+    weights: Literal["float32", "float16", "int8"]
+    integer: bool
+    limits: Limits
+    form: GraphForm = GraphForm()
+    unfold_matmul: bool = False
+
+    @property
+    def needs_calibration(self) -> bool:
+        """Whether activation ranges must be known before the file can be written."""
+        return self.integer
+
+    def check(self, inspection: Inspection) -> None:
+        """Raises PromiseError with every promise that the inspected file breaks."""
+        broken = list(self._broken(inspection))
+        if broken:
+            raise PromiseError(f"{inspection.path} breaks what {self.name} promises: {'; '.join(broken)}.")
+
+    def _broken(self, file: Inspection) -> Iterable[str]:
+        pixels = "uint8" if self.integer else "float32"
+        for tensor, what in ((file.inputs[0], "input"), (file.outputs[0], "output")):
+            if tensor.dtype != pixels:
+                yield f"its {what} is {tensor.dtype}, not {pixels}"
+            if tensor.shape[0] != 1:
+                yield f"its {what} has batch {tensor.shape[0]}, not 1"
+        if file.flex_ops:
+            yield f"it holds ops outside TFLite's own: {', '.join(file.flex_ops)}"
+        if file.max_rank > 4:
+            yield f"it holds a tensor of {file.max_rank} dimensions, more than 4"
+        if file.has_dynamic_shapes:
+            yield "it holds tensors whose shape is not fixed"
+        if self.integer and file.float_ops:
+            yield f"it computes in float: {', '.join(file.float_ops)}"
+        if self.integer and not file.all_integer:
+            yield "it holds float tensors"
+        if self.weights not in file.weight_dtypes:
+            yield f"its weights are {', '.join(sorted(file.weight_dtypes))}, none of them {self.weights}"
+
+
+_INTEGER_FORM = GraphForm(layer_norm="l2", double_norm="logsumexp")
+
+_SCHEMES = (
+    Scheme("float32", "float32", integer=False, limits=Limits(0.0, min_agreement=1.0, max_error=1e-4)),
+    Scheme("float16", "float16", integer=False, limits=Limits(0.1)),
+    Scheme("dynamic", "int8", integer=False, limits=Limits(0.5)),
+    Scheme("int8", "int8", integer=True, limits=Limits(1.0), form=_INTEGER_FORM, unfold_matmul=True),
+)
+
+SCHEMES = {scheme.name: scheme for scheme in _SCHEMES}
+
+
+def find(name: str) -> Scheme:
+    """The scheme of that name. Raises UnknownNameError, which lists the known ones."""
+    if name not in SCHEMES:
+        raise UnknownNameError("scheme", name, SCHEMES)
+    return SCHEMES[name]
