@@ -75,4 +75,5 @@ def random_contrast(images: np.ndarray, amount: float, rng: np.random.Generator)
     """Scales each image's distance from its mean per channel by a factor in 1 ± `amount`; stays in 0–255."""
     factors = rng.uniform(1 - amount, 1 + amount, (len(images), 1, 1, 1)).astype(np.float32)
     means = images.mean(axis=(1, 2), keepdims=True)
-    return np.clip((images - means) * factors + means, 0.0, 255.0)
+    clipped: np.ndarray = np.clip((images - means) * factors + means, 0.0, 255.0)
+    return clipped

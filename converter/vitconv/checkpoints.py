@@ -1,6 +1,6 @@
 """A trained model on disk: a folder with a card (what it is) and its weights (safetensors, no pickle).
 
-    card.json                   model, labels, image, data set, recipe, versions, results, the weights' file and digest
+    card.json                   model, labels, image, data set, recipe, versions, results, digest of the weights
     weights-DIGEST.safetensors  every weight under its path, float32
 
 The weights' file carries the start of its digest in its name, so that a card and the weights it names are replaced
@@ -99,8 +99,8 @@ def open_checkpoint(path: Path) -> Checkpoint:
         )
     if sha256(checkpoint.weights) != card.weights["sha256"]:
         raise CheckpointError(
-            f"{checkpoint.weights} is not the file its card describes (another SHA-256): it is corrupt or from another "
-            "training. Copy the whole folder again, or train again."
+            f"{checkpoint.weights} is not the file its card describes (another SHA-256): it is corrupt or from "
+            "another training. Copy the whole folder again, or train again."
         )
     return checkpoint
 

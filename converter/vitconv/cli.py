@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ import click
 from vitconv import __version__
 from vitconv.errors import VitconvError
 from vitconv.progress import ConsoleProgress
+from vitconv.quiet import import_tensorflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -237,15 +238,14 @@ def benchmark(paths: tuple[Path, ...], threads: int, runs: int, as_json: bool) -
     from vitconv.benchmarking import BenchmarkConfig
     from vitconv.benchmarking import benchmark as run
 
-    with _progress() as progress:
+    progress = ConsoleProgress()
+    with closing(progress):
         result = run(BenchmarkConfig(paths, threads, runs), progress)
     _print(as_json, result.to_json(), lambda: reports.benchmark_table(result))
 
 
 def main() -> None:
     """The `vitconv` command: turns vitconv's own errors and Ctrl-C into a message and an exit status."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Abort:
@@ -277,8 +277,12 @@ def _print(as_json: bool, document: Any, text: Callable[[], str]) -> None:
 
 @contextmanager
 def _progress() -> Iterator[Progress]:
+    """For commands that use TensorFlow: loads it, which takes seconds, and shows the progress of what follows."""
     progress = ConsoleProgress()
     try:
+        progress("loading TensorFlow", 0, 1)
+        import_tensorflow()
+        progress("loading TensorFlow", 1, 1)
         yield progress
     finally:
         progress.close()

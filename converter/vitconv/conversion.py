@@ -6,9 +6,6 @@ more than four dimensions, layers in the form their scheme names. What comes out
 
 from __future__ import annotations
 
-import os
-import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -16,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from vitconv.calibration import TensorRange, with_ranges
 from vitconv.errors import PromiseError
 from vitconv.models.forms import graph_form
+from vitconv.quiet import native_output
 from vitconv.schemes import Scheme
 
 if TYPE_CHECKING:
@@ -29,15 +27,15 @@ def convert_float(model: keras.Model, scheme: Scheme) -> bytes:
     """
     import tensorflow as tf
 
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([_frozen(model, scheme)])
-    converter.unfold_batchmatmul = scheme.unfold_matmul
-    if not scheme.needs_calibration and scheme.weights != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if scheme.weights == "float16":
-            converter.target_spec.supported_types = [tf.float16]
-        # Dense weights with a scale per channel need FULLY_CONNECTED 12, which TFLite 2.16.1 doesn't have.
-        converter._experimental_disable_per_channel_quantization_for_dense_layers = True
-    with _native_output(scheme.name):
+    with _converting(scheme.name):
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([_frozen(model, scheme)])
+        converter.unfold_batchmatmul = scheme.unfold_matmul
+        if not scheme.needs_calibration and scheme.weights != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            if scheme.weights == "float16":
+                converter.target_spec.supported_types = [tf.float16]
+            # Dense weights with a scale per channel need FULLY_CONNECTED 12, which TFLite 2.16.1 doesn't have.
+            converter._experimental_disable_per_channel_quantization_for_dense_layers = True
         return bytes(converter.convert())
 
 
@@ -50,11 +48,11 @@ def quantize(graph: bytes, ranges: tuple[TensorRange, ...]) -> bytes:
     from tensorflow.lite.python.convert import _types_pb2, mlir_quantize
     from tensorflow.lite.python.util import modify_model_io_type
 
-    with _native_output("int8"):
-        int8 = mlir_quantize(
-            with_ranges(graph, ranges), fully_quantize=True, inference_type=_types_pb2.QUANTIZED_INT8
-        )
-        return bytes(modify_model_io_type(int8, tf.uint8, tf.uint8))
+    ranged = with_ranges(graph, ranges)
+    with _converting("int8"):
+        # Float input and output first: only their QUANTIZE and DEQUANTIZE can be made to take and give uint8.
+        with_float_ends = mlir_quantize(ranged, fully_quantize=False, inference_type=_types_pb2.QUANTIZED_INT8)
+        return bytes(modify_model_io_type(with_float_ends, tf.uint8, tf.uint8))
 
 
 def _frozen(model: keras.Model, scheme: Scheme) -> Any:
@@ -69,26 +67,11 @@ def _frozen(model: keras.Model, scheme: Scheme) -> Any:
 
 
 @contextmanager
-def _native_output(scheme: str) -> Iterator[None]:
-    """Keeps what the converter's native code prints off the terminal; a failure's error carries its end."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as log:
-        saved = os.dup(1), os.dup(2)
+def _converting(scheme: str) -> Iterator[None]:
+    with native_output() as printed:
         try:
-            os.dup2(log.fileno(), 1)
-            os.dup2(log.fileno(), 2)
             yield
         except Exception as error:
-            log.seek(0)
-            printed = log.read().decode("utf-8", "replace").strip()[-1000:]
             raise PromiseError(
-                f"TensorFlow's converter could not write {scheme}: {error}\n{printed}".rstrip()
+                f"TensorFlow's converter could not write {scheme}: {error}\n{printed()}".rstrip()
             ) from error
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os.dup2(saved[0], 1)
-            os.dup2(saved[1], 2)
-            os.close(saved[0])
-            os.close(saved[1])

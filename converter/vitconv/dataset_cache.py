@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import PIL
+from numpy.typing import NDArray
 from PIL import Image
 
 from vitconv.errors import DatasetError, InputError, OutputError
@@ -61,8 +62,8 @@ class Part:
 class Prepared:
     """uint8 [N, H, W, 3] (read-only memory map), int64 [N] (read-only), and the SHA-256 over both."""
 
-    images: np.ndarray
-    labels: np.ndarray
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
     digest: str
 
 
@@ -119,11 +120,11 @@ def prepare(
     raise OutputError(f"{folder} cannot be read back. Set VITCONV_CACHE to a folder on a local disk.")
 
 
-def digest_of(images: np.ndarray, labels: np.ndarray) -> str:
+def digest_of(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> str:
     """SHA-256 (hex) over the shape, the pixels and the labels."""
     digest = _start_digest(images.shape)
     for start in range(0, len(images), BATCH):
-        digest.update(np.ascontiguousarray(images[start : start + BATCH]))
+        digest.update(images[start : start + BATCH].tobytes())
     return _finish_digest(digest, labels)
 
 
@@ -131,7 +132,7 @@ def _start_digest(shape: tuple[int, ...]) -> hashlib._Hash:
     return hashlib.sha256(repr(tuple(map(int, shape))).encode())
 
 
-def _finish_digest(digest: hashlib._Hash, labels: np.ndarray) -> str:
+def _finish_digest(digest: hashlib._Hash, labels: NDArray[np.int64]) -> str:
     digest.update(labels.astype("<i8").tobytes())
     return digest.hexdigest()
 
@@ -169,14 +170,15 @@ def _write(
     # Written as a plain file: a full disk gives an OSError there, and a bus error in a memory map.
     with (folder / "images.npy").open("wb") as stream, ThreadPoolExecutor(threads) as pool:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(stream, header)
+        np.lib.format.write_array_header_1_0(stream, header)  # type: ignore[no-untyped-call]
         while batch := list(islice(examples, BATCH)):
             if done + len(batch) > part.count:
                 break
             pixels = np.stack(list(pool.map(lambda example: _decode(example, spec), batch)))
             labels[done : done + len(batch)] = [example.label for example in batch]
-            stream.write(pixels)
-            digest.update(pixels)
+            encoded = pixels.tobytes()
+            stream.write(encoded)
+            digest.update(encoded)
             done += len(batch)
             if progress:
                 progress(what, done, part.count)
@@ -192,7 +194,7 @@ def _write(
     )
 
 
-def _decode(example: Example, spec: ImageSpec) -> np.ndarray:
+def _decode(example: Example, spec: ImageSpec) -> NDArray[np.uint8]:
     # Pillow's decoders meet a damaged file with many kinds of exception, not only OSError.
     try:
         return spec.prepare(example.open())

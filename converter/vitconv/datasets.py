@@ -24,6 +24,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from vitconv.dataset_cache import Example, Part, Progress, digest_of, prepare
@@ -49,8 +50,8 @@ class Split:
 
     name: str
     source: str
-    images: np.ndarray
-    labels: np.ndarray
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
     known_digest: str | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
@@ -66,8 +67,8 @@ class Dataset:
     """A data set whose splits are known; a split's images are decoded when it is first asked for.
 
     `labels` are the class names in label order, `split_names` the splits there are, in the order train,
-    validation, test. `mirrored_keeps_label` is False where a picture's mirror image is something else, as with
-    digits. Made by `open_dataset`.
+    validation, test. `mirrored_keeps_label` is False where a picture's mirror image is something else, as
+    with digits. Made by `open_dataset`.
     """
 
     def __init__(
@@ -182,7 +183,7 @@ def _open_digits() -> Dataset:
     return Dataset("digits", installed_version("scikit-learn"), labels, parts, mirrored_keeps_label=False)
 
 
-def _digit_examples(indices: np.ndarray) -> Iterator[Example]:
+def _digit_examples(indices: NDArray[np.int64]) -> Iterator[Example]:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -292,7 +293,7 @@ def _unreachable_host(builder: Any) -> str | None:
     if urllib.request.getproxies() or any(".tmp." not in path.name for path in downloaded):
         return None
     hosts = {urlsplit(url).hostname for url in builder.url_infos or ()}
-    for host in sorted(host for host in hosts if host):
+    for host in sorted(str(host) for host in hosts if host):
         try:
             socket.getaddrinfo(host, None)
         except OSError:
@@ -321,7 +322,7 @@ def _from_builder(name: str, builder: Any) -> Dataset:
             source=source,
             count=splits[source].num_examples,
             # The same version can be prepared from a part of the data.
-            fingerprint=f"{whole.num_examples} examples, {whole.num_bytes} bytes",
+            fingerprint=f"{whole.num_examples} examples, {int(whole.num_bytes)} bytes",
             examples=partial(_tfds_examples, name, builder, source, len(labels)),
         )
         if not parts[split].count:

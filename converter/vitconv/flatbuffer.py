@@ -183,7 +183,7 @@ class _Corrupt(Exception):
     """What is wrong inside a file; `parse` turns it into a ModelFileError."""
 
 
-class _AlignedBuilder(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers has no types
+class _AlignedBuilder(flatbuffers.Builder):
     """Keeps weights aligned in memory, as TensorFlow's own writer does."""
 
     def CreateNumpyVector(self, values: npt.NDArray[Any]) -> int:

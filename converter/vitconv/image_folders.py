@@ -10,6 +10,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vitconv.dataset_cache import Example, Part
 from vitconv.errors import DatasetError
@@ -67,7 +68,7 @@ def read_image_folder(root: Path) -> ImageFolder:
         raise DatasetError(f"cannot read the folder {root}: {error}. Check its permissions.") from error
 
 
-def shuffled(count: int) -> np.ndarray:
+def shuffled(count: int) -> NDArray[np.int64]:
     """The same permutation of `count` things everywhere: int64 [count].
 
     NumPy promises for RandomState, and for no newer generator, that a seed gives the same numbers forever.
@@ -171,7 +172,7 @@ def _check_same_classes(folder: Path, labels: tuple[str, ...], reference: Path) 
 
 def _list_pictures(root: Path, folder: Path, labels: Sequence[str]) -> list[_Picture]:
     """Every picture below the class folders, sorted by its path relative to `root`."""
-    pictures = []
+    pictures: list[_Picture] = []
     for label, name in enumerate(labels):
         before = len(pictures)
         for path in (folder / name).rglob("*"):

@@ -86,9 +86,10 @@ class ImageSpec:
 def open_picture(path: Path) -> Image.Image:
     """Decodes a picture file completely. Raises InputError that names the file where that is impossible."""
     try:
+        picture: Image.Image
         with Image.open(path) as picture:
             picture.load()
-            return picture
+            return picture.copy()  # an Image rather than an ImageFile, and free of the open file
     except FileNotFoundError:
         raise InputError(f"there is no picture {path}.") from None
     except UnidentifiedImageError:

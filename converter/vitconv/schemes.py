@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from vitconv.errors import PromiseError, UnknownNameError
-from vitconv.models.forms import GraphForm
+from vitconv.models.forms import TRAINING_FORM, GraphForm
 
 if TYPE_CHECKING:
     from vitconv.inspection import Inspection
@@ -50,7 +50,7 @@ class Scheme:
     weights: Literal["float32", "float16", "int8"]
     integer: bool
     limits: Limits
-    form: GraphForm = GraphForm()
+    form: GraphForm = TRAINING_FORM
     unfold_matmul: bool = False
 
     @property

@@ -151,7 +151,7 @@ def _adapt(model: keras.Model, training: Split) -> None:
 def _batches(training: Split, spec: ImageSpec, recipe: Recipe, seed: int, first_epoch: int, classes: int) -> Any:
     import keras
 
-    class Batches(keras.utils.PyDataset):  # type: ignore[misc]
+    class Batches(keras.utils.PyDataset):
         """Shuffled and augmented batches, each a function of (seed, epoch, index) alone."""
 
         def __init__(self) -> None:
@@ -181,7 +181,7 @@ def _batches(training: Split, spec: ImageSpec, recipe: Recipe, seed: int, first_
 def _plain_batches(split: Split, batch_size: int, classes: int) -> Any:
     import keras
 
-    class Batches(keras.utils.PyDataset):  # type: ignore[misc]
+    class Batches(keras.utils.PyDataset):
         def __len__(self) -> int:
             return -(-len(split) // batch_size)
 
@@ -196,7 +196,7 @@ def _keeper(model: keras.Model, history: list[dict[str, float]], out: Path, iden
     """A callback that after every epoch keeps the best weights, the history and the state to resume from."""
     import keras
 
-    class Keeper(keras.callbacks.Callback):  # type: ignore[misc]
+    class Keeper(keras.callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
             best = max((row["val_accuracy"] for row in history), default=-1.0)
             history.append({"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}})

@@ -32,9 +32,9 @@ def build(
 ) -> keras.Model:
     """RGB [batch, 32, 32, 3], 0–255 → class probabilities [batch, num_classes].
 
-    `mean` and `variance` are of the training pixels, one a channel, on the 0–255 scale, and become constants of
-    the model. Without them, as in the example, they are weights (with a count behind them) that
-    `model.get_layer("normalize").adapt(images)` sets, or `weights.trained_like`; until then 0 and 1.
+    `mean` and `variance` are of the training pixels, one a channel, on the 0–255 scale; given, they become
+    constants of the model. Not given, they are weights with a count behind them, as in the example, which
+    `model.get_layer("normalize").adapt(images)` or `weights.trained_like` sets; until then 0 and 1.
     """
     image = keras.Input((IMAGE_SIZE, IMAGE_SIZE, 3), name="image")
     pixels = layers.Normalization(mean=mean, variance=variance, name="normalize")(image)

@@ -29,7 +29,9 @@ class GraphForm:
     double_norm: Literal["divide", "logsumexp"] = "divide"
 
 
-_form: ContextVar[GraphForm] = ContextVar("graph_form", default=GraphForm())
+TRAINING_FORM = GraphForm()
+
+_form: ContextVar[GraphForm] = ContextVar("graph_form", default=TRAINING_FORM)
 
 
 def current_form() -> GraphForm:

@@ -27,7 +27,7 @@ class LayerNorm(layers.Layer):
         super().__init__(**kwargs)
         self.epsilon = epsilon
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: tuple[int, ...]) -> None:
         channels = input_shape[-1]
         self.gamma = self.add_weight(name="gamma", shape=(channels,), initializer="ones")
         self.beta = self.add_weight(name="beta", shape=(channels,), initializer="zeros")
@@ -75,7 +75,7 @@ class SelfAttention(layers.Layer):
         self.key_dim = key_dim
         self.dropout = layers.Dropout(dropout)
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: tuple[int, ...]) -> None:
         channels = input_shape[-1]
         inner = self.heads * self.key_dim
 
@@ -101,7 +101,7 @@ class SelfAttention(layers.Layer):
         qkv = ops.reshape(qkv, (-1, tokens, 3 * self.heads, self.key_dim))
         qkv = ops.transpose(qkv, (0, 2, 1, 3))  # [B, N, 3h, d] -> [B, 3h, N, d]
         query, key, value = ops.split(qkv, 3, axis=1)  # each [B, h, N, d]
-        weights = ops.softmax(tf.matmul(query, key, transpose_b=True), axis=-1)  # [B, h, N, N]
+        weights = tf.nn.softmax(tf.matmul(query, key, transpose_b=True))  # [B, h, N, N]
         weights = self.dropout(weights, training=training)
         mixed = tf.matmul(weights, value)  # [B, h, N, d]
         mixed = ops.transpose(mixed, (0, 2, 1, 3))
@@ -137,11 +137,11 @@ class ExternalAttention(layers.Layer):
         self.attention_dropout = layers.Dropout(attention_dropout)
         self.projection_dropout = layers.Dropout(projection_dropout)
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: tuple[int, ...]) -> None:
         channels = input_shape[-1]
         inner = self.heads * self.head_dim
 
-        def dense(name: str, rows: int | None, columns: int | None) -> tuple[Any, Any]:
+        def dense(name: str, rows: int, columns: int) -> tuple[Any, Any]:
             kernel = self.add_weight(name=f"{name}_kernel", shape=(rows, columns), initializer="glorot_uniform")
             return kernel, self.add_weight(name=f"{name}_bias", shape=(columns,), initializer="zeros")
 
@@ -199,9 +199,8 @@ class PatchEmbedding(layers.Layer):
         self.patch_size = patch_size
         self.channels = channels
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: tuple[int, ...]) -> None:
         _, height, width, depth = input_shape
-        assert height and width and depth, "the image size is fixed when the model is built"
         self.patches = (height // self.patch_size) * (width // self.patch_size)
         size = self.patch_size**2 * depth
         self.kernel = self.add_weight(name="kernel", shape=(size, self.channels), initializer="glorot_uniform")
