@@ -2,10 +2,73 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import warnings
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
+
+import commands
+from commands import Call, Ended
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Prepared images go to a folder of this session, in the commands that tests start, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("VITCONV_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def train_command(own_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    """`vitconv train --json` as it ended: MobileViT-XXS for 32×32 pixels, on digits.
+
+    With a few steps less its normalisation layers have not seen enough, and it guesses. The first epoch, in which
+    TensorFlow compiles, takes most of the time.
+    """
+    folder = tmp_path_factory.mktemp("trained") / "digits"
+    how = ("--image-size", 32, "--epochs", 8, "--batch-size", 16)
+    ended = commands.run("train", "mobilevit_xxs", "--dataset", "digits", *how, "--out", folder, "--json")
+    assert ended.status == 0, ended.err
+    return ended
+
+
+@pytest.fixture(scope="session")
+def digits_checkpoint(train_command: Ended) -> Path:
+    """A checkpoint folder, trained on digits until it can tell most of them apart. Not to be changed."""
+    return Path(json.loads(train_command.out)["checkpoint"])
+
+
+@pytest.fixture(scope="session")
+def export_command(digits_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ended]:
+    """`vitconv export --json` of `digits_checkpoint` with every scheme: the folder, and how the command ended."""
+    folder = tmp_path_factory.mktemp("exported") / "digits"
+    ended = commands.run("export", digits_checkpoint, "--quant", "all", "--out", folder, "--json")
+    assert ended.status == 0, ended.err
+    return folder, ended
+
+
+@pytest.fixture(scope="session")
+def exported_digits(export_command: tuple[Path, Ended]) -> Path:
+    """The export folder of `digits_checkpoint` with every scheme. Not to be changed: see `digits_export`."""
+    return export_command[0]
+
+
+@pytest.fixture
+def digits_export(exported_digits: Path, tmp_path: Path) -> Path:
+    """A copy of `exported_digits` that a test may change."""
+    return shutil.copytree(exported_digits, tmp_path / "export")
+
+
+@pytest.fixture
+def call(capfd: pytest.CaptureFixture[str]) -> Call:
+    """Calls the command line in this process: call("inspect", path) → how it ended."""
+    return lambda *arguments: commands.call_here(capfd, *arguments)
 
 
 @pytest.fixture(scope="session")

@@ -20,10 +20,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from vitconv.benchmarking import Benchmark, BenchmarkConfig, benchmark
-    from vitconv.calibration import Calibration
+    from vitconv.calibration import CalibrateConfig, Calibration, calibrate
     from vitconv.checkpoints import Checkpoint, open_checkpoint
     from vitconv.errors import VitconvError
-    from vitconv.exporting import CalibrateConfig, ExportConfig, ExportResult, calibrate, export
+    from vitconv.exporting import ExportConfig, ExportResult, export
     from vitconv.images import ImageSpec
     from vitconv.inspection import Inspection, inspect
     from vitconv.training import TrainConfig, TrainResult, train
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "benchmarking": ("Benchmark", "BenchmarkConfig", "benchmark"),
-    "calibration": ("Calibration",),
+    "calibration": ("CalibrateConfig", "Calibration", "calibrate"),
     "checkpoints": ("Checkpoint", "open_checkpoint"),
     "errors": ("VitconvError",),
-    "exporting": ("CalibrateConfig", "ExportConfig", "ExportResult", "calibrate", "export"),
+    "exporting": ("ExportConfig", "ExportResult", "export"),
     "images": ("ImageSpec",),
     "inspection": ("Inspection", "inspect"),
     "training": ("TrainConfig", "TrainResult", "train"),

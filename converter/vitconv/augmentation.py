@@ -31,30 +31,39 @@ def random_crops(images: np.ndarray, height: int, width: int, flip: bool, rng: n
     count = len(images)
     tops = rng.integers(0, images.shape[1] - height + 1, count)
     lefts = rng.integers(0, images.shape[2] - width + 1, count)
-    mirrored = rng.random(count) < 0.5
+    mirrored = (rng.random(count) < 0.5) & flip
     out = np.empty((count, height, width, 3), np.float32)
     for index, (top, left) in enumerate(zip(tops, lefts, strict=True)):
         cut = images[index, top : top + height, left : left + width]
-        out[index] = cut[:, ::-1] if flip and mirrored[index] else cut
+        out[index] = cut[:, ::-1] if mirrored[index] else cut
     return out
 
 
 def random_affine(images: np.ndarray, rotation: float, zoom: float, rng: np.random.Generator) -> np.ndarray:
-    """Turns and scales each image about its centre, bilinear, in one resampling; edges are reflected.
+    """Turns and scales each image: angles are uniform in ±`rotation` turns, scales of height and of width, each on
+    its own, in 1 ± `zoom`."""
+    count = len(images)
+    turns = rng.uniform(-rotation, rotation, count)
+    scale_y = 1 + rng.uniform(-zoom, zoom, count)
+    scale_x = 1 + rng.uniform(-zoom, zoom, count)
+    return affine(images, turns, scale_y, scale_x)
 
-    Angles are uniform in ±`rotation` turns; height and width are scaled by 1 + u, u uniform in ±`zoom`.
+
+def affine(images: np.ndarray, turns: np.ndarray, scale_y: np.ndarray, scale_x: np.ndarray) -> np.ndarray:
+    """Turns float32 [N, H, W, 3] about its centre, counter-clockwise by `turns` full turns; then shows `scale_y`
+    times its height and `scale_x` times its width. Bilinear, in one resampling; edges are reflected.
+
+    `turns`, `scale_y`, `scale_x`: float [N].
     """
     import tensorflow as tf
 
-    count, height, width, _ = images.shape
-    angle = rng.uniform(-rotation, rotation, count) * 2 * math.pi
-    scale_y = 1 + rng.uniform(-zoom, zoom, count)
-    scale_x = 1 + rng.uniform(-zoom, zoom, count)
+    _, height, width, _ = images.shape
+    angle = turns * 2 * math.pi
     # Rows of the map from an output pixel to the input pixel it is read from, about the image's centre.
     a, b = np.cos(angle) * scale_x, -np.sin(angle) * scale_y
     c, d = np.sin(angle) * scale_x, np.cos(angle) * scale_y
     centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
-    zero = np.zeros(count)
+    zero = np.zeros_like(angle)
     rows = (
         a, b, centre_x - a * centre_x - b * centre_y,
         c, d, centre_y - c * centre_x - d * centre_y,

@@ -9,16 +9,19 @@ together by renaming the card: a stop at any moment leaves the old pair or the n
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from reprlib import repr as short
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vitconv.errors import CheckpointError, InputError
-from vitconv.files import atomic_write, sha256, write_json
+from vitconv.files import sha256, write_bytes, write_json
 from vitconv.images import ImageSpec
 from vitconv.models import catalogue
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     import keras
 
 CARD = "card.json"
+WEIGHTS = "weights-*.safetensors"
 _CARD_KEYS = {
     "model", "labels", "image", "dataset", "recipe", "seed", "versions", "results", "weights",
 }  # fmt: skip
@@ -33,7 +37,11 @@ _CARD_KEYS = {
 
 @dataclass(frozen=True)
 class Card:
-    """What a checkpoint is. `dataset` and `results` hold what training recorded; see training.train."""
+    """What a checkpoint is.
+
+    `dataset` has the texts name, source (what opens it again) and version, and the splits; `results` the epoch
+    and its validation figures. `weights` is {"file": name, "sha256": hex}, set when the checkpoint is saved.
+    """
 
     model: str
     labels: tuple[str, ...]
@@ -43,7 +51,7 @@ class Card:
     seed: int
     versions: Mapping[str, str]
     results: Mapping[str, Any]
-    weights: Mapping[str, str] = field(default_factory=dict)  # file, sha256
+    weights: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """As written to card.json."""
@@ -64,40 +72,46 @@ class Checkpoint:
         return self.path / self.card.weights["file"]
 
     def load(self) -> keras.Model:
-        """The network of the card with the folder's weights."""
-        entry = catalogue.find(self.card.model)
-        model = entry.build(self.card.image, len(self.card.labels))
-        assign(model.weights, read_tensors(self.weights), self.weights)
+        """The network of the card with the folder's weights. Raises CheckpointError where they do not fit it."""
+        values, _ = read_tensors(self.weights)
+        model = catalogue.find(self.card.model).build(self.card.image, len(self.card.labels))
+        assign(model.weights, values, self.weights)
+        for layer in model.layers:
+            # Keras's Normalization computes with constants that it made of its weights when it was built.
+            if hasattr(layer, "finalize_state"):
+                layer.finalize_state()
         return model
 
 
 def save(path: Path, model: keras.Model, card: Card) -> Checkpoint:
-    """Writes the model's weights and the card that names them; an older pair in the folder is replaced."""
-    path.mkdir(parents=True, exist_ok=True)
-    unnamed = path / "weights.safetensors"
-    write_tensors(unnamed, tensors(model.weights))
-    digest = sha256(unnamed)
-    file = f"weights-{digest[:12]}.safetensors"
-    unnamed.replace(path / file)
-    card = replace(card, weights={"file": file, "sha256": digest})
+    """Writes the model's weights and the card that names them; an older pair in the folder is replaced.
+
+    Raises OutputError where the folder cannot be written; the older pair is then left as it was.
+    """
+    data = to_safetensors({variable.path: variable for variable in model.weights})
+    digest = hashlib.sha256(data).hexdigest()
+    card = replace(card, weights={"file": _weights_name(digest), "sha256": digest})
+    checkpoint = Checkpoint(path, card)
+    write_bytes(checkpoint.weights, data)
     write_json(path / CARD, card.to_json())
-    for older in path.glob("weights-*.safetensors"):
-        if older.name != file:
-            older.unlink()
-    return Checkpoint(path, card)
+    for older in path.glob(WEIGHTS):
+        if older != checkpoint.weights:
+            older.unlink(missing_ok=True)
+    return checkpoint
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
     """Reads and checks a checkpoint folder. Raises CheckpointError that says what is missing or broken."""
     if not path.is_dir():
         raise CheckpointError(f"there is no checkpoint folder {path}. `vitconv train` makes one.")
-    card = _read_card(path)
-    checkpoint = Checkpoint(path, card)
-    if not checkpoint.weights.is_file():
+    checkpoint = Checkpoint(path, _read_card(path / CARD))
+    try:
+        digest = sha256(checkpoint.weights)
+    except OSError as error:
         raise CheckpointError(
-            f"the checkpoint {path} has no {checkpoint.weights.name}. Copy the whole folder, or train again."
-        )
-    if sha256(checkpoint.weights) != card.weights["sha256"]:
+            f"cannot read {checkpoint.weights}: {error.strerror}. Copy the whole folder, or train again."
+        ) from error
+    if digest != checkpoint.card.weights["sha256"]:
         raise CheckpointError(
             f"{checkpoint.weights} is not the file its card describes (another SHA-256): it is corrupt or from "
             "another training. Copy the whole folder again, or train again."
@@ -105,55 +119,68 @@ def open_checkpoint(path: Path) -> Checkpoint:
     return checkpoint
 
 
-def _read_card(path: Path) -> Card:
-    file = path / CARD
+def _weights_name(digest: str) -> str:
+    return f"weights-{digest[:12]}.safetensors"
+
+
+def _read_card(file: Path) -> Card:
     try:
-        value = json.loads(file.read_text(encoding="utf-8"))
+        return _card(json.loads(file.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise CheckpointError(f"{path} is not a checkpoint: it has no {CARD}.") from None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"cannot read {file}: {error}.") from error
+        raise CheckpointError(f"{file.parent} is not a checkpoint: it has no {file.name}.") from None
+    except (OSError, ValueError, RecursionError, InputError) as error:
+        raise CheckpointError(
+            f"cannot use {file}: {str(error).rstrip('.')}. Copy the whole folder again, or train again."
+        ) from error
+
+
+def _card(value: Any) -> Card:
+    """Raises InputError for anything but what `Card.to_json` gives."""
     if not isinstance(value, dict) or set(value) != _CARD_KEYS:
-        raise CheckpointError(f"{file} must be a JSON object with the keys {', '.join(sorted(_CARD_KEYS))}.")
-    labels, weights = value["labels"], value["weights"]
-    if not isinstance(labels, list) or not all(isinstance(label, str) and label for label in labels):
-        raise CheckpointError(f"{file}: labels must be a list of names.")
-    if (
-        not isinstance(weights, dict)
-        or set(weights) != {"file", "sha256"}
-        or Path(str(weights["file"])).name != weights["file"]
-    ):
-        raise CheckpointError(f"{file}: weights must name a file of this folder and its sha256.")
-    try:
-        entry = catalogue.find(str(value["model"]))
-        image = ImageSpec.from_json(value["image"])
-        if image.height % entry.sizes_divide_by or image.width % entry.sizes_divide_by:
-            raise InputError(f"{entry.name} cannot take {image.height}×{image.width} pixels.")
-    except InputError as error:
-        raise CheckpointError(f"{file}: {error}") from error
+        raise InputError(f"a card is a JSON object with the keys {', '.join(sorted(_CARD_KEYS))}.")
+    for name in ("dataset", "recipe", "versions", "results", "weights"):
+        if not isinstance(value[name], dict):
+            raise InputError(f"{name} must be an object, not {short(value[name])}.")
+    labels, weights, seed = value["labels"], value["weights"], value["seed"]
+    if not isinstance(labels, list) or len(labels) < 2 or not all(_is_text(label) for label in labels):
+        raise InputError(f"labels must be a list of two or more names, not {short(labels)}.")
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        raise InputError(f"seed must be a whole number, not {short(seed)}.")
+    if not all(_is_text(value["dataset"].get(name)) for name in ("name", "source")):
+        raise InputError(f"dataset must have a name and a source, not {short(value['dataset'])}.")
+    accuracy = value["results"].get("val_accuracy", 0.0)
+    if not isinstance(accuracy, (int, float)) or isinstance(accuracy, bool) or not 0 <= accuracy <= 1:
+        raise InputError(f"val_accuracy must be a number from 0 to 1, not {short(accuracy)}.")
+    digest = weights.get("sha256")
+    if not re.fullmatch("[0-9a-f]{64}", str(digest)) or weights.get("file") != _weights_name(str(digest)):
+        raise InputError(f"weights must name their file and its SHA-256, not {short(weights)}.")
+    if not _is_text(value["model"]):
+        raise InputError(f"model must be a name, not {short(value['model'])}.")
+    image = ImageSpec.from_json(value["image"])
+    catalogue.find(value["model"]).check(image)
     return Card(**{**value, "labels": tuple(labels), "image": image})
 
 
-def tensors(variables: list[Any]) -> dict[str, np.ndarray]:
-    """Variables → arrays under their paths."""
-    return {variable.path: np.asarray(variable) for variable in variables}
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
 
 
-def write_tensors(path: Path, values: Mapping[str, np.ndarray]) -> None:
-    """Writes arrays to a safetensors file atomically."""
+def to_safetensors(values: Mapping[str, Any], notes: Mapping[str, str] | None = None) -> bytes:
+    """Arrays (or variables) by name as one safetensors file, with `notes` in its header."""
     from safetensors.numpy import save
 
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(save({name: np.ascontiguousarray(value) for name, value in values.items()}))
+    # In C order: safetensors takes the memory as it lies. (ascontiguousarray would make a scalar an array of one.)
+    data: bytes = save({name: np.asarray(value, order="C") for name, value in values.items()}, dict(notes or {}))
+    return data
 
 
-def read_tensors(path: Path) -> dict[str, np.ndarray]:
-    """Reads a safetensors file. Raises CheckpointError where it is missing or not whole."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Arrays and notes of a safetensors file. Raises CheckpointError where it is missing or not whole."""
+    from safetensors import SafetensorError, safe_open
 
     try:
-        return dict(load_file(path))
+        with safe_open(path, framework="numpy") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
     except FileNotFoundError:
         raise CheckpointError(f"there is no file {path}.") from None
     except (OSError, SafetensorError) as error:
@@ -163,18 +190,23 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
 def assign(variables: list[Any], values: Mapping[str, np.ndarray], source: Path) -> None:
     """Puts arrays into the variables of the same paths.
 
-    Raises CheckpointError that lists what is missing, left over, or of another shape, before anything is changed.
+    Raises CheckpointError that lists what is missing, left over, or of another shape or type, before anything is
+    changed.
     """
     wanted = {variable.path: variable for variable in variables}
     problems = [f"missing: {name}" for name in wanted if name not in values]
     problems += [f"not in the model: {name}" for name in values if name not in wanted]
-    problems += [
-        f"{name}: shape {values[name].shape}, not {tuple(variable.shape)}"
-        for name, variable in wanted.items()
-        if name in values and tuple(variable.shape) != values[name].shape
-    ]
+    for name in wanted.keys() & values.keys():
+        here, there = _kind(values[name]), _kind(wanted[name])
+        if here != there:
+            problems.append(f"{name}: {here}, not {there}")
     if problems:
+        problems.sort()
         more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""
         raise CheckpointError(f"the weights in {source} do not fit: {'; '.join(problems[:5])}{more}.")
     for name, variable in wanted.items():
         variable.assign(values[name])
+
+
+def _kind(value: Any) -> str:
+    return f"{value.dtype} {list(value.shape)}"

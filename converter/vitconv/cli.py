@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vitconv import __version__
-from vitconv.errors import VitconvError
+from vitconv.errors import OutputError, VitconvError
 from vitconv.progress import ConsoleProgress
 from vitconv.quiet import import_tensorflow
 
@@ -61,7 +63,7 @@ def models(as_json: bool) -> None:
         }
         for entry in CATALOGUE.values()
     ]
-    _print(as_json, entries, lambda: reports.models_table(entries))
+    _print(as_json, entries, lambda width: reports.models_table(entries, width))
 
 
 @cli.command()
@@ -72,8 +74,12 @@ def datasets(as_json: bool) -> None:
     from vitconv.datasets import available
 
     entries = available()
-    more = "\nAlso: any other tfds name (downloaded when first used), or a folder with one folder a class."
-    _print(as_json, entries, lambda: reports.datasets_table(entries) + more)
+    more = "Also: any other tfds name (downloaded when first used), or a folder with one folder a class."
+    _print(
+        as_json,
+        entries,
+        lambda width: f"{reports.datasets_table(entries, width)}\n{reports.wrapped(more, width)}",
+    )
 
 
 @cli.command()
@@ -100,9 +106,11 @@ def train(
     as_json: bool,
 ) -> None:
     """Trains MODEL (see `vitconv models`) and keeps the best epoch by validation accuracy."""
+    from vitconv.models import catalogue
     from vitconv.training import TrainConfig
     from vitconv.training import train as run
 
+    catalogue.find(model).spec(image_size)  # named before TensorFlow is loaded, which takes seconds
     config = TrainConfig(model, dataset, out, image_size, epochs, batch_size, seed, resume)
     with _progress() as progress, _fit_output():
         result = run(config, progress, verbose=1 if sys.stderr.isatty() else 2)
@@ -110,7 +118,7 @@ def train(
     _print(
         as_json,
         result.to_json(),
-        lambda: (
+        lambda width: (
             f"{out}: best epoch {results['epoch']} of {len(result.history)}, "
             f"validation accuracy {results['val_accuracy']:.2%}"
         ),
@@ -126,15 +134,18 @@ def train(
 @_json
 def calibrate(checkpoint: Path, out: Path, dataset: str | None, samples: int, seed: int, as_json: bool) -> None:
     """Runs representative images through CHECKPOINT and writes each activation's range."""
-    from vitconv.exporting import CalibrateConfig
-    from vitconv.exporting import calibrate as run
+    from vitconv.calibration import CalibrateConfig
+    from vitconv.calibration import calibrate as run
+    from vitconv.checkpoints import open_checkpoint
 
+    config = CalibrateConfig(checkpoint, out, dataset, samples, seed)
+    open_checkpoint(checkpoint)  # before TensorFlow is loaded
     with _progress() as progress:
-        result = run(CalibrateConfig(checkpoint, out, dataset, samples, seed), progress)
+        result = run(config, progress)
     _print(
         as_json,
         result.to_json(),
-        lambda: f"{out}: ranges of {len(result.ranges)} tensors over {len(result.images)} images",
+        lambda width: f"{out}: ranges of {len(result.ranges)} tensors over {len(result.images)} images",
     )
 
 
@@ -162,32 +173,33 @@ def export(
     as_json: bool,
 ) -> None:
     """Writes .tflite files of CHECKPOINT with metadata, each checked against its scheme's promises."""
-    from vitconv import schemes
-
-    wanted = list(schemes.SCHEMES) if quant == "all" else [name.strip() for name in quant.split(",")]
-    for name in wanted:
-        schemes.find(name)
-
+    from vitconv import reports, schemes
+    from vitconv.checkpoints import open_checkpoint
     from vitconv.exporting import ExportConfig
     from vitconv.exporting import export as run
 
+    wanted = [name.strip() for name in quant.split(",")]
+    if "all" in wanted:
+        wanted = list(schemes.SCHEMES)
     config = ExportConfig(checkpoint, out, tuple(wanted), dataset, calibration, samples, author, licence)
+    open_checkpoint(checkpoint)  # before TensorFlow is loaded
     with _progress() as progress:
         result = run(config, progress)
     _print(
         as_json,
         result.to_json(),
-        lambda: "\n".join(
-            f"{out / file['path']}  {file['bytes'] / 1e6:.2f} MB" for file in result.manifest["files"]
-        ),
+        lambda width: reports.export_text(out, result.manifest, width),
     )
 
 
 @cli.command()
-@click.argument("files", nargs=-1, required=True, type=_folder)
+@click.argument("files", nargs=-1, required=True, type=_folder, metavar="FILE...")
 @_json
 def inspect(files: tuple[Path, ...], as_json: bool) -> None:
-    """Says what .tflite FILES hold and which runtime can take them."""
+    """Says what a .tflite FILE holds and which runtime can take it.
+
+    With --json, one FILE gives one object, several give a list of them in the same order.
+    """
     from vitconv import reports
     from vitconv.inspection import inspect as run
 
@@ -196,7 +208,7 @@ def inspect(files: tuple[Path, ...], as_json: bool) -> None:
     _print(
         as_json,
         document[0] if len(results) == 1 else document,
-        lambda: "\n\n".join(map(reports.inspection_text, results)),
+        lambda width: "\n\n".join(reports.inspection_text(result, width) for result in results),
     )
 
 
@@ -216,24 +228,26 @@ def verify(
     as_json: bool,
 ) -> None:
     """Compares every file of an export FOLDER with Keras on held-out images; exit status 1 where one fails."""
-    from vitconv import reports
+    from vitconv import manifest, reports
     from vitconv.verification import VerifyConfig
     from vitconv.verification import verify as run
 
+    config = VerifyConfig(folder, dataset, limit, max_drop, checkpoint)
+    manifest.read(folder)  # before TensorFlow is loaded
     with _progress() as progress:
-        result = run(VerifyConfig(folder, dataset, limit, max_drop, checkpoint), progress)
-    _print(as_json, result.to_json(), lambda: reports.verification_table(result))
+        result = run(config, progress)
+    _print(as_json, result.to_json(), lambda width: reports.verification_table(result, width))
     if not result.passed:
         sys.exit(1)
 
 
 @cli.command()
-@click.argument("paths", nargs=-1, required=True, type=_folder)
-@click.option("--threads", type=int, default=1, show_default=True)
+@click.argument("paths", nargs=-1, required=True, type=_folder, metavar="FILE|FOLDER...")
+@click.option("--threads", type=int, default=1, show_default=True, help="Threads the runtime may use.")
 @click.option("--runs", type=int, default=50, show_default=True, help="Timed runs of each file.")
 @_json
 def benchmark(paths: tuple[Path, ...], threads: int, runs: int, as_json: bool) -> None:
-    """Times .tflite files on this machine, interleaved round by round; a folder means all in it."""
+    """Times each .tflite FILE on this machine, interleaved round by round; a FOLDER means all files in it."""
     from vitconv import reports
     from vitconv.benchmarking import BenchmarkConfig
     from vitconv.benchmarking import benchmark as run
@@ -241,38 +255,67 @@ def benchmark(paths: tuple[Path, ...], threads: int, runs: int, as_json: bool) -
     progress = ConsoleProgress()
     with closing(progress):
         result = run(BenchmarkConfig(paths, threads, runs), progress)
-    _print(as_json, result.to_json(), lambda: reports.benchmark_table(result))
+    _print(as_json, result.to_json(), lambda width: reports.benchmark_table(result, width))
 
 
 def main() -> None:
     """The `vitconv` command: turns vitconv's own errors and Ctrl-C into a message and an exit status."""
+    _prepare_streams()
     try:
         cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         _fail("stopped; nothing half-written was left.", 128 + signal.SIGINT)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except VitconvError as error:
         _fail(str(error), error.exit_status)
-    except BrokenPipeError:
-        # Whoever read our output has gone; closing quietly is what a pipeline expects.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
     except MemoryError:
         _fail("there is not enough memory for this. Try a smaller image size or batch.", 2)
     except OSError as error:
         _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.", 2)
 
 
+def _prepare_streams() -> None:
+    """Makes sure that no character and no stream can stop what is to be said."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:  # closed by whoever started us: the next file opened would take its number
+            os.open(os.devnull, os.O_RDWR)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123  kept for good
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def _fail(message: str, status: int) -> None:
-    click.echo(f"vitconv: {message}", err=True)
+    from vitconv.reports import printable
+
+    click.echo(f"vitconv: {printable(message)}", err=True)
     sys.exit(status)
 
 
-def _print(as_json: bool, document: Any, text: Callable[[], str]) -> None:
-    """The command's result, the only thing that goes to standard output."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) if as_json else text())
+def _print(as_json: bool, document: Any, text: Callable[[int], str]) -> None:
+    """The command's result, the only thing that goes to standard output. `text` is told the columns there are."""
+    from vitconv.reports import printable
+
+    if as_json:
+        # Escapes instead of any character but ASCII: what arrives doesn't depend on the terminal's encoding.
+        output = json.dumps(document, indent=2, allow_nan=False)
+    else:
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+        output = printable(text(width))
+    try:
+        click.echo(output)
+    except OSError as error:
+        # What the stream still holds would be tried again, and fail again, when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        # Whoever read it may have seen enough (`| head`); that changes nothing about what the command found.
+        if not isinstance(error, BrokenPipeError):
+            raise OutputError(f"cannot write to standard output: {error.strerror}.") from error
 
 
 @contextmanager

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from vitconv.calibration import TensorRange, with_ranges
 from vitconv.errors import PromiseError
 from vitconv.models.forms import graph_form
 from vitconv.quiet import native_output
+from vitconv.ranges import TensorRange, with_ranges
 from vitconv.schemes import Scheme
 
 if TYPE_CHECKING:

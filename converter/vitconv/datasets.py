@@ -40,6 +40,20 @@ DIGITS = 1797  # how many pictures scikit-learn ships
 _TFDS_NAME = re.compile(r"\w+(/[\w.\-]+)?(:\d+\.\d+\.\d+)?", re.ASCII)
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps standard output for results, and TensorFlow's own notes out of the user's sight."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    absl = logging.getLogger("absl")
+    level = absl.level
+    absl.setLevel(logging.ERROR)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        absl.setLevel(level)
+
+
 @dataclass(frozen=True, eq=False)
 class Split:
     """Images as a model takes them, and their classes.
@@ -112,12 +126,12 @@ def open_dataset(name: str) -> Dataset:
     """
     if name == "digits":
         return _open_digits()
-    path = Path(name)
-    if not name or name[0] in "./~" or (path.is_dir() and not _is_tfds_name(name)):
-        return _open_folder(path)
+    if not name or name[0] in "./~" or (_is_folder(name) and not _is_tfds_name(name)):
+        return _open_folder(Path(name))
     return _open_tfds(name)
 
 
+@_quiet()
 def available() -> list[dict[str, Any]]:
     """The data sets that need no download: `digits`, and the prepared ones in TensorFlow Datasets' folder.
 
@@ -158,7 +172,9 @@ def _open_folder(path: Path) -> Dataset:
     try:
         path = path.expanduser()
     except RuntimeError as error:
-        raise DatasetError(f"{path} cannot be found: {error}. Give the folder's full path.") from error
+        raise DatasetError(
+            f"{path} cannot be found: {_first_line(error)}. Give the folder's full path."
+        ) from error
     found = read_image_folder(path)
     return Dataset(found.name, found.version, found.labels, found.parts)
 
@@ -201,18 +217,11 @@ def _tfds_directory() -> Path:
     return Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps standard output for results, and TensorFlow's own notes out of the user's sight."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    absl = logging.getLogger("absl")
-    level = absl.level
-    absl.setLevel(logging.ERROR)
+def _is_folder(name: str) -> bool:
     try:
-        with redirect_stdout(sys.stderr):
-            yield
-    finally:
-        absl.setLevel(level)
+        return Path(name).is_dir()
+    except OSError:  # too long for a path, or in a place that may not be looked into
+        return False
 
 
 def _is_tfds_name(name: str) -> bool:
@@ -228,19 +237,19 @@ def _is_tfds_name(name: str) -> bool:
     return True
 
 
+@_quiet()
 def _tfds_builder(name: str) -> Any:
-    with _quiet():
-        import tensorflow_datasets as tfds
+    import tensorflow_datasets as tfds
 
-        try:
-            if not _TFDS_NAME.fullmatch(name):
-                raise tfds.core.DatasetNotFoundError
-            # Given at each call, because tfds itself reads the variable only once, when it is imported.
-            return tfds.builder(name, data_dir=os.environ.get("TFDS_DATA_DIR") or None)
-        except tfds.core.DatasetNotFoundError:
-            builders = tfds.list_builders(with_community_datasets=False)
-        except Exception as error:
-            raise DatasetError(f"cannot open the data set {name!r}: {_first_line(error)}.") from error
+    try:
+        if not _TFDS_NAME.fullmatch(name):
+            raise tfds.core.DatasetNotFoundError
+        # Given at each call, because tfds itself reads the variable only once, when it is imported.
+        return tfds.builder(name, data_dir=os.environ.get("TFDS_DATA_DIR") or None)
+    except tfds.core.DatasetNotFoundError:
+        builders = tfds.list_builders(with_community_datasets=False)
+    except Exception as error:
+        raise DatasetError(f"cannot open the data set {name!r}: {_first_line(error)}.") from error
     raise UnknownNameError(
         "data set (and no folder of that name)",
         name,
@@ -248,6 +257,7 @@ def _tfds_builder(name: str) -> Any:
     )
 
 
+@_quiet()
 def _open_tfds(name: str) -> Dataset:
     builder = _tfds_builder(name)
     _check_features(name, builder)
@@ -274,16 +284,17 @@ def _download(name: str, builder: Any) -> None:
     """Downloads and prepares. Where no server can be reached, says so at once: tfds tries for minutes."""
     help_text = (
         f"Prepare it on a machine with a network, copy the folder to {_tfds_directory() / builder.name}, "
-        f"or set TFDS_DATA_DIR to where it is. A folder called {name} is meant by ./{name}."
+        "or set TFDS_DATA_DIR to where it is."
     )
+    if _is_folder(name):
+        help_text += f" If you mean the folder of that name, write ./{name}."
     if unreachable := _unreachable_host(builder):
         raise DatasetError(
             f"the data set {name!r} is not in {_tfds_directory()}, and {unreachable} cannot be reached "
             f"to download it. {help_text}"
         )
     try:
-        with _quiet():
-            builder.download_and_prepare()
+        builder.download_and_prepare()
     except Exception as error:
         raise DatasetError(f"cannot prepare the data set {name!r}: {_first_line(error)}. {help_text}") from error
 
@@ -365,4 +376,4 @@ def _picture(encoded: bytes) -> Image.Image:
 
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__).rstrip(". ")
+    return (lines[0] if lines else type(error).__name__).rstrip(".: ")

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,13 @@ def atomic_directory(path: Path) -> Iterator[Path]:
             shutil.rmtree(old, ignore_errors=True)
 
 
+def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
+    """Removes what killed processes left of atomic writes of these files (or glob patterns) of the folder."""
+    for name in names:
+        for leftover in folder.glob(f".{name}.*.tmp"):
+            leftover.unlink(missing_ok=True)
+
+
 def writable_directory(path: Path) -> Path:
     """Makes `path` (and its parents) a folder that files can be written into, or raises OutputError."""
     try:
@@ -79,10 +86,15 @@ def writable_directory(path: Path) -> Path:
     return path
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 text atomically."""
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a file atomically."""
     with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 text atomically, line ends as they are."""
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -14,6 +14,9 @@ from vitconv.errors import InputError
 
 ResizeRule = Literal["stretch", "center_crop"]
 
+# Far beyond any classifier's; a mistyped or damaged size must not ask for terabytes.
+LARGEST_SIDE = 4096
+
 
 @dataclass(frozen=True)
 class ImageSpec:
@@ -30,8 +33,10 @@ class ImageSpec:
     resize: ResizeRule = "stretch"
 
     def __post_init__(self) -> None:
-        if self.height < 1 or self.width < 1:
-            raise InputError(f"an image must be at least 1×1 pixels, not {self.height}×{self.width}.")
+        if not (1 <= self.height <= LARGEST_SIDE and 1 <= self.width <= LARGEST_SIDE):
+            raise InputError(
+                f"an image must have sides of 1 to {LARGEST_SIDE} pixels, not {self.height}×{self.width}."
+            )
         if self.channels != 3:
             raise InputError(f"only RGB images (3 channels) are supported, not {self.channels} channels.")
         if self.resize not in get_args(ResizeRule):
@@ -60,9 +65,15 @@ class ImageSpec:
     def prepare(self, picture: Image.Image) -> np.ndarray:
         """A decoded picture of any size and mode → uint8 [height, width, 3].
 
-        Turns it upright by its EXIF orientation; transparency is laid over black.
+        Turns it upright by its EXIF orientation; transparency is laid over black; of 16 bits the upper 8 count.
+        Raises InputError for 32-bit values, which have no range that is known.
         """
         picture = ImageOps.exif_transpose(picture)
+        if picture.mode.startswith("I;16"):
+            # Pillow's own conversion would cut off everything above 255, which is nearly all.
+            picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+        elif picture.mode in ("I", "F"):
+            raise InputError("a picture of 32-bit values has no range that is known. Save it with 8 or 16 bits.")
         if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
             picture = picture.convert("RGBA")
             picture = Image.alpha_composite(Image.new("RGBA", picture.size, (0, 0, 0, 255)), picture)

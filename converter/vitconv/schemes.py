@@ -7,7 +7,8 @@
 | dynamic | int8    | float32, activations quantized on the fly in dense and convolution layers | the same |
 | int8    | int8    | integers only | uint8 raw pixels → uint8 probabilities |
 
-A promise that a file breaks is an error, never a warning.
+All of them have batch 1, fixed shapes of at most four dimensions, TFLite's own operators only, and load on the
+newest TFLite for Android. A promise that a file breaks is an error, never a warning.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 from vitconv.errors import PromiseError, UnknownNameError
 from vitconv.models.forms import TRAINING_FORM, GraphForm
+from vitconv.runtime_versions import ANDROID_RELEASE, release_name
 
 if TYPE_CHECKING:
     from vitconv.inspection import Inspection
@@ -69,28 +71,38 @@ class Scheme:
         for tensor, what in ((file.inputs[0], "input"), (file.outputs[0], "output")):
             if tensor.dtype != pixels:
                 yield f"its {what} is {tensor.dtype}, not {pixels}"
-            if tensor.shape[0] != 1:
-                yield f"its {what} has batch {tensor.shape[0]}, not 1"
+            if tensor.shape[:1] != (1,):
+                yield f"its {what} has the shape {list(tensor.shape)}, not batch 1"
+        scale, zero_point = file.inputs[0].scale, file.inputs[0].zero_point
+        if self.integer and (scale, zero_point) != (1.0, 0):
+            yield f"its input has scale {scale} and zero point {zero_point}, not 1 and 0: it does not take raw pixels"
         if file.flex_ops:
             yield f"it holds ops outside TFLite's own: {', '.join(file.flex_ops)}"
         if file.max_rank > 4:
             yield f"it holds a tensor of {file.max_rank} dimensions, more than 4"
         if file.has_dynamic_shapes:
             yield "it holds tensors whose shape is not fixed"
+        if not file.loads_on(ANDROID_RELEASE):
+            yield f"it needs TFLite {file.runtime_needed}, newer than Android's {release_name(ANDROID_RELEASE)}"
         if self.integer and file.float_ops:
             yield f"it computes in float: {', '.join(file.float_ops)}"
         if self.integer and not file.all_integer:
             yield "it holds float tensors"
-        if self.weights not in file.weight_dtypes:
-            yield f"its weights are {', '.join(sorted(file.weight_dtypes))}, none of them {self.weights}"
+        # On-the-fly quantization leaves small weights and tables in float32.
+        allowed = {self.weights} if self.integer or self.weights != "int8" else {self.weights, "float32"}
+        sizes, total = file.weight_bytes, sum(file.weight_bytes.values())
+        if not set(sizes) <= allowed or 2 * sizes.get(self.weights, 0) < total:
+            shares = ", ".join(f"{size / total:.0%} {dtype}" for dtype, size in sizes.items())
+            yield f"its weights are {shares or 'none'}, not {self.weights}"
 
 
-_INTEGER_FORM = GraphForm(layer_norm="l2", double_norm="logsumexp")
+_FLOAT_FORM = GraphForm(attention="merged")
+_INTEGER_FORM = GraphForm(attention="merged", layer_norm="l2", double_norm="logsumexp")
 
 _SCHEMES = (
-    Scheme("float32", "float32", integer=False, limits=Limits(0.0, min_agreement=1.0, max_error=1e-4)),
-    Scheme("float16", "float16", integer=False, limits=Limits(0.1)),
-    Scheme("dynamic", "int8", integer=False, limits=Limits(0.5)),
+    Scheme("float32", "float32", False, Limits(0.0, min_agreement=1.0, max_error=1e-4), _FLOAT_FORM),
+    Scheme("float16", "float16", False, Limits(0.1), _FLOAT_FORM),
+    Scheme("dynamic", "int8", False, Limits(0.5), _FLOAT_FORM),
     Scheme("int8", "int8", integer=True, limits=Limits(1.0), form=_INTEGER_FORM, unfold_matmul=True),
 )
 

@@ -2,17 +2,16 @@
 
 OUT/card.json, weights-*.safetensors the epoch with the best validation accuracy
 OUT/history.csv, curves.png          loss and accuracy of every epoch
-OUT/training/                        all that `resume` needs: the last epoch's weights, optimizer, random states
+OUT/training.safetensors             all that `resume` needs: the last epoch's weights, optimizer, random states
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,21 +22,25 @@ from vitconv import checkpoints
 from vitconv.augmentation import augment
 from vitconv.checkpoints import Card, Checkpoint
 from vitconv.datasets import Dataset, Progress, Split, open_dataset
-from vitconv.errors import CheckpointError, InputError
-from vitconv.files import atomic_directory, atomic_write, writable_directory, write_json, write_text
+from vitconv.errors import InputError
+from vitconv.files import atomic_write, remove_leftovers, writable_directory, write_text
 from vitconv.images import ImageSpec
 from vitconv.models import catalogue
-from vitconv.models.catalogue import Recipe
+from vitconv.models.catalogue import ModelEntry, Recipe
+from vitconv.training_state import TrainingState
 
 if TYPE_CHECKING:
     import keras
 
-STATE = "training"
+STATE = "training.safetensors"
+HISTORY = "history.csv"
+CURVES = "curves.png"
+_FILES = (checkpoints.CARD, checkpoints.WEIGHTS, STATE, HISTORY, CURVES)
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """What to train. None means the recipe's, or the model's own image size."""
+    """What to train. None means the recipe's, or the model's own image size. `seed` is 0 to 2³² − 1."""
 
     model: str
     dataset: str
@@ -47,6 +50,10 @@ class TrainConfig:
     batch_size: int | None = None
     seed: int = 0
     resume: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"seed must be from 0 to {2**32 - 1}, not {self.seed}.")
 
 
 @dataclass(frozen=True)
@@ -78,13 +85,14 @@ def train(config: TrainConfig, progress: Progress | None = None, verbose: int = 
     if recipe.flip and not dataset.mirrored_keeps_label:
         recipe = recipe.changed(flip=False)
     out = writable_directory(config.out)
-    resumed = _TrainingState.read(out / STATE) if config.resume else None
+    resumed = TrainingState.read(out / STATE) if config.resume else None
     if resumed is None and (out / checkpoints.CARD).exists():
+        if config.resume:
+            raise InputError(f"{out} holds a checkpoint, but no {STATE} to go on from. Give another --out.")
         raise InputError(
             f"{out} already holds a checkpoint. Give another --out, or --resume to go on with its training."
         )
-
-    import keras
+    remove_leftovers(out, _FILES)
 
     larger = ImageSpec(
         round(spec.height * recipe.crop_margin), round(spec.width * recipe.crop_margin), resize=spec.resize
@@ -92,33 +100,44 @@ def train(config: TrainConfig, progress: Progress | None = None, verbose: int = 
     training = dataset.split("train", larger, progress)
     validation = dataset.split("validation", spec, progress)
     identity = _identity(config, spec, dataset, training, recipe)
-
-    keras.utils.set_random_seed(config.seed)
-    model = entry.build(spec, len(dataset.labels))
-    _adapt(model, training)
-    _compile(model, recipe)
-    model.optimizer.build(model.trainable_variables)
-    history: list[dict[str, float]] = []
     if resumed is not None:
-        if resumed.identity != identity:
-            raise InputError(_changed_since(resumed.identity, identity, out))
-        resumed.restore(model)
-        history = resumed.history
+        resumed.check(identity)
 
-    keeper = _keeper(model, history, out, identity, _card(config, spec, dataset, training, validation, recipe))
+    history = resumed.history if resumed is not None else []
     first = len(history)
     if first < recipe.epochs:
-        batches = _batches(training, spec, recipe, config.seed, first, len(dataset.labels))
+        model = _new_model(entry, spec, dataset, training, recipe, config.seed)
+        if resumed is not None:
+            resumed.restore(model)
+        else:
+            # So that a stop in the first epoch, its best weights already kept, can be resumed like any other.
+            TrainingState.of(model, identity, history).write(out / STATE)
+        card = _card(config, spec, dataset, training, validation, recipe)
+        classes = len(dataset.labels)
         model.fit(
-            batches,
+            _training_batches(training, spec, recipe, config.seed, first, classes),
             initial_epoch=first,
             epochs=recipe.epochs,
-            validation_data=_plain_batches(validation, recipe.batch_size, len(dataset.labels)),
-            callbacks=[keeper],
+            validation_data=_validation_batches(validation, recipe.batch_size, classes),
+            callbacks=[_keeper(model, history, out, identity, card)],
             verbose=verbose,
             shuffle=False,
         )
     return TrainResult(checkpoints.open_checkpoint(out), tuple(history))
+
+
+def _new_model(
+    entry: ModelEntry, spec: ImageSpec, dataset: Dataset, training: Split, recipe: Recipe, seed: int
+) -> keras.Model:
+    """The network with fresh weights that depend on `seed` alone, compiled, with all its variables made."""
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    model = entry.build(spec, len(dataset.labels))
+    _adapt(model, training)
+    _compile(model, recipe)
+    model.optimizer.build(model.trainable_variables)
+    return model
 
 
 def _compile(model: keras.Model, recipe: Recipe) -> None:
@@ -141,21 +160,34 @@ def _adapt(model: keras.Model, training: Split) -> None:
     """Gives a Normalization layer, where the model has one, the training images' mean and variance."""
     for layer in model.layers:
         if layer.name == "normalise":
-            pixels = training.images.astype(np.float64).reshape(-1, 3)
-            layer.build((None, *model.inputs[0].shape[1:]))
-            layer.adapt_mean.assign(pixels.mean(axis=0))
-            layer.adapt_variance.assign(pixels.var(axis=0))
+            mean, variance = _mean_and_variance(training.images)
+            layer.adapt_mean.assign(mean)
+            layer.adapt_variance.assign(variance)
             layer.finalize_state()
 
 
-def _batches(training: Split, spec: ImageSpec, recipe: Recipe, seed: int, first_epoch: int, classes: int) -> Any:
+def _mean_and_variance(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each channel of uint8 [N, H, W, 3]: float64 [3] each. Some images at a time: int64 takes memory."""
+    total, squares = np.zeros(3, np.int64), np.zeros(3, np.int64)
+    for start in range(0, len(images), 64):
+        pixels = images[start : start + 64].astype(np.int64)
+        total += pixels.sum(axis=(0, 1, 2))
+        squares += (pixels**2).sum(axis=(0, 1, 2))
+    count = images.size // 3
+    mean = total / count
+    return mean, squares / count - mean**2
+
+
+def _training_batches(
+    training: Split, spec: ImageSpec, recipe: Recipe, seed: int, first_epoch: int, classes: int
+) -> Any:
     import keras
 
     class Batches(keras.utils.PyDataset):
         """Shuffled and augmented batches, each a function of (seed, epoch, index) alone."""
 
         def __init__(self) -> None:
-            super().__init__(workers=1, max_queue_size=4)
+            super().__init__()
             self.epoch = first_epoch
             self.order = self._shuffled()
 
@@ -178,7 +210,7 @@ def _batches(training: Split, spec: ImageSpec, recipe: Recipe, seed: int, first_
     return Batches()
 
 
-def _plain_batches(split: Split, batch_size: int, classes: int) -> Any:
+def _validation_batches(split: Split, batch_size: int, classes: int) -> Any:
     import keras
 
     class Batches(keras.utils.PyDataset):
@@ -198,68 +230,25 @@ def _keeper(model: keras.Model, history: list[dict[str, float]], out: Path, iden
 
     class Keeper(keras.callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
-            best = max((row["val_accuracy"] for row in history), default=-1.0)
-            history.append({"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}})
-            if not np.isfinite(history[-1]["loss"]):
+            row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
+            if bad := [f"{name} became {value}" for name, value in row.items() if not np.isfinite(value)]:
                 raise InputError(
-                    f"the loss became {history[-1]['loss']} in epoch {epoch + 1}: the training diverged. "
+                    f"the training diverged in epoch {epoch + 1}: {', '.join(bad)}. "
                     "Try a larger batch or another seed."
                 )
-            if history[-1]["val_accuracy"] > best:
-                results = {name: value for name, value in history[-1].items() if name.startswith("val_")}
-                best_card = Card(**{**vars(card), "results": {"epoch": epoch + 1, **results}})
-                checkpoints.save(out, model, best_card)
+            best = max((before["val_accuracy"] for before in history), default=-1.0)
+            history.append(row)
+            if row["val_accuracy"] > best:
+                results = {
+                    name: value for name, value in row.items() if name == "epoch" or name.startswith("val_")
+                }
+                checkpoints.save(out, model, replace(card, results=results))
+            write_text(out / HISTORY, _history_csv(history))
+            _draw_curves(history, out / CURVES, f"{card.model} on {card.dataset['name']}")
             # The state goes last: a kill before it repeats this epoch, and repeats it the same.
-            _TrainingState(out / STATE, identity, history).write(model)
-            write_text(out / "history.csv", _history_csv(history))
-            _draw_curves(history, out / "curves.png", f"{card.model} on {card.dataset['name']}")
+            TrainingState.of(model, identity, history).write(out / STATE)
 
     return Keeper()
-
-
-@dataclass(frozen=True)
-class _TrainingState:
-    """What `resume` starts from. `identity` is all that must be the same in both calls."""
-
-    folder: Path
-    identity: Mapping[str, Any]
-    history: list[dict[str, float]]
-
-    def write(self, model: keras.Model) -> None:
-        with atomic_directory(self.folder) as temporary:
-            write_json(temporary / "state.json", {"identity": self.identity, "history": self.history})
-            # Names of random states and optimizer slots differ between processes; their order doesn't.
-            arrays = {f"{index:04}": np.asarray(value) for index, value in enumerate(_state_variables(model))}
-            checkpoints.write_tensors(temporary / "variables.safetensors", arrays)
-
-    @classmethod
-    def read(cls, folder: Path) -> _TrainingState | None:
-        """None where no epoch was finished yet."""
-        file = folder / "state.json"
-        if not file.exists():
-            return None
-        try:
-            value = json.loads(file.read_text(encoding="utf-8"))
-            return cls(folder, value["identity"], list(value["history"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(
-                f"cannot resume from {file}: {error}. Train anew into another folder."
-            ) from error
-
-    def restore(self, model: keras.Model) -> None:
-        file = self.folder / "variables.safetensors"
-        arrays = checkpoints.read_tensors(file)
-        variables = _state_variables(model)
-        shapes = [tuple(variable.shape) for variable in variables]
-        if [arrays[name].shape for name in sorted(arrays)] != shapes:
-            raise CheckpointError(f"{file} is not of this model. Train anew into another folder.")
-        for variable, name in zip(variables, sorted(arrays), strict=True):
-            variable.assign(arrays[name])
-
-
-def _state_variables(model: keras.Model) -> list[Any]:
-    random_states = [variable for variable in model.variables if variable.name == "seed_generator_state"]
-    return [*model.weights, *random_states, *model.optimizer.variables]
 
 
 def _identity(
@@ -274,11 +263,6 @@ def _identity(
         "seed": config.seed,
         "recipe": how,
     }
-
-
-def _changed_since(before: Mapping[str, Any], now: Mapping[str, Any], out: Path) -> str:
-    changes = [f"{name} was {before.get(name)}, now {now[name]}" for name in now if before.get(name) != now[name]]
-    return f"cannot resume {out}: {'; '.join(changes)}. Give the same as before, or another --out."
 
 
 def _card(

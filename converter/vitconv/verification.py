@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vitconv import checkpoints, exporting, schemes
-from vitconv.datasets import Progress, Split, open_dataset
-from vitconv.errors import InputError, ModelFileError
-from vitconv.files import sha256
+from vitconv import checkpoints, flatbuffer, manifest, metadata, schemes
+from vitconv.checkpoints import Card, Checkpoint
+from vitconv.datasets import Progress, Split
+from vitconv.errors import CheckpointError, InputError, ModelFileError
 from vitconv.runtime import Runner
 from vitconv.schemes import Limits
+from vitconv.trained_data import open_dataset_of
 
 
 @dataclass(frozen=True)
@@ -94,71 +96,82 @@ class Verification:
 
 
 def verify(config: VerifyConfig, progress: Progress | None = None) -> Verification:
-    """Runs Keras and every file of the export folder on the data set's evaluation split and compares."""
-    manifest = exporting.read_manifest(config.folder)
-    checkpoint = checkpoints.open_checkpoint(config.checkpoint or Path(manifest["checkpoint"]["name"]))
-    if checkpoint.card.weights["sha256"] != manifest["checkpoint"]["sha256"]:
-        raise InputError(
-            f"{config.folder} was not exported from {checkpoint.path} as it is now. "
-            "Export again, or name the right folder with --checkpoint."
-        )
-    dataset = open_dataset(config.dataset or checkpoint.card.dataset["source"])
-    exporting.check_labels(dataset, checkpoint)
-    paths = [(schemes.find(entry["scheme"]), config.folder / entry["path"]) for entry in manifest["files"]]
-    for entry, (_, path) in zip(manifest["files"], paths, strict=True):
-        if not path.is_file():
-            raise ModelFileError(f"{path} is in the manifest, but not in the folder. Export it again.")
-        if sha256(path) != entry["sha256"]:
-            raise ModelFileError(f"{path} is not the file of the manifest (another SHA-256). Export it again.")
+    """Runs Keras and every file of the export folder on the data set's evaluation split and compares.
 
+    A file fails that is further from Keras than its scheme's limits, or whose metadata name other classes or
+    another image than the checkpoint's card. Raises InputError, which names the file, for one that is missing,
+    changed since its export, or cannot be run.
+    """
+    document = manifest.read(config.folder)
+    checkpoint = _open_checkpoint(config, document)
+    dataset = open_dataset_of(checkpoint, config.dataset)
+    described = {
+        entry["path"]: tuple(_wrong_metadata(config.folder / entry["path"], entry["sha256"], checkpoint.card))
+        for entry in document["files"]
+    }
     split = dataset.split(dataset.evaluation_name, checkpoint.card.image, progress)
     count = min(config.limit or len(split), len(split))
     images, labels = split.images[:count], np.asarray(split.labels[:count])
     expected = _keras_probabilities(checkpoint, images, progress)
     files = []
-    for scheme, path in paths:
+    for entry in document["files"]:
+        scheme = schemes.find(entry["scheme"])
         limits = scheme.limits if config.max_drop is None else replace(scheme.limits, max_drop=config.max_drop)
-        with Runner(path) as runner:
+        with Runner(config.folder / entry["path"]) as runner:
             actual = _file_probabilities(runner, images, f"verifying {scheme.name}", progress)
-        files.append(compare(path.name, scheme.name, actual, expected, labels, limits))
+        file = compare(entry["path"], scheme.name, actual, expected, labels, limits)
+        reasons = (*described[entry["path"]], *file.reasons)
+        files.append(replace(file, passed=not reasons, reasons=reasons))
     return Verification(_describe(dataset.name, split), count, accuracy(expected, labels), tuple(files))
 
 
 def compare(
     path: str, scheme: str, actual: np.ndarray, expected: np.ndarray, labels: np.ndarray, limits: Limits
 ) -> FileVerification:
-    """A file's probabilities against Keras's, both float [N, classes], labels int [N]."""
+    """A file's probabilities against Keras's, both float [N, classes], labels int [N].
+
+    An image for which the file gives NaN or infinity counts as answered wrong, with all probabilities 0, and the
+    file fails. Keras's probabilities must be finite.
+    """
     if actual.shape != expected.shape:
         raise ModelFileError(f"{path} gives {actual.shape[-1]} classes, the checkpoint {expected.shape[-1]}.")
     mine, reference = accuracy(actual, labels), accuracy(expected, labels)
-    error = np.abs(actual.astype(np.float64) - expected)
+    answered = _answered(actual)
+    p = expected.astype(np.float64)
+    q = np.where(answered[:, np.newaxis], actual, 0.0).astype(np.float64)
+    error = np.abs(q - p)
     mean_square = float(np.mean(error**2))
     floor = 1e-7
-    p = np.clip(expected.astype(np.float64), floor, None)
-    q = np.clip(actual.astype(np.float64), floor, None)
+    ratio = np.clip(p, floor, None) / np.clip(q, floor, None)
     result = FileVerification(
         path=path,
         scheme=scheme,
         top1=mine.top1,
         top5=mine.top5,
         top1_drop=100 * (reference.top1 - mine.top1),
-        agreement=float(np.mean(actual.argmax(1) == expected.argmax(1))),
+        agreement=float(np.mean(answered & (q.argmax(1) == p.argmax(1)))),
         max_abs_error=float(error.max()),
         mean_abs_error=float(error.mean()),
         psnr_db=float(-10 * np.log10(mean_square)) if mean_square > 0 else None,
-        kl=float(np.mean(np.sum(p * np.log(p / q), axis=1))),
+        kl=float(np.mean(np.sum(np.clip(p, floor, None) * np.log(ratio), axis=1))),
         passed=True,
         reasons=(),
     )
-    reasons = tuple(_reasons(result, limits))
-    return replace(result, passed=not reasons, reasons=reasons)
+    reasons = list(_reasons(result, limits))
+    if not answered.all():
+        reasons.insert(0, f"gives NaN or infinity for {np.sum(~answered)} of {len(answered)} images")
+    return replace(result, passed=not reasons, reasons=tuple(reasons))
 
 
 def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> Accuracy:
-    """probabilities: float [N, classes]; labels: int [N]. With fewer than six classes top5 is 1."""
+    """probabilities: float [N, classes]; labels: int [N]. With fewer than six classes top5 is 1.
+
+    A row with NaN or infinity is wrong, and gives its class the probability 0.
+    """
+    answered = _answered(probabilities)
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
-    hits = order == labels[:, np.newaxis]
-    chosen = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    hits = (order == labels[:, np.newaxis]) & answered[:, np.newaxis]
+    chosen = np.where(answered, probabilities[np.arange(len(labels)), labels], 0.0).astype(np.float64)
     return Accuracy(
         top1=float(hits[:, 0].mean()),
         top5=float(hits.any(axis=1).mean()),
@@ -166,21 +179,62 @@ def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> Accuracy:
     )
 
 
-def _reasons(file: FileVerification, limits: Limits) -> Sequence[str]:
-    reasons = []
+def _answered(probabilities: np.ndarray) -> np.ndarray:
+    """Which rows hold nothing but numbers: bool [N]."""
+    return np.asarray(np.isfinite(probabilities).all(axis=1))
+
+
+def _reasons(file: FileVerification, limits: Limits) -> Iterator[str]:
     # A drop is a whole number of images; the margin only covers the rounding of 100 · k / N.
     if file.top1_drop > limits.max_drop + 1e-9:
-        reasons.append(f"loses {file.top1_drop:.2f} points of top-1, more than {limits.max_drop:g}")
+        yield f"loses {file.top1_drop:.2f} points of top-1, more than {limits.max_drop:g}"
     if file.agreement < limits.min_agreement:
-        reasons.append(f"agrees with Keras on {file.agreement:.1%}, less than {limits.min_agreement:.1%}")
-    if not file.max_abs_error <= limits.max_error:
-        reasons.append(f"is off by {file.max_abs_error:.2g} in a probability, more than {limits.max_error:g}")
-    return reasons
+        yield f"agrees with Keras on {file.agreement:.1%}, less than {limits.min_agreement:.1%}"
+    if file.max_abs_error > limits.max_error:
+        yield f"is off by {file.max_abs_error:.2g} in a probability, more than {limits.max_error:g}"
 
 
-def _keras_probabilities(
-    checkpoint: checkpoints.Checkpoint, images: np.ndarray, progress: Progress | None
-) -> np.ndarray:
+def _open_checkpoint(config: VerifyConfig, document: Mapping[str, Any]) -> Checkpoint:
+    path = config.checkpoint or Path(document["checkpoint"]["name"])
+    if config.checkpoint is None and not path.is_dir():
+        raise CheckpointError(
+            f"{config.folder} was exported from the checkpoint {path}, which is not there"
+            f"{'' if path.is_absolute() else f' (looked for it from {Path.cwd()})'}. "
+            "Say with --checkpoint where it is now."
+        )
+    checkpoint = checkpoints.open_checkpoint(path)
+    if checkpoint.card.weights["sha256"] != document["checkpoint"]["sha256"]:
+        raise InputError(
+            f"{config.folder} was not exported from {checkpoint.path} as it is now. "
+            "Export again, or name the right folder with --checkpoint."
+        )
+    return checkpoint
+
+
+def _wrong_metadata(path: Path, digest: str, card: Card) -> Iterator[str]:
+    """How a file's metadata contradict the card.
+
+    Raises ModelFileError where it is not the file of the manifest.
+    """
+    if not path.is_file():
+        raise ModelFileError(f"{path} is in the manifest, but not in the folder. Export it again.")
+    data = flatbuffer.read(path)
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise ModelFileError(f"{path} is not the file of the manifest (another SHA-256). Export it again.")
+    try:
+        found = metadata.read(data)
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from error
+    if found is None:
+        yield "has no metadata"
+        return
+    if found.labels != card.labels:
+        yield "names other classes in its metadata, or in another order, than the checkpoint"
+    if found.image != card.image:
+        yield f"takes {found.image} by its metadata, the checkpoint {card.image}"
+
+
+def _keras_probabilities(checkpoint: Checkpoint, images: np.ndarray, progress: Progress | None) -> np.ndarray:
     model = checkpoint.load()
     batch = 32
     answers = []
@@ -190,7 +244,13 @@ def _keras_probabilities(
         answers.append(model.predict_on_batch(images[start : start + batch].astype(np.float32)))
     if progress:
         progress("verifying: Keras", len(images), len(images))
-    return np.concatenate(answers)
+    expected: np.ndarray = np.concatenate(answers)
+    if not _answered(expected).all():
+        raise CheckpointError(
+            f"{checkpoint.path} itself gives NaN or infinity for {np.sum(~_answered(expected))} of {len(images)} "
+            "images: its weights are of no use. Train again."
+        )
+    return expected
 
 
 def _file_probabilities(runner: Runner, images: np.ndarray, what: str, progress: Progress | None) -> np.ndarray:

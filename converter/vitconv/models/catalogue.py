@@ -63,15 +63,21 @@ class ModelEntry:
     _build: Callable[[ImageSpec, int], keras.Model] = field(repr=False)
 
     def spec(self, image_size: int | None = None) -> ImageSpec:
-        """The model's images, at `image_size` pixels a side where given. Raises InputError on a size that doesn't
-        fit the network."""
+        """The model's images, at `image_size` pixels a side where given. Raises InputError on a size that does
+        not fit the network."""
         if image_size is None:
             return self.image
-        if image_size < self.sizes_divide_by or image_size % self.sizes_divide_by:
+        spec = replace(self.image, height=image_size, width=image_size)
+        self.check(spec)
+        return spec
+
+    def check(self, spec: ImageSpec) -> None:
+        """Raises InputError where the network cannot take images of that size."""
+        if spec.height % self.sizes_divide_by or spec.width % self.sizes_divide_by:
             raise InputError(
-                f"{self.name} takes image sizes that are multiples of {self.sizes_divide_by}, not {image_size}."
+                f"{self.name} takes image sizes that are multiples of {self.sizes_divide_by}, "
+                f"not {spec.height}×{spec.width}."
             )
-        return replace(self.image, height=image_size, width=image_size)
 
     def build(self, spec: ImageSpec, classes: int) -> keras.Model:
         """The network with fresh weights: float [B, height, width, 3] raw pixels → float [B, classes]."""

@@ -12,7 +12,8 @@ import keras
 from keras import layers, ops
 
 from vitconv.images import ImageSpec
-from vitconv.models.layers import ExternalAttention, LayerNorm, PatchEmbedding, SelfAttention
+from vitconv.models.dropout import Dropout
+from vitconv.models.layers import LayerNorm, NormedExternalAttention, NormedSelfAttention, PatchEmbedding
 
 PATCH_SIZE = 2
 EMBEDDING = 64
@@ -40,23 +41,23 @@ def eanet(attention: Literal["external", "self"], spec: ImageSpec, classes: int)
 
 
 def _encoder(x: Any, attention: str, name: str) -> Any:
-    y = LayerNorm(1e-5, name=f"{name}.norm1")(x)
     if attention == "external":
         heads = HEADS * DIM_COEFFICIENT
-        y = ExternalAttention(
+        y = NormedExternalAttention(
+            1e-5,
             heads=heads,
             head_dim=EMBEDDING * DIM_COEFFICIENT // heads,
             units=EMBEDDING // DIM_COEFFICIENT,
             attention_dropout=DROPOUT,
             projection_dropout=DROPOUT,
             name=f"{name}.attention",
-        )(y)
+        )(x)
     else:
-        y = SelfAttention(HEADS, key_dim=EMBEDDING, dropout=DROPOUT, name=f"{name}.attention")(y)
+        y = NormedSelfAttention(1e-5, HEADS, EMBEDDING, DROPOUT, name=f"{name}.attention")(x)
     x = layers.Add(name=f"{name}.add1")([y, x])
     y = LayerNorm(1e-5, name=f"{name}.norm2")(x)
     y = layers.Dense(MLP, activation=ops.gelu, name=f"{name}.mlp1")(y)
-    y = layers.Dropout(DROPOUT, name=f"{name}.drop1")(y)
+    y = Dropout(DROPOUT, name=f"{name}.drop1")(y)
     y = layers.Dense(EMBEDDING, name=f"{name}.mlp2")(y)
-    y = layers.Dropout(DROPOUT, name=f"{name}.drop2")(y)
+    y = Dropout(DROPOUT, name=f"{name}.drop2")(y)
     return layers.Add(name=f"{name}.add2")([y, x])

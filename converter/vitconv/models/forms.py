@@ -18,6 +18,8 @@ from typing import Literal
 class GraphForm:
     """How the layers write themselves.
 
+    attention: "projected" makes query, key and value of every token, as published; "merged" multiplies the kernels
+        that no softmax separates, so that tokens themselves are keys and values (inference only).
     layer_norm: "moments" computes mean and variance; "l2" centres, then L2-normalises:
         LayerNorm(x) = √C · l2_normalize(x − mean(x)) · γ + β, one integer kernel that takes its root in 32 bits.
     double_norm: "divide" is external attention as published, softmax over tokens divided by the sum over memory
@@ -25,6 +27,7 @@ class GraphForm:
         which needs no division and no softmax over hundreds of tokens.
     """
 
+    attention: Literal["projected", "merged"] = "projected"
     layer_norm: Literal["moments", "l2"] = "moments"
     double_norm: Literal["divide", "logsumexp"] = "divide"
 

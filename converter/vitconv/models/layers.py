@@ -1,10 +1,12 @@
 """The building blocks of the transformers, written so that the same layer trains fast and converts well.
 
-Where a layer has more than one way to write itself into a graph, `forms.current_form()` says which to take.
+A layer's weights are always those of the published formulation. What it computes with them may be rearranged by
+algebra: `forms.current_form()` says which arrangement to write, and tests hold each against the published one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -12,15 +14,44 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
+from vitconv.models.dropout import Dropout
 from vitconv.models.forms import current_form
 
 
+def normalise(x: Any, epsilon: float) -> tuple[Any, float]:
+    """Layer normalisation without its γ and β, as (u, s): (x − mean) / √(variance + ε) = s · u.
+
+    x: float [..., C] → u: float [..., C], and the constant s, which belongs into the weights that follow. In the
+    "l2" form u has length 1 over C, s is √C, and ε is left out, which matters only where the variance is tiny.
+    """
+    channels = x.shape[-1]
+    if current_form().layer_norm == "l2":
+        # A product with I − 1/C rather than a subtraction: the converter would merge a subtraction into
+        # SQUARED_DIFFERENCE and lose the pattern that becomes L2_NORMALIZATION.
+        centred = ops.matmul(x, np.eye(channels, dtype=np.float32) - np.float32(1 / channels))
+        return tf.math.l2_normalize(centred, axis=-1, epsilon=1e-12), channels**0.5
+    centred = x - ops.mean(x, axis=-1, keepdims=True)
+    variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
+    return centred * ops.rsqrt(variance + epsilon), 1.0
+
+
+class _TransformerLayer(layers.Layer):
+    """What the layers below share: pairs of a kernel (a matrix) and a bias under readable names."""
+
+    def _dense(self, name: str, rows: int, columns: int, initializer: Any = "glorot_uniform") -> tuple[Any, Any]:
+        kernel = self.add_weight(name=f"{name}_kernel", shape=(rows, columns), initializer=initializer)
+        return kernel, self.add_weight(name=f"{name}_bias", shape=(columns,), initializer="zeros")
+
+    def _norm(self, channels: int) -> tuple[Any, Any]:
+        gamma = self.add_weight(name="gamma", shape=(channels,), initializer="ones")
+        return gamma, self.add_weight(name="beta", shape=(channels,), initializer="zeros")
+
+
 @keras.saving.register_keras_serializable("vitconv")
-class LayerNorm(layers.Layer):
+class LayerNorm(_TransformerLayer):
     """Layer normalisation over the last axis: γ · (x − mean) / √(variance + ε) + β.
 
-    x: float [..., C] → float [..., C]. In the "l2" form ε is left out, which matters only where the variance
-    over C is of ε's size.
+    x: float [..., C] → float [..., C].
     """
 
     def __init__(self, epsilon: float, **kwargs: Any) -> None:
@@ -28,20 +59,11 @@ class LayerNorm(layers.Layer):
         self.epsilon = epsilon
 
     def build(self, input_shape: tuple[int, ...]) -> None:
-        channels = input_shape[-1]
-        self.gamma = self.add_weight(name="gamma", shape=(channels,), initializer="ones")
-        self.beta = self.add_weight(name="beta", shape=(channels,), initializer="zeros")
+        self.gamma, self.beta = self._norm(input_shape[-1])
 
     def call(self, x: Any) -> Any:
-        channels = x.shape[-1]
-        if current_form().layer_norm == "l2":
-            # A product with I − 1/C rather than a subtraction: the converter would merge a subtraction into
-            # SQUARED_DIFFERENCE and lose the pattern that becomes L2_NORMALIZATION.
-            centred = ops.matmul(x, np.eye(channels, dtype=np.float32) - 1.0 / channels)
-            return tf.math.l2_normalize(centred, axis=-1, epsilon=1e-12) * (self.gamma * channels**0.5) + self.beta
-        centred = x - ops.mean(x, axis=-1, keepdims=True)
-        variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
-        return centred * ops.rsqrt(variance + self.epsilon) * self.gamma + self.beta
+        unit, scale = normalise(x, self.epsilon)
+        return unit * (self.gamma * scale) + self.beta
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "epsilon": self.epsilon}
@@ -62,37 +84,39 @@ class _FlattenedGlorot(keras.initializers.GlorotUniform):
 
 
 @keras.saving.register_keras_serializable("vitconv")
-class SelfAttention(layers.Layer):
-    """Multi-head scaled dot-product self-attention over the second axis (Vaswani et al., 2017).
+class NormedSelfAttention(_TransformerLayer):
+    """Layer normalisation, then multi-head scaled dot-product self-attention over the second axis (Vaswani et al.,
+    2017, in the pre-norm order): MultiHeadAttention(LayerNorm(x)).
 
-    x: float [B, N, C] → float [B, N, C]. Query, key and value are one product with their three kernels side by
-    side; 1/√key_dim is part of the query's kernel.
+    x: float [B, N, C] → float [B, N, C].
     """
 
-    def __init__(self, heads: int, key_dim: int, dropout: float = 0.0, **kwargs: Any) -> None:
+    def __init__(self, epsilon: float, heads: int, key_dim: int, dropout: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.epsilon = epsilon
         self.heads = heads
         self.key_dim = key_dim
-        self.dropout = layers.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def build(self, input_shape: tuple[int, ...]) -> None:
-        channels = input_shape[-1]
-        inner = self.heads * self.key_dim
-
-        def dense(name: str, full_shape: tuple[int, ...], rows: int, columns: int) -> tuple[Any, Any]:
-            kernel = self.add_weight(
-                name=f"{name}_kernel", shape=(rows, columns), initializer=_FlattenedGlorot(full_shape)
-            )
-            return kernel, self.add_weight(name=f"{name}_bias", shape=(columns,), initializer="zeros")
-
-        inward = (channels, self.heads, self.key_dim)
-        self.query_kernel, self.query_bias = dense("query", inward, channels, inner)
-        self.key_kernel, self.key_bias = dense("key", inward, channels, inner)
-        self.value_kernel, self.value_bias = dense("value", inward, channels, inner)
-        outward = (self.heads, self.key_dim, channels)
-        self.output_kernel, self.output_bias = dense("output", outward, inner, channels)
+        channels, heads, size = input_shape[-1], self.heads, self.key_dim
+        self.gamma, self.beta = self._norm(channels)
+        inward = _FlattenedGlorot((channels, heads, size))
+        self.query_kernel, self.query_bias = self._dense("query", channels, heads * size, inward)
+        self.key_kernel, self.key_bias = self._dense("key", channels, heads * size, inward)
+        self.value_kernel, self.value_bias = self._dense("value", channels, heads * size, inward)
+        outward = _FlattenedGlorot((heads, size, channels))
+        self.output_kernel, self.output_bias = self._dense("output", heads * size, channels, outward)
 
     def call(self, x: Any, training: bool = False) -> Any:
+        unit, scale = normalise(x, self.epsilon)
+        # Merging a head's kernels costs more than it saves where heads are narrower than the tokens.
+        if current_form().attention == "merged" and not training and self.key_dim >= x.shape[-1]:
+            return self._merged(unit, scale)
+        return self._projected(unit * (self.gamma * scale) + self.beta, training)
+
+    def _projected(self, x: Any, training: bool) -> Any:
+        """As published, with query, key and value as one product and 1/√key_dim in the query's kernel."""
         tokens = x.shape[1]
         scale = self.key_dim**-0.5
         kernel = ops.concatenate([self.query_kernel * scale, self.key_kernel, self.value_kernel], axis=-1)
@@ -102,27 +126,80 @@ class SelfAttention(layers.Layer):
         qkv = ops.transpose(qkv, (0, 2, 1, 3))  # [B, N, 3h, d] -> [B, 3h, N, d]
         query, key, value = ops.split(qkv, 3, axis=1)  # each [B, h, N, d]
         weights = tf.nn.softmax(tf.matmul(query, key, transpose_b=True))  # [B, h, N, N]
-        weights = self.dropout(weights, training=training)
-        mixed = tf.matmul(weights, value)  # [B, h, N, d]
+        mixed = tf.matmul(self.dropout(weights, training=training), value)  # [B, h, N, d]
         mixed = ops.transpose(mixed, (0, 2, 1, 3))
         mixed = ops.reshape(mixed, (-1, tokens, self.heads * self.key_dim))
         return ops.matmul(mixed, self.output_kernel) + self.output_bias
 
+    def _merged(self, unit: Any, gamma_scale: float) -> Any:
+        """The same with every kernel that the softmax doesn't separate multiplied into one.
+
+        Tokens are y = γ·u + β. A score is (y_n W_q + b_q) · (y_m W_k + b_k); what of it doesn't depend on m is
+        the same for all keys and falls out of the softmax, which leaves
+            ((y_n W_q + b_q) W_kᵀ · γ) · u_m.
+        A head's output is Σ_m P_nm (y_m W_v + b_v) W_o, and since Σ_m P_nm = 1,
+            (Σ_m P_nm u_m) (γ W_v W_o) + (β W_v + b_v) W_o.
+        So u itself is key and value of every head, heads are rows of one matrix, and nothing is transposed.
+        """
+        tokens, channels = unit.shape[1:]
+        width = self.heads * channels
+        into, into_bias, out_of, out_bias = _constants(self._merged_kernels, gamma_scale)
+        asked = ops.matmul(unit, into) + into_bias
+        asked = ops.reshape(asked, (-1, tokens * self.heads, channels))  # [B, N, h·C] -> [B, N·h, C]
+        weights = tf.nn.softmax(tf.matmul(asked, unit, transpose_b=True))  # [B, N·h, N]
+        mixed = ops.reshape(tf.matmul(weights, unit), (-1, tokens, width))  # [B, N·h, C] -> [B, N, h·C]
+        return ops.matmul(mixed, out_of) + out_bias
+
+    def _merged_kernels(self, gamma_scale: float) -> tuple[Any, Any, Any, Any]:
+        """Kernel and bias into the scores [C, h·C], [h·C], and out of the mixed tokens [h·C, C], [C]."""
+        heads, size, channels = self.heads, self.key_dim, self.gamma.shape[0]
+        gamma = self.gamma * gamma_scale
+        query, key, value = (
+            ops.reshape(kernel, (channels, heads, size))
+            for kernel in (self.query_kernel * size**-0.5, self.key_kernel, self.value_kernel)
+        )
+        out = ops.reshape(self.output_kernel, (heads, size, channels))
+        query_bias = ops.reshape(self.query_bias * size**-0.5, (heads, size)) + ops.einsum(
+            "a,ahd->hd", self.beta, query
+        )
+        value_bias = ops.reshape(self.value_bias, (heads, size)) + ops.einsum("a,ahd->hd", self.beta, value)
+        into = ops.einsum("a,ahd,bhd,b->ahb", gamma, query, key, gamma)
+        into_bias = ops.einsum("hd,bhd,b->hb", query_bias, key, gamma)
+        out_of = ops.einsum("a,ahd,hdc->hac", gamma, value, out)
+        out_bias = ops.einsum("hd,hdc->c", value_bias, out) + self.output_bias
+        width = heads * channels
+        return (
+            ops.reshape(into, (channels, width)),
+            ops.reshape(into_bias, (width,)),
+            ops.reshape(out_of, (width, channels)),
+            out_bias,
+        )
+
     def get_config(self) -> dict[str, Any]:
-        own = {"heads": self.heads, "key_dim": self.key_dim, "dropout": self.dropout.rate}
+        own = {
+            "epsilon": self.epsilon,
+            "heads": self.heads,
+            "key_dim": self.key_dim,
+            "dropout": self.dropout.rate,
+        }
         return {**super().get_config(), **own}
 
 
 @keras.saving.register_keras_serializable("vitconv")
-class ExternalAttention(layers.Layer):
-    """External attention (Guo et al., 2021): every head looks up the same small memory of M_k and M_v.
+class NormedExternalAttention(_TransformerLayer):
+    """Layer normalisation, then external attention (Guo et al., 2021): every head looks up the same small memory
+    of M_k and M_v, and the attention map is normalised twice.
 
     x: float [B, N, C] → float [B, N, C]; `heads` heads of `head_dim`, a memory of `units` rows shared by all.
-    The attention map is normalised twice: softmax over the tokens, then by the sum over the memory units.
+
+    Published are four products: C → heads·head_dim, then by M_k per head to `units`, the two normalisations, by
+    M_v per head back to head_dim, and heads·head_dim → C. Nothing but bias stands between the first two and
+    between the last two, so each pair is computed as one product with their kernels multiplied.
     """
 
     def __init__(
         self,
+        epsilon: float,
         heads: int,
         head_dim: int,
         units: int,
@@ -131,40 +208,49 @@ class ExternalAttention(layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.epsilon = epsilon
         self.heads = heads
         self.head_dim = head_dim
         self.units = units
-        self.attention_dropout = layers.Dropout(attention_dropout)
-        self.projection_dropout = layers.Dropout(projection_dropout)
+        self.attention_dropout = Dropout(attention_dropout)
+        self.projection_dropout = Dropout(projection_dropout)
 
     def build(self, input_shape: tuple[int, ...]) -> None:
-        channels = input_shape[-1]
-        inner = self.heads * self.head_dim
-
-        def dense(name: str, rows: int, columns: int) -> tuple[Any, Any]:
-            kernel = self.add_weight(name=f"{name}_kernel", shape=(rows, columns), initializer="glorot_uniform")
-            return kernel, self.add_weight(name=f"{name}_bias", shape=(columns,), initializer="zeros")
-
-        self.expand_kernel, self.expand_bias = dense("expand", channels, inner)
-        self.key_kernel, self.key_bias = dense("memory_key", self.head_dim, self.units)
-        self.value_kernel, self.value_bias = dense("memory_value", self.units, self.head_dim)
-        self.project_kernel, self.project_bias = dense("project", inner, channels)
+        channels, inner = input_shape[-1], self.heads * self.head_dim
+        self.gamma, self.beta = self._norm(channels)
+        self.expand_kernel, self.expand_bias = self._dense("expand", channels, inner)
+        self.key_kernel, self.key_bias = self._dense("memory_key", self.head_dim, self.units)
+        self.value_kernel, self.value_bias = self._dense("memory_value", self.units, self.head_dim)
+        self.project_kernel, self.project_bias = self._dense("project", inner, channels)
 
     def call(self, x: Any, training: bool = False) -> Any:
         tokens = x.shape[1]
-        x = ops.matmul(x, self.expand_kernel) + self.expand_bias  # [B, N, h·d]
-        x = ops.reshape(x, (-1, tokens, self.heads, self.head_dim))
-        x = ops.transpose(x, (0, 2, 1, 3))  # [B, N, h, d] -> [B, h, N, d]
-        scores = ops.matmul(x, self.key_kernel) + self.key_bias  # [B, h, N, units]
+        if current_form().attention == "merged" and not training:
+            into, into_bias, out_of, out_bias = _constants(self._merged_kernels)
+        else:
+            into, into_bias, out_of, out_bias = self._merged_kernels()
+        unit, scale = normalise(x, self.epsilon)
+        x = unit * (self.gamma * scale) + self.beta
+        scores = ops.reshape(ops.matmul(x, into) + into_bias, (-1, tokens, self.heads, self.units))
         weights = self.attention_dropout(double_normalise(scores), training=training)
-        x = ops.matmul(weights, self.value_kernel) + self.value_bias  # [B, h, N, d]
-        x = ops.transpose(x, (0, 2, 1, 3))
-        x = ops.reshape(x, (-1, tokens, self.heads * self.head_dim))
-        x = ops.matmul(x, self.project_kernel) + self.project_bias
-        return self.projection_dropout(x, training=training)
+        weights = ops.reshape(weights, (-1, tokens, self.heads * self.units))
+        return self.projection_dropout(ops.matmul(weights, out_of) + out_bias, training=training)
+
+    def _merged_kernels(self) -> tuple[Any, Any, Any, Any]:
+        """Kernel and bias into the scores [C, h·units], [h·units], and out of the map [h·units, C], [C]."""
+        channels, width = self.gamma.shape[0], self.heads * self.units
+        expand = ops.reshape(self.expand_kernel, (channels, self.heads, self.head_dim))
+        expand_bias = ops.reshape(self.expand_bias, (self.heads, self.head_dim))
+        into = ops.reshape(ops.matmul(expand, self.key_kernel), (channels, width))
+        into_bias = ops.reshape(ops.matmul(expand_bias, self.key_kernel) + self.key_bias, (width,))
+        project = ops.reshape(self.project_kernel, (self.heads, self.head_dim, channels))
+        out_of = ops.reshape(ops.einsum("ud,hdc->huc", self.value_kernel, project), (width, channels))
+        out_bias = ops.einsum("d,hdc->c", self.value_bias, project) + self.project_bias
+        return into, into_bias, out_of, out_bias
 
     def get_config(self) -> dict[str, Any]:
         own = {
+            "epsilon": self.epsilon,
             "heads": self.heads,
             "head_dim": self.head_dim,
             "units": self.units,
@@ -174,15 +260,24 @@ class ExternalAttention(layers.Layer):
         return {**super().get_config(), **own}
 
 
-def double_normalise(scores: Any) -> Any:
-    """External attention's two normalisations: softmax over tokens (axis 2), then divided by the sum over units.
+def _constants(kernels: Callable[..., tuple[Any, ...]], *arguments: Any) -> tuple[np.ndarray, ...]:
+    """What `kernels` computes from weights, computed now: the converter would leave such products in the graph."""
+    with tf.init_scope():
+        return tuple(np.asarray(kernel) for kernel in kernels(*arguments))
 
-    scores: float [B, h, N, units] → float of the same shape, each row over units summing to 1.
+
+def double_normalise(scores: Any) -> Any:
+    """External attention's two normalisations: softmax over the tokens (axis 1), then divided by the sum over the
+    memory units (axis 3).
+
+    scores: float [B, N, h, units] → float of the same shape, each row over units summing to 1.
     """
+    scores -= ops.max(scores, axis=1, keepdims=True)  # changes nothing but keeps exp in range
+    raised = ops.exp(scores)
+    sums = ops.sum(raised, axis=1, keepdims=True)
     if current_form().double_norm == "logsumexp":
-        scores -= ops.max(scores, axis=2, keepdims=True)
-        return ops.softmax(scores - ops.log(ops.sum(ops.exp(scores), axis=2, keepdims=True)), axis=-1)
-    weights = ops.softmax(scores, axis=2)
+        return tf.nn.softmax(scores - ops.log(sums))
+    weights = raised / sums
     return weights / (1e-9 + ops.sum(weights, axis=-1, keepdims=True))
 
 

@@ -18,7 +18,8 @@ import keras
 from keras import layers
 
 from vitconv.images import ImageSpec
-from vitconv.models.layers import FoldPatches, LayerNorm, SelfAttention, UnfoldPatches
+from vitconv.models.dropout import Dropout
+from vitconv.models.layers import FoldPatches, LayerNorm, NormedSelfAttention, UnfoldPatches
 
 
 def article(spec: ImageSpec, classes: int) -> keras.Model:
@@ -81,14 +82,13 @@ def _article_block(x: Any, dim: int, depth: int, name: str) -> Any:
 
 
 def _article_transformer(x: Any, dim: int, name: str) -> Any:
-    y = LayerNorm(1e-6, name=f"{name}.norm1")(x)
-    y = SelfAttention(heads=2, key_dim=dim, dropout=0.1, name=f"{name}.attention")(y)
+    y = NormedSelfAttention(1e-6, heads=2, key_dim=dim, dropout=0.1, name=f"{name}.attention")(x)
     x = layers.Add(name=f"{name}.add1")([y, x])
     y = LayerNorm(1e-6, name=f"{name}.norm2")(x)
     y = layers.Dense(2 * dim, activation="swish", name=f"{name}.mlp1")(y)
-    y = layers.Dropout(0.1, name=f"{name}.drop1")(y)
+    y = Dropout(0.1, name=f"{name}.drop1")(y)
     y = layers.Dense(dim, activation="swish", name=f"{name}.mlp2")(y)
-    y = layers.Dropout(0.1, name=f"{name}.drop2")(y)
+    y = Dropout(0.1, name=f"{name}.drop2")(y)
     return layers.Add(name=f"{name}.add2")([y, x])
 
 
@@ -176,8 +176,7 @@ def _paper_block(x: Any, dim: int, depth: int, name: str) -> Any:
 
 def _paper_transformer(x: Any, dim: int, name: str) -> Any:
     heads = 4
-    y = LayerNorm(1e-5, name=f"{name}.norm1")(x)
-    y = SelfAttention(heads, key_dim=dim // heads, name=f"{name}.attn")(y)
+    y = NormedSelfAttention(1e-5, heads, key_dim=dim // heads, name=f"{name}.attn")(x)
     x = layers.Add(name=f"{name}.add1")([y, x])
     y = LayerNorm(1e-5, name=f"{name}.norm2")(x)
     y = layers.Dense(2 * dim, activation="swish", name=f"{name}.mlp.fc1")(y)

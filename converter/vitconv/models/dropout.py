@@ -1,0 +1,44 @@
+"""Dropout with one random byte an element.
+
+Keras's own draws a 32-bit float an element, and on a CPU that is a quarter of an attention layer's training time:
+the map of 1,024 × 1,024 weights is most of what there is to drop. A byte is drawn four times as fast.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable("vitconv")
+class Dropout(keras.layers.Layer):
+    """Sets elements to zero with probability `rate`, rounded to 1/256, and scales the others to keep the mean.
+
+    x: float of any shape → the same. Does nothing outside training.
+    """
+
+    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not 0 <= rate < 1:
+            raise ValueError(f"rate must be at least 0 and below 1, not {rate}")
+        self.rate = rate
+        self._dropped = round(rate * 256)  # of 256 byte values
+        if self._dropped:
+            self.seed_generator = keras.random.SeedGenerator(seed)
+        self.built = True
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        if not training or not self._dropped:
+            return x
+        size = tf.size(x)
+        words = tf.random.stateless_uniform(
+            [(size + 3) // 4], self.seed_generator.next(), minval=None, maxval=None, dtype=tf.int32
+        )
+        random_bytes = tf.reshape(tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:size], tf.shape(x))
+        keep_scale = 256 / (256 - self._dropped)
+        return tf.where(random_bytes >= self._dropped, x * keep_scale, 0.0)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "rate": self.rate}

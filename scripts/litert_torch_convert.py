@@ -1,0 +1,61 @@
+#!/usr/bin/env python3
+"""Converts timm's mobilevit_xxs with litert-torch: the other side of scripts/compare-with-litert-torch.
+
+Runs in an environment of its own, because these packages and vitconv's do not go together:
+
+    pip install "litert-torch==0.10.*" timm
+    python scripts/litert_torch_convert.py OUT_FOLDER
+
+Writes mobilevit_xxs-float32.tflite (RGB float32 [1, 256, 256, 3], 0–1 → logits [1, 1000]) with random weights, and
+weights.safetensors with the same weights under timm's names.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import litert_torch
+import safetensors.torch
+import timm
+import torch
+
+SIZE = 256
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Convert timm's mobilevit_xxs with litert-torch.")
+    parser.add_argument("folder", type=Path, help="where the two files go")
+    folder = parser.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
+
+    torch.manual_seed(0)
+    network = timm.create_model("mobilevit_xxs", pretrained=False)
+    _look_trained(network)
+    network.eval()
+    safetensors.torch.save_file(network.state_dict(), folder / "weights.safetensors")
+    # As litert-torch's guide says for images: channels last outside, as every other file here takes them.
+    channels_last = litert_torch.to_channel_last_io(network, args=[0]).eval()
+    litert_torch.convert(channels_last, (torch.zeros(1, SIZE, SIZE, 3),)).export(
+        str(folder / "mobilevit_xxs-float32.tflite")
+    )
+
+
+def _look_trained(network: torch.nn.Module) -> None:
+    """Gives every batch norm the weights and statistics of a trained network.
+
+    A fresh timm network ends each residual branch with a factor of 0. The converter sees that and drops the whole
+    branch: a tenth of the network's work would be missing from the file.
+    """
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.bias, 0, 0.2)
+            module.momentum = 1.0
+    network.train()
+    with torch.no_grad():
+        network(torch.rand(4, 3, SIZE, SIZE))
+
+
+if __name__ == "__main__":
+    main()

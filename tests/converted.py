@@ -1,0 +1,59 @@
+"""Files of the catalogue's models with trained-like weights, each converted once a session."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from parity import pair
+from reference.weights import pictures
+from vitconv import conversion, schemes
+from vitconv.inspection import Inspection, inspect_bytes
+from vitconv.ranges import TensorRange, measure_ranges
+
+if TYPE_CHECKING:
+    import keras
+
+CLASSES = 10
+
+
+def size_of(name: str) -> int:
+    """A small image size that the model takes."""
+    return 32 if name.startswith("eanet") else 64
+
+
+def keras_model(name: str) -> keras.Model:
+    """The model with trained-like weights. The same each time: put back what you change."""
+    return pair(name, size_of(name), CLASSES)[0]
+
+
+def images(name: str, count: int, seed: int = 1) -> np.ndarray:
+    """uint8 [count, size, size, 3]"""
+    return np.rint(pictures(count, size_of(name), seed)).astype(np.uint8)
+
+
+@cache
+def float_graph(name: str, scheme: str) -> bytes:
+    """What `conversion.convert_float` gives for a scheme's name."""
+    return conversion.convert_float(keras_model(name), schemes.find(scheme))
+
+
+@cache
+def ranges(name: str) -> tuple[TensorRange, ...]:
+    """The ranges of the integer graph over 16 images."""
+    return measure_ranges(float_graph(name, "int8"), images(name, 16))
+
+
+@cache
+def converted(name: str, scheme: str) -> bytes:
+    """The scheme's file of the model, without metadata."""
+    graph = float_graph(name, scheme)
+    return conversion.quantize(graph, ranges(name)) if schemes.find(scheme).needs_calibration else graph
+
+
+@cache
+def inspected(name: str, scheme: str) -> Inspection:
+    """What that file holds."""
+    return inspect_bytes(converted(name, scheme), f"{name}-{scheme}.tflite")

@@ -1,0 +1,165 @@
+"""MobileViT against its reference formulations, the article's and the paper's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from parity import assert_same, pair
+from reference.weights import pictures
+from vitconv.errors import InputError
+from vitconv.images import ImageSpec
+from vitconv.models import catalogue
+
+if TYPE_CHECKING:
+    import keras
+
+NAMES = ("mobilevit_xxs", "mobilevit_paper_xxs", "mobilevit_paper_xs", "mobilevit_paper_s")
+
+
+def trainable(model: keras.Model) -> int:
+    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+
+
+def test_the_article_s_network_has_its_parameters_at_its_own_size() -> None:
+    entry = catalogue.find("mobilevit_xxs")
+    model = entry.build(entry.image, 5)
+    assert model.count_params() == 1_307_621
+    assert trainable(model) == 1_305_077
+    assert model.input_shape == (None, 256, 256, 3)
+    assert model.output_shape == (None, 5)
+
+
+@pytest.mark.parametrize(("size", "parameters"), [("xxs", 1_272_024), ("xs", 2_317_848), ("s", 5_578_632)])
+def test_the_paper_s_networks_have_their_parameters_at_their_own_size(size: str, parameters: int) -> None:
+    entry = catalogue.find(f"mobilevit_paper_{size}")
+    model = entry.build(entry.image, 1000)
+    assert trainable(model) == parameters
+    assert model.output_shape == (None, 1000)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_network_answers_as_its_reference(name: str) -> None:
+    ours, reference = pair(name, 64, 10)
+    images = pictures(4, 64, seed=5)
+    assert_same(ours, reference(images, training=False).numpy(), images)
+
+
+def test_the_article_s_network_answers_as_its_reference_at_its_own_size() -> None:
+    ours, reference = pair("mobilevit_xxs", 256, 5)
+    images = pictures(1, 256, seed=5)
+    assert_same(ours, reference(images, training=False).numpy(), images)
+
+
+def test_the_network_takes_images_that_are_not_square() -> None:
+    for name in ("mobilevit_xxs", "mobilevit_paper_xxs"):
+        model = catalogue.find(name).build(ImageSpec(64, 128), 5)
+        assert model(np.zeros((1, 64, 128, 3), np.float32), training=False).shape == (1, 5)
+
+
+@pytest.mark.parametrize(("name", "size"), [("mobilevit_xxs", 48), ("mobilevit_paper_s", 96), ("eanet", 33)])
+def test_a_size_that_does_not_divide_is_refused(name: str, size: int) -> None:
+    with pytest.raises(InputError, match=f"multiples of .*, not {size}"):
+        catalogue.find(name).spec(size)
+
+
+# --- mutants: each must be noticed ---
+
+
+def attentions(model: keras.Model) -> list[Any]:
+    return [layer for layer in model.layers if hasattr(layer, "query_kernel")]
+
+
+def another_epsilon(model: keras.Model, _: pytest.MonkeyPatch) -> None:
+    for layer in model.layers:
+        if hasattr(layer, "gamma") and hasattr(layer, "epsilon") and not hasattr(layer, "moving_mean"):
+            layer.epsilon = 1e-3
+
+
+def another_batch_norm_epsilon(model: keras.Model, _: pytest.MonkeyPatch) -> None:
+    for layer in model.layers:
+        if hasattr(layer, "moving_mean"):
+            layer.epsilon *= 100
+
+
+def swapped_query_and_key(model: keras.Model, _: pytest.MonkeyPatch) -> None:
+    layer = attentions(model)[0]
+    for one, other in ((layer.query_kernel, layer.key_kernel), (layer.query_bias, layer.key_bias)):
+        value = one.numpy()
+        one.assign(other)
+        other.assign(value)
+
+
+def another_number_of_heads(model: keras.Model, _: pytest.MonkeyPatch) -> None:
+    for layer in attentions(model):
+        layer.heads, layer.key_dim = layer.heads * 2, layer.key_dim // 2
+
+
+def a_dropped_attention(model: keras.Model, _: pytest.MonkeyPatch) -> None:
+    layer = attentions(model)[-1]
+    layer.output_kernel.assign(layer.output_kernel * 0)
+    layer.output_bias.assign(layer.output_bias * 0)
+
+
+def softmax_over_the_other_axis(model: keras.Model, patch: pytest.MonkeyPatch) -> None:
+    import tensorflow as tf
+
+    from vitconv.models import layers
+
+    other = SimpleNamespace(softmax=lambda x: tf.nn.softmax(x, axis=-2), space_to_depth=tf.nn.space_to_depth,
+                            depth_to_space=tf.nn.depth_to_space)  # fmt: skip
+    patch.setattr(layers, "tf", SimpleNamespace(nn=other, matmul=tf.matmul, math=tf.math))
+
+
+def another_pixel_scale(model: keras.Model, _: pytest.MonkeyPatch) -> None:
+    model.get_layer("rescale").scale = 1 / 127.5
+
+
+def rows_for_columns(model: keras.Model, patch: pytest.MonkeyPatch) -> None:
+    """Images lie on their side."""
+    stem = next(layer for layer in model.layers if hasattr(layer, "kernel"))
+    stem.kernel.assign(np.swapaxes(stem.kernel.numpy(), 0, 1))
+
+
+def swapped_colours(model: keras.Model, _: pytest.MonkeyPatch) -> None:
+    stem = next(layer for layer in model.layers if hasattr(layer, "kernel"))
+    stem.kernel.assign(stem.kernel.numpy()[:, :, ::-1])
+
+
+@pytest.fixture(scope="module", params=["mobilevit_xxs", "mobilevit_paper_xxs"])
+def network(request: pytest.FixtureRequest) -> tuple[keras.Model, list[np.ndarray], np.ndarray, np.ndarray]:
+    """A network, its weights, images, and the reference's probabilities for them."""
+    ours, reference = pair(request.param, 64, 10)
+    images = pictures(2, 64, seed=5)
+    return ours, ours.get_weights(), images, reference(images, training=False).numpy()
+
+
+@pytest.mark.parametrize(
+    "mutate",
+    [
+        another_epsilon, another_batch_norm_epsilon, swapped_query_and_key, another_number_of_heads,
+        a_dropped_attention, softmax_over_the_other_axis, another_pixel_scale, rows_for_columns, swapped_colours,
+    ],
+)  # fmt: skip
+def test_a_mutant_is_noticed(
+    network: tuple[keras.Model, list[np.ndarray], np.ndarray, np.ndarray],
+    mutate: Callable[[keras.Model, pytest.MonkeyPatch], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, weights, images, expected = network
+    attributes = ("epsilon", "heads", "key_dim", "scale")
+    before = [(layer, name, getattr(layer, name)) for layer in model.layers for name in attributes
+              if hasattr(layer, name)]  # fmt: skip
+    assert_same(model, expected, images)
+    mutate(model, monkeypatch)
+    try:
+        with pytest.raises(AssertionError, match="differ by"):
+            assert_same(model, expected, images)
+    finally:
+        model.set_weights(weights)
+        for layer, name, value in before:
+            setattr(layer, name, value)

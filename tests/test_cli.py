@@ -1,0 +1,366 @@
+"""What scripts and people get from the command line: documents, words, exit statuses, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+import commands
+from commands import Call, Ended, executable, processes, run, started, wait_for_line, wait_until
+from test_inspection import FIELDS as INSPECTION
+from vitconv import __version__, manifest
+from vitconv.cli import cli
+
+TENSOR = ["name", "shape", "dtype", "scale", "zero_point"]
+VERIFIED = [
+    "path", "scheme", "top1", "top5", "top1_drop", "agreement", "max_abs_error", "mean_abs_error", "psnr_db", "kl",
+    "passed", "reasons",
+]  # fmt: skip
+TIMED = {
+    "path", "scheme", "threads", "runs", "init_ms", "first_ms", "mean_ms", "p50_ms", "p90_ms", "p95_ms",
+    "peak_memory_mb", "nodes", "delegated_nodes", "partitions",
+}  # fmt: skip
+SCHEMES = ["float32", "float16", "dynamic", "int8"]
+HEAVY = {
+    "tensorflow", "keras", "tensorflow_datasets", "ai_edge_litert", "flatbuffers", "sklearn", "matplotlib",
+    "scipy", "safetensors", "tensorflow_lite_support",
+}  # fmt: skip
+
+unix = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+
+
+def document(ended: Ended, status: int = 0) -> Any:
+    """The one JSON document on standard output, with words on standard error that no terminal is steered by."""
+    assert ended.status == status, ended
+    assert ended.out.isascii()
+    assert not re.search(r"[^\n -~–×…]", ended.err), ended.err
+
+    def refuse(constant: str) -> None:
+        pytest.fail(f"{constant} is not JSON")
+
+    return json.loads(ended.out, parse_constant=refuse)
+
+
+# --- help ---
+
+
+def test_every_command_and_every_option_is_documented() -> None:
+    assert cli.commands
+    for name, command in cli.commands.items():
+        assert command.help, name
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.help, f"{name} {parameter.opts}"
+            else:
+                words = re.findall("[A-Z]+", parameter.make_metavar(click.Context(command)))
+                assert all(word in command.help for word in words), f"{name} {words}"
+
+
+@pytest.mark.parametrize("name", [None, *cli.commands])
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_is_on_standard_output(call: Call, name: str | None, flag: str) -> None:
+    ended = call(*filter(None, (name, flag)))
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.out.startswith(f"Usage: vitconv {name or '[OPTIONS]'}")
+    assert max(map(len, ended.out.splitlines())) <= 80
+
+
+def test_every_command_can_give_a_document() -> None:
+    for name, command in cli.commands.items():
+        assert any("--json" in parameter.opts for parameter in command.params), name
+
+
+def test_version() -> None:
+    assert run("--version").out == f"vitconv, version {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["models"], ["models", "--json"], ["export", "--help"]])
+def test_help_and_the_list_of_models_load_nothing_heavy(arguments: list[str]) -> None:
+    code = """
+import json, sys
+from vitconv.cli import main
+sys.argv[0] = "vitconv"
+try:
+    main()
+finally:
+    print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    assert not HEAVY & set(json.loads(done.stderr))
+
+
+# --- documents ---
+
+
+def test_models_json() -> None:
+    entries = document(run("models", "--json"))
+    assert entries[0]["name"] == "mobilevit_xxs"
+    for entry in entries:
+        assert set(entry) == {"name", "summary", "image", "sizes_divide_by", "recipe"}
+        assert set(entry["image"]) == {"height", "width", "channels", "resize"}
+        assert entry["recipe"]["epochs"] > 0
+
+
+def test_datasets_json(tmp_path: Path) -> None:
+    (digits,) = document(run("datasets", "--json", TFDS_DATA_DIR=str(tmp_path)))
+    assert (digits["name"], digits["classes"]) == ("digits", 10)
+    assert digits["splits"] == {"train": 1257, "validation": 180, "test": 360}
+
+
+def test_train_json(train_command: Ended) -> None:
+    result = document(train_command)
+    assert set(result) == {"checkpoint", "card", "history"}
+    assert [row["epoch"] for row in result["history"]] == list(range(1, 9))
+    assert result["card"]["model"] == "mobilevit_xxs"
+    assert result["card"]["image"] == {"height": 32, "width": 32, "channels": 3, "resize": "stretch"}
+    assert result["card"] == json.loads(Path(result["checkpoint"], "card.json").read_text())
+    assert "Epoch 8/8" in train_command.err
+
+
+def test_export_json_is_the_manifest(export_command: tuple[Path, Ended]) -> None:
+    folder, ended = export_command
+    result = document(ended)
+    assert result == json.loads((folder / "manifest.json").read_text())
+    assert {
+        "model", "checkpoint", "dataset", "labels", "image", "versions", "calibration", "files", "golden",
+    } <= set(result)  # fmt: skip
+    assert set(result["checkpoint"]) == {"name", "sha256"}
+    assert set(result["calibration"]) == {"file", "sha256"}
+    assert [file["scheme"] for file in result["files"]] == SCHEMES
+    for file in result["files"]:
+        assert set(file) == {"scheme", "path", "bytes", "sha256"}
+        assert file["path"] == f"mobilevit_xxs-digits-{file['scheme']}.tflite"
+    assert "exporting int8" in ended.err
+
+
+def test_calibrate_json_is_the_file(call: Call, digits_checkpoint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "ranges.json"
+    ended = call("calibrate", digits_checkpoint, "--samples", 3, "--out", out, "--json")
+    result = document(ended)
+    assert result == json.loads(out.read_text())
+    assert len(result["images"]) == 3
+    assert "calibrating (3)" in ended.err
+
+
+def test_inspect_json_is_an_object_for_one_file_and_a_list_for_several(exported_digits: Path) -> None:
+    first, second = sorted(exported_digits.glob("*.tflite"))[:2]
+    one = document(run("inspect", first, "--json"))
+    assert list(one) == INSPECTION
+    assert (one["path"], one["bytes"]) == (str(first), first.stat().st_size)
+    for tensor in (*one["inputs"], *one["outputs"]):
+        assert list(tensor) == TENSOR
+    both = document(run("inspect", first, second, "--json"))
+    assert both[0] == one
+    assert both[1]["path"] == str(second)
+
+
+def test_verify_json(exported_digits: Path) -> None:
+    ended = run("verify", exported_digits, "--limit", 40, "--json")
+    result = document(ended)
+    assert set(result) == {"dataset", "examples", "reference", "files", "passed"}
+    assert set(result["reference"]) == {"top1", "top5", "loss"}
+    assert (result["examples"], result["passed"]) == (40, True)
+    assert [file["scheme"] for file in result["files"]] == SCHEMES
+    for file in result["files"]:
+        assert list(file) == VERIFIED
+        assert (file["passed"], file["reasons"]) == (True, [])
+    assert "verifying int8 (40)" in ended.err
+
+
+def test_benchmark_json(exported_digits: Path) -> None:
+    ended = run("benchmark", exported_digits, "--runs", 3, "--threads", 2, "--json")
+    result = document(ended)
+    assert set(result) == {"machine", "runtime", "files"}
+    assert sorted(file["scheme"] for file in result["files"]) == sorted(SCHEMES)
+    for file in result["files"]:
+        assert set(file) >= TIMED
+        assert (file["runs"], file["threads"]) == (3, 2)
+    assert "timing (3)" in ended.err
+
+
+# --- words ---
+
+
+def test_export_and_verify_in_words(call: Call, digits_checkpoint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "export"
+    ended = call("export", digits_checkpoint, "--quant", "float32, float16", "--out", out)
+    assert ended.status == 0
+    folder, header, _, *rows = ended.out.splitlines()
+    assert folder == str(out)
+    assert header.split() == ["file", "MB"]
+    assert [row.split()[0] for row in rows] == [
+        "mobilevit_xxs-digits-float32.tflite",
+        "mobilevit_xxs-digits-float16.tflite",
+    ]
+    ended = call("verify", out, "--limit", 20)
+    assert ended.status == 0
+    title, header, _, *rows = ended.out.splitlines()
+    assert title.endswith(", 20 images")
+    assert [row.split()[0] for row in rows] == ["Keras", "float32", "float16"]
+    assert all("passed" in row for row in rows[1:])
+
+
+def test_a_file_that_is_another_in_disguise_fails_with_reasons(call: Call, digits_export: Path) -> None:
+    # Whole in itself and by its digest, but not what its name and the manifest say.
+    document_ = manifest.read(digits_export)
+    entries = {entry["scheme"]: entry for entry in document_["files"]}
+    int8 = digits_export / entries["int8"]["path"]
+    (digits_export / entries["float32"]["path"]).write_bytes(int8.read_bytes())
+    entries["float32"]["sha256"] = entries["int8"]["sha256"]
+    (digits_export / "manifest.json").write_text(json.dumps(document_))
+    ended = call("verify", digits_export, "--limit", 40, "--json")
+    result = document(ended, status=1)
+    assert not result["passed"]
+    failed = {file["scheme"]: file["reasons"] for file in result["files"] if not file["passed"]}
+    assert list(failed) == ["float32"]
+    assert any("in a probability" in reason for reason in failed["float32"])
+    ended = call("verify", digits_export, "--limit", 40)
+    assert ended.status == 1
+    assert re.search(r"^float32 +FAILED ", ended.out, re.MULTILINE)
+    assert ended.out.splitlines()[-1].startswith("mobilevit_xxs-digits-float32.tflite is off by ")
+
+
+def test_a_control_character_in_a_name_never_reaches_the_terminal(call: Call, exported_digits: Path) -> None:
+    source = exported_digits / "mobilevit_xxs-digits-float32.tflite"
+    data = source.read_bytes()
+    assert data.count(b"Identity") >= 1
+    evil = exported_digits.parent / "evil\x1b[2J.tflite"
+    evil.write_bytes(data.replace(b"Identity", b"I\x1b[31mty"))
+    shown = call("inspect", evil)
+    assert shown.status == 0
+    assert "I\ufffd[31mty" in shown.out
+    assert "\x1b" not in shown.out
+    assert document(call("inspect", evil, "--json"))["outputs"][0]["name"] == "I\x1b[31mty"
+    evil.write_bytes(b"")
+    assert "\x1b" not in call("inspect", evil).err
+
+
+# --- streams ---
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"LC_ALL": "C"},
+        {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"},
+        {"PYTHONIOENCODING": "ascii"},
+    ],
+)
+def test_an_encoding_without_the_characters_stops_nothing(environment: dict[str, str]) -> None:
+    ended = run("models", **environment)
+    assert ended.status == 0
+    assert re.search(r"256.+256", ended.out)
+    assert document(run("models", "--json", **environment)) == document(run("models", "--json"))
+
+
+@pytest.mark.parametrize("arguments", [("models",), ("models", "--json"), ("inspect", "FILE")])
+def test_a_reader_that_leaves_early_changes_nothing(arguments: tuple[str, ...], exported_digits: Path) -> None:
+    file = exported_digits / "mobilevit_xxs-digits-float32.tflite"
+    read, write = os.pipe()
+    os.close(read)
+    command = [executable(), *(str(file) if word == "FILE" else word for word in arguments)]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_device_as_standard_output_is_an_error() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([executable(), "models"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "vitconv: cannot write to standard output: No space left on device.\n"
+
+
+def test_closed_streams_stop_nothing(exported_digits: Path) -> None:
+    command = f"exec '{executable()}' benchmark '{exported_digits}' --runs 1 <&- >&- 2>&-"
+    assert subprocess.run(["sh", "-c", command]).returncode == 0
+
+
+def test_on_a_narrow_terminal_tables_are_folded_and_progress_redraws_its_line(exported_digits: Path) -> None:
+    main, terminal = pty.openpty()
+    import fcntl
+    import struct
+    import termios
+
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 60, 0, 0))
+    arguments = [executable(), "benchmark", str(exported_digits), "--runs", "2"]
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    with subprocess.Popen(arguments, stdout=terminal, stderr=terminal, env=environment) as process:
+        os.close(terminal)
+        shown = b""
+        try:
+            while block := os.read(main, 1 << 16):
+                shown += block
+        except OSError:  # the end of a terminal, on Linux
+            pass
+    os.close(main)
+    assert process.returncode == 0
+    text = shown.decode()
+    assert "\rtiming [" in text
+    result = text.rpartition("\x1b[K\r\n")[2].splitlines()
+    assert all(len(line) <= 60 or str(exported_digits) in line for line in result)
+    assert sum(line.startswith("mobilevit_xxs-digits-int8.tflite") for line in result) > 1
+
+
+# --- Ctrl-C ---
+
+
+@unix
+@pytest.mark.parametrize(
+    ("command", "marker"),
+    [
+        ("export", "loading TensorFlow"),
+        ("export", "exporting int8"),
+        ("verify", "verifying float32"),
+        ("benchmark", "warming up"),
+    ],
+)
+def test_ctrl_c_says_so_and_leaves_nothing(
+    command: str, marker: str, digits_checkpoint: Path, exported_digits: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "export"
+    arguments = {
+        "export": (digits_checkpoint, "--quant", "all", "--out", out),
+        "verify": (exported_digits,),
+        "benchmark": (exported_digits, "--runs", 100_000),
+    }[command]
+    before = sorted(exported_digits.rglob("*"))
+    with started(command, *arguments) as process:
+        wait_for_line(process, marker)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does it: the workers get it, too
+        shown, said = process.communicate(timeout=commands.SECONDS)
+        assert process.returncode == 130
+        assert shown == ""
+        assert said.splitlines()[-1] == "vitconv: stopped; nothing half-written was left."
+        assert "Traceback" not in said
+        assert wait_until(lambda: not processes(process.pid))
+    assert not out.exists() or list(out.iterdir()) == []
+    assert sorted(exported_digits.rglob("*")) == before
+
+
+@unix
+def test_an_export_that_was_killed_leaves_no_trace_in_the_next_one(
+    call: Call, digits_checkpoint: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "export"
+    with started("export", digits_checkpoint, "--quant", "all", "--out", out) as process:
+        assert wait_until(lambda: any(out.rglob("*-float32.tflite")), seconds=commands.SECONDS)
+        process.kill()
+        process.wait()
+        assert wait_until(lambda: not processes(process.pid)), "the worker outlived the command"
+    assert not (out / "manifest.json").exists()
+    assert call("export", digits_checkpoint, "--quant", "float32", "--out", out).status == 0
+    assert {path.name for path in out.iterdir()} == {
+        "manifest.json", "labels.txt", "golden", "mobilevit_xxs-digits-float32.tflite",
+    }  # fmt: skip

@@ -1,0 +1,157 @@
+"""Keras → .tflite: the same answers, and graphs that hold the ops and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from converted import CLASSES, converted, float_graph, images, inspected, keras_model, ranges, size_of
+from parity import build_reference
+from reference.weights import pictures, trained_like, transplant
+from vitconv import conversion, schemes
+from vitconv.errors import InputError, PromiseError
+from vitconv.inspection import inspect_bytes
+from vitconv.models import catalogue
+from vitconv.ranges import TensorRange
+from vitconv.runtime import Runner
+from vitconv.schemes import SCHEMES
+
+FLOAT_ERROR = 1e-4  # in a probability, as the float32 scheme promises
+
+# Every scheme of the two articles' networks; float32 and int8 of all others.
+CASES = [
+    *((name, scheme) for name in ("mobilevit_xxs", "eanet") for scheme in SCHEMES),
+    *(
+        (name, scheme)
+        for name in catalogue.CATALOGUE
+        if name not in ("mobilevit_xxs", "eanet")
+        for scheme in ("float32", "int8")
+    ),
+]
+
+
+def write(tmp_path: Path, data: bytes) -> Path:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(("name", "scheme"), CASES)
+def test_a_scheme_keeps_its_promises(name: str, scheme: str) -> None:
+    schemes.find(scheme).check(inspected(name, scheme))
+
+
+@pytest.mark.parametrize("name", list(catalogue.CATALOGUE))
+def test_a_float_file_answers_as_keras_in_one_partition(name: str, tmp_path: Path) -> None:
+    batch = images(name, 3, seed=7)
+    expected = keras_model(name)(batch.astype(np.float32), training=False).numpy()
+    with Runner(write(tmp_path, converted(name, "float32"))) as runner:
+        assert runner.partitions == 1
+        assert runner.delegated_nodes == runner.nodes
+        np.testing.assert_allclose(runner.probabilities(batch), expected, atol=FLOAT_ERROR)
+
+
+@pytest.mark.parametrize("name", ["mobilevit_xxs", "eanet"])
+def test_a_float_file_of_another_model_does_not_answer_as_keras(name: str, tmp_path: Path) -> None:
+    model = keras_model(name)
+    head = model.get_layer("head")
+    kernel = head.kernel.numpy()
+    batch = images(name, 1, seed=7)
+    head.kernel.assign(kernel * 1.01)
+    try:
+        other = model(batch.astype(np.float32), training=False).numpy()
+    finally:
+        head.kernel.assign(kernel)
+    with Runner(write(tmp_path, converted(name, "float32"))) as runner:
+        assert np.abs(runner.probabilities(batch) - other).max() > FLOAT_ERROR
+
+
+@pytest.mark.parametrize(("name", "scheme"), [case for case in CASES if case[1] != "float32"])
+def test_a_quantized_file_stays_near_keras(name: str, scheme: str, tmp_path: Path) -> None:
+    batch = images(name, 8, seed=7)
+    expected = keras_model(name)(batch.astype(np.float32), training=False).numpy()
+    with Runner(write(tmp_path, converted(name, scheme))) as runner:
+        answers = runner.probabilities(batch)
+    # Trained-like weights are harder to quantize than trained ones; a broken file is off by several tenths.
+    limit = {"float16": 0.005, "dynamic": 0.05, "int8": 0.1}[scheme]
+    assert np.abs(answers - expected).max() < limit
+
+
+def test_the_articles_networks_are_small_graphs_of_four_dimensions_at_most(tmp_path: Path) -> None:
+    assert inspected("eanet", "float32").op_count <= 300
+    entry = catalogue.find("mobilevit_xxs")
+    reference = build_reference("mobilevit_xxs", entry.image.height, 5)
+    trained_like(reference, seed=0)
+    model = entry.build(entry.image, 5)
+    transplant(reference, model)
+    data = conversion.convert_float(model, schemes.find("float32"))
+    file = inspect_bytes(data, "mobilevit_xxs")
+    assert file.op_count <= 440
+    assert file.max_rank <= 4
+    assert not file.has_dynamic_shapes
+    assert not file.flex_ops
+    picture = pictures(1, 256, seed=5)
+    with Runner(write(tmp_path, data)) as runner:
+        assert runner.partitions == 1
+        expected = model(picture, training=False).numpy()
+        np.testing.assert_allclose(runner.probabilities(picture), expected, atol=FLOAT_ERROR)
+
+
+@pytest.mark.parametrize("name", ["mobilevit_xxs", "eanet"])
+def test_an_integer_file_takes_pixels_and_gives_steps_of_a_256th(name: str) -> None:
+    file = inspected(name, "int8")
+    (source,), (target,) = file.inputs, file.outputs
+    assert (source.dtype, source.scale, source.zero_point) == ("uint8", 1.0, 0)
+    assert source.shape == (1, size_of(name), size_of(name), 3)
+    assert (target.dtype, target.scale, target.zero_point) == ("uint8", 1 / 256, 0)
+    assert target.shape == (1, CLASSES)
+
+
+@pytest.mark.parametrize("name", ["mobilevit_xxs", "eanet"])
+def test_a_model_built_again_gives_the_same_bytes(name: str) -> None:
+    model = keras_model(name)
+    again = catalogue.find(name).build(catalogue.find(name).spec(size_of(name)), CLASSES)
+    again.set_weights(model.get_weights())
+    for layer in again.layers:
+        if hasattr(layer, "finalize_state"):
+            layer.finalize_state()
+    graph = conversion.convert_float(again, schemes.find("int8"))
+    assert hashlib.sha256(graph).digest() == hashlib.sha256(float_graph(name, "int8")).digest()
+    assert conversion.quantize(graph, ranges(name)) == converted(name, "int8")
+
+
+def test_conversion_leaves_the_model_in_its_training_form() -> None:
+    from vitconv.models.forms import TRAINING_FORM, current_form
+
+    model = keras_model("eanet")
+    batch = images("eanet", 1).astype(np.float32)
+    before = model(batch, training=False).numpy()
+    float_graph("eanet", "int8")
+    assert current_form() == TRAINING_FORM
+    np.testing.assert_array_equal(model(batch, training=False).numpy(), before)
+
+
+def test_ranges_of_another_graph_are_refused() -> None:
+    graph = float_graph("eanet", "int8")
+    right = ranges("eanet")
+    for wrong in (right[:-1], (*right, right[0]), (TensorRange("other", 0, 1), *right[1:]), right[::-1]):
+        with pytest.raises(InputError, match="ranges do not fit"):
+            conversion.quantize(graph, wrong)
+
+
+def test_a_model_that_the_converter_cannot_write_is_a_broken_promise_with_its_reason() -> None:
+    import keras
+    import tensorflow as tf
+
+    class Odd(keras.layers.Layer):
+        def call(self, x: Any) -> Any:
+            return tf.raw_ops.Betainc(a=x, b=x, x=x)  # no such TFLite operator
+
+    image = keras.Input((4, 4, 3))
+    model = keras.Model(image, Odd()(image))
+    with pytest.raises(PromiseError, match=r"converter could not write float32: .*\bBetainc"):
+        conversion.convert_float(model, schemes.find("float32"))
