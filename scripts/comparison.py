@@ -110,7 +110,8 @@ def show(comparisons: Sequence[Comparison], as_json: bool) -> None:
         return
     for comparison in comparisons:
         baselines = next(list(row.slower_than) for row in comparison.rows if row.slower_than)
-        header = ("", "ops", "partitions", "min ms", "p50 ms", "MB", "max difference", *(f"÷ {b}" for b in baselines))
+        figures = ("ops", "partitions", "min ms", "p50 ms", "MB", "max difference")
+        header = ("", *figures, *(f"÷ {name}" for name in baselines))
         rows = [_cells(row) for row in comparison.rows if not row.failure]
         print(f"\n{comparison.title}\n{comparison.machine}")
         print(f"{comparison.runtime}; 1 thread, {comparison.runs} interleaved runs; ratios are of p50\n")

@@ -6,8 +6,8 @@ Runs in an environment of its own, because these packages and vitconv's do not g
     pip install "litert-torch==0.10.*" timm
     python scripts/litert_torch_convert.py OUT_FOLDER
 
-Writes mobilevit_xxs-float32.tflite (RGB float32 [1, 256, 256, 3], 0–1 → logits [1, 1000]) with random weights, and
-weights.safetensors with the same weights under timm's names.
+Writes OUT_FOLDER/float32.tflite (RGB float32 [1, 256, 256, 3], 0–1 → logits [1, 1000]) with random weights, and
+OUT_FOLDER/weights.npz with the same weights under timm's names, in the order in which the image meets them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import argparse
 from pathlib import Path
 
 import litert_torch
-import safetensors.torch
+import numpy as np
 import timm
 import torch
 
@@ -31,20 +31,18 @@ def main() -> None:
 
     torch.manual_seed(0)
     network = timm.create_model("mobilevit_xxs", pretrained=False)
-    _look_trained(network)
+    look_trained(network)
     network.eval()
-    safetensors.torch.save_file(network.state_dict(), folder / "weights.safetensors")
-    # As litert-torch's guide says for images: channels last outside, as every other file here takes them.
+    np.savez(folder / "weights.npz", **{name: value.numpy() for name, value in network.state_dict().items()})
+    # As litert-torch's guide says for images: channels last outside, which is how every other file takes them.
     channels_last = litert_torch.to_channel_last_io(network, args=[0]).eval()
-    litert_torch.convert(channels_last, (torch.zeros(1, SIZE, SIZE, 3),)).export(
-        str(folder / "mobilevit_xxs-float32.tflite")
-    )
+    litert_torch.convert(channels_last, (torch.zeros(1, SIZE, SIZE, 3),)).export(str(folder / "float32.tflite"))
 
 
-def _look_trained(network: torch.nn.Module) -> None:
+def look_trained(network: torch.nn.Module) -> None:
     """Gives every batch norm the weights and statistics of a trained network.
 
-    A fresh timm network ends each residual branch with a factor of 0. The converter sees that and drops the whole
+    In a fresh timm network each residual branch ends in a factor of 0. The converter sees that and drops the whole
     branch: a tenth of the network's work would be missing from the file.
     """
     for module in network.modules():

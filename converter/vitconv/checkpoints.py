@@ -170,7 +170,9 @@ def to_safetensors(values: Mapping[str, Any], notes: Mapping[str, str] | None = 
     from safetensors.numpy import save
 
     # In C order: safetensors takes the memory as it lies. (ascontiguousarray would make a scalar an array of one.)
-    data: bytes = save({name: np.asarray(value, order="C") for name, value in values.items()}, dict(notes or {}))
+    data: bytes = save(
+        {name: np.asarray(value, order="C") for name, value in values.items()}, dict(notes) if notes else None
+    )
     return data
 
 
@@ -183,7 +185,8 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
     except FileNotFoundError:
         raise CheckpointError(f"there is no file {path}.") from None
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, AttributeError, TypeError) as error:
+        # The last two: numbers of a type that NumPy does not have.
         raise CheckpointError(f"{path} is not a whole safetensors file: {error}.") from error
 
 

@@ -7,6 +7,7 @@ minutes. So the file's structure is checked first, and only a file that is sound
 from __future__ import annotations
 
 import math
+import stat
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,7 @@ IDENTIFIER = b"TFL3"
 _MAX_TABLES = 200_000
 _MAX_TEXT_BYTES = 64 << 20
 _MAX_RANK = 16
+_MAX_FILE_BYTES = 2 << 30  # as far as an offset inside it reaches
 
 # A data buffer starts at a multiple of this many bytes: the schema's `force_align`, which generated Python
 # ignores.
@@ -78,11 +80,19 @@ _TEXT_OPTIONS = {
 def read(path: Path) -> bytes:
     """The bytes of a .tflite file. Raises ModelFileError where there is no such file, or it cannot be one."""
     try:
+        found = path.stat()
+        # A pipe or a device may go on for ever, and a folder cannot be read.
+        if not stat.S_ISREG(found.st_mode):
+            what = "folder. Name a .tflite file in it" if stat.S_ISDIR(found.st_mode) else "pipe or device, no file"
+            raise ModelFileError(f"{path} is a {what}.")
+        if found.st_size > _MAX_FILE_BYTES:
+            raise ModelFileError(
+                f"{path} is no .tflite file: it has {found.st_size} bytes, and a flatbuffer cannot have more than "
+                f"{_MAX_FILE_BYTES}. Name a .tflite file."
+            )
         data = path.read_bytes()
     except FileNotFoundError:
         raise ModelFileError(f"there is no model file {path}.") from None
-    except IsADirectoryError:
-        raise ModelFileError(f"{path} is a folder. Name a .tflite file in it.") from None
     except OSError as error:
         raise ModelFileError(f"cannot read {path}: {error.strerror or error}.") from error
     _check_identifier(data, str(path))
