@@ -147,9 +147,10 @@ def test_the_scheme_comes_from_the_files_name(name: str, scheme: str | None) -> 
     ("values", "words"),
     [
         ({"paths": ()}, "nothing to benchmark"),
-        ({"threads": 0}, "threads must be at least 1, not 0"),
-        ({"runs": 0}, "runs must be at least 1, not 0"),
-        ({"warmup": -1}, "warmup must be at least 0, not -1"),
+        ({"threads": 0}, "threads must be 1 to 256, not 0"),
+        ({"runs": 0}, "runs must be 1 to 1000000, not 0"),
+        ({"runs": 10**30}, "runs must be 1 to 1000000, not 1000"),
+        ({"warmup": -1}, "warmup must be 0 to 1000000, not -1"),
     ],
 )
 def test_a_wrong_config_is_named(values: dict[str, int], words: str) -> None:

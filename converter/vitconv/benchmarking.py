@@ -22,10 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitconv.errors import InputError, ModelFileError
-from vitconv.runtime import Runner
+from vitconv.runtime import MOST_THREADS, Runner
 
 Progress = Callable[[str, int, int], None]
 
+_MOST_RUNS = 1_000_000  # all samples are kept in memory
 _SCHEMES = ("float32", "float16", "dynamic", "int8", "int8-hybrid")
 
 
@@ -45,13 +46,13 @@ class BenchmarkConfig:
     def __post_init__(self) -> None:
         if not self.paths:
             raise InputError("there is nothing to benchmark. Give .tflite files, or a folder that holds some.")
-        for name, value, least in (
-            ("threads", self.threads, 1),
-            ("runs", self.runs, 1),
-            ("warmup", self.warmup, 0),
+        for name, value, least, most in (
+            ("threads", self.threads, 1, MOST_THREADS),
+            ("runs", self.runs, 1, _MOST_RUNS),
+            ("warmup", self.warmup, 0, _MOST_RUNS),
         ):
-            if value < least:
-                raise InputError(f"{name} must be at least {least}, not {value}.")
+            if not least <= value <= most:
+                raise InputError(f"{name} must be {least} to {most}, not {value}.")
 
 
 @dataclass(frozen=True)

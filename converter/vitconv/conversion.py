@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from vitconv.errors import PromiseError
-from vitconv.models.forms import graph_form
+from vitconv.models.forms import GraphForm, graph_form
 from vitconv.quiet import native_output
 from vitconv.ranges import TensorRange, with_ranges
 from vitconv.schemes import Scheme
@@ -25,10 +25,29 @@ def convert_float(model: keras.Model, scheme: Scheme) -> bytes:
 
     Input float32 [1, H, W, 3] raw pixels 0–255, output float32 [1, classes] probabilities.
     """
+    return convert_frozen(freeze(model, scheme.form), scheme)
+
+
+def freeze(model: keras.Model, form: GraphForm) -> Any:
+    """The model as a concrete function of one image, its layers written in `form`, its weights constants.
+
+    Takes as long as a conversion; schemes of the same form can share it.
+    """
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    image = tf.TensorSpec((1, *model.inputs[0].shape[1:]), tf.float32, name="image")
+    with native_output(), graph_form(form):
+        function = tf.function(lambda image: model(image, training=False)).get_concrete_function(image)
+        return convert_variables_to_constants_v2(function)
+
+
+def convert_frozen(function: Any, scheme: Scheme) -> bytes:
+    """`convert_float` of a model that was frozen in the scheme's form."""
     import tensorflow as tf
 
     with _converting(scheme.name):
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([_frozen(model, scheme)])
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
         converter.unfold_batchmatmul = scheme.unfold_matmul
         if not scheme.needs_calibration and scheme.weights != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -53,17 +72,6 @@ def quantize(graph: bytes, ranges: tuple[TensorRange, ...]) -> bytes:
         # Float input and output first: only their QUANTIZE and DEQUANTIZE can be made to take and give uint8.
         with_float_ends = mlir_quantize(ranged, fully_quantize=False, inference_type=_types_pb2.QUANTIZED_INT8)
         return bytes(modify_model_io_type(with_float_ends, tf.uint8, tf.uint8))
-
-
-def _frozen(model: keras.Model, scheme: Scheme) -> Any:
-    """The model as a concrete function of one image, with its weights as constants."""
-    import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
-    image = tf.TensorSpec((1, *model.inputs[0].shape[1:]), tf.float32, name="image")
-    with graph_form(scheme.form):
-        function = tf.function(lambda image: model(image, training=False)).get_concrete_function(image)
-    return convert_variables_to_constants_v2(function)
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from vitconv.errors import InputError, OutputError, PromiseError
 from vitconv.files import sha256, writable_directory, write_json, write_text
 from vitconv.inspection import inspect_bytes
 from vitconv.metadata import ModelMetadata
+from vitconv.models.forms import GraphForm
 from vitconv.runtime import Runner
 from vitconv.schemes import Scheme
 from vitconv.trained_data import open_dataset_of
@@ -83,11 +84,14 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportResu
         model = checkpoint.load()
         held_out = dataset.split(dataset.evaluation_name, checkpoint.card.image, progress)
         pictures = golden.write(staging, model, held_out)
+        frozen: dict[GraphForm, Any] = {}
         files = []
         for done, scheme in enumerate(wanted):
             if progress:
                 progress(f"exporting {scheme.name}", done, len(wanted))
-            data = conversion.convert_float(model, scheme)
+            if scheme.form not in frozen:
+                frozen[scheme.form] = conversion.freeze(model, scheme.form)
+            data = conversion.convert_frozen(frozen[scheme.form], scheme)
             if scheme.needs_calibration:
                 if calibration is None:
                     calibration = calibrations.measure(

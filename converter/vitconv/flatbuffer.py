@@ -81,10 +81,10 @@ def read(path: Path) -> bytes:
     """The bytes of a .tflite file. Raises ModelFileError where there is no such file, or it cannot be one."""
     try:
         found = path.stat()
-        # A pipe or a device may go on for ever, and a folder cannot be read.
-        if not stat.S_ISREG(found.st_mode):
-            what = "folder. Name a .tflite file in it" if stat.S_ISDIR(found.st_mode) else "pipe or device, no file"
-            raise ModelFileError(f"{path} is a {what}.")
+        if stat.S_ISDIR(found.st_mode):
+            raise ModelFileError(f"{path} is a folder. Name a .tflite file in it.")
+        if not stat.S_ISREG(found.st_mode):  # a device may go on for ever
+            raise ModelFileError(f"{path} is a pipe or a device. Name a .tflite file.")
         if found.st_size > _MAX_FILE_BYTES:
             raise ModelFileError(
                 f"{path} is no .tflite file: it has {found.st_size} bytes, and a flatbuffer cannot have more than "

@@ -27,7 +27,7 @@ from vitconv.runtime_worker import Message, receive, send
 
 # The child looks for modules where this process does, in the same order, whatever its folder and environment.
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from vitconv.runtime_worker import main; main()"
-_MOST_THREADS = 256  # far beyond it the runtime itself crashes, and the file would get the blame
+MOST_THREADS = 256  # far beyond it the runtime itself crashes, and the file would get the blame
 _MOST_CLASSES = 1 << 20  # a corrupt file may announce any number, and the answer is held in this process
 _LONGEST_REASON = 400  # characters
 
@@ -63,8 +63,8 @@ class Runner:
     """
 
     def __init__(self, path: Path, *, threads: int = 1, xnnpack: bool = True, timeout: float = 60.0) -> None:
-        if not 1 <= threads <= _MOST_THREADS:
-            raise InputError(f"threads must be 1 to {_MOST_THREADS}, not {threads}.")
+        if not 1 <= threads <= MOST_THREADS:
+            raise InputError(f"threads must be 1 to {MOST_THREADS}, not {threads}.")
         if not path.is_file():
             raise ModelFileError(f"there is no model file {path}. Check the path.")
         self.path = path

@@ -75,7 +75,7 @@ class Scheme:
                 yield f"its {what} has the shape {list(tensor.shape)}, not batch 1"
         scale, zero_point = file.inputs[0].scale, file.inputs[0].zero_point
         if self.integer and (scale, zero_point) != (1.0, 0):
-            yield f"its input has scale {scale} and zero point {zero_point}, not 1 and 0: it does not take raw pixels"
+            yield f"its input has scale {scale} and zero point {zero_point}, not 1 and 0 for raw pixels"
         if file.flex_ops:
             yield f"it holds ops outside TFLite's own: {', '.join(file.flex_ops)}"
         if file.max_rank > 4:

@@ -114,12 +114,13 @@ def train(config: TrainConfig, progress: Progress | None = None, verbose: int = 
             TrainingState.of(model, identity, history).write(out / STATE)
         card = _card(config, spec, dataset, training, validation, recipe)
         classes = len(dataset.labels)
+        batches = _training_batches(training, spec, recipe, config.seed, classes)
         model.fit(
-            _training_batches(training, spec, recipe, config.seed, first, classes),
+            batches,
             initial_epoch=first,
             epochs=recipe.epochs,
             validation_data=_validation_batches(validation, recipe.batch_size, classes),
-            callbacks=[_keeper(model, history, out, identity, card)],
+            callbacks=[_starter(batches), _keeper(model, history, out, identity, card)],
             verbose=verbose,
             shuffle=False,
         )
@@ -178,9 +179,7 @@ def _mean_and_variance(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, squares / count - mean**2
 
 
-def _training_batches(
-    training: Split, spec: ImageSpec, recipe: Recipe, seed: int, first_epoch: int, classes: int
-) -> Any:
+def _training_batches(training: Split, spec: ImageSpec, recipe: Recipe, seed: int, classes: int) -> Any:
     import keras
 
     class Batches(keras.utils.PyDataset):
@@ -188,11 +187,11 @@ def _training_batches(
 
         def __init__(self) -> None:
             super().__init__()
-            self.epoch = first_epoch
-            self.order = self._shuffled()
+            self.start(0)
 
-        def _shuffled(self) -> np.ndarray:
-            return np.random.default_rng((seed, self.epoch)).permutation(len(training))
+        def start(self, epoch: int) -> None:
+            self.epoch = epoch
+            self.order = np.random.default_rng((seed, epoch)).permutation(len(training))
 
         def __len__(self) -> int:
             return -(-len(training) // recipe.batch_size)
@@ -203,11 +202,14 @@ def _training_batches(
             images = augment(training.images[chosen], spec.height, spec.width, recipe, rng)
             return images, np.eye(classes, dtype=np.float32)[training.labels[chosen]]
 
-        def on_epoch_end(self) -> None:
-            self.epoch += 1
-            self.order = self._shuffled()
-
     return Batches()
+
+
+def _starter(batches: Any) -> Any:
+    """A callback that tells the batches which epoch begins; Keras's own calls of them do not say, and are more."""
+    import keras
+
+    return keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.start(epoch))
 
 
 def _validation_batches(split: Split, batch_size: int, classes: int) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
+from vitconv.models import gradients
 from vitconv.models.dropout import Dropout
 from vitconv.models.forms import current_form
 
@@ -232,7 +233,8 @@ class NormedExternalAttention(_TransformerLayer):
         unit, scale = normalise(x, self.epsilon)
         x = unit * (self.gamma * scale) + self.beta
         scores = ops.reshape(ops.matmul(x, into) + into_bias, (-1, tokens, self.heads, self.units))
-        weights = self.attention_dropout(double_normalise(scores), training=training)
+        weights = gradients.double_normalise(scores) if training else double_normalise(scores)
+        weights = self.attention_dropout(weights, training=training)
         weights = ops.reshape(weights, (-1, tokens, self.heads * self.units))
         return self.projection_dropout(ops.matmul(weights, out_of) + out_bias, training=training)
 

@@ -1,0 +1,258 @@
+"""Calibration: which images, which ranges, and a file that keeps them exactly."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vitconv import CalibrateConfig, Calibration, ImageSpec, calibrate, calibration, open_checkpoint
+from vitconv.calibration import choose_images
+from vitconv.datasets import Split, open_dataset
+from vitconv.errors import DatasetError, InputError
+from vitconv.ranges import TensorRange, measure_ranges, with_ranges
+
+SAMPLES = 40
+
+
+@pytest.fixture(scope="module")
+def calibrated(digits_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Calibration, Path]:
+    """The calibration of the checkpoint that was trained on digits, and its file."""
+    out = tmp_path_factory.mktemp("calibration") / "ranges.json"
+    return calibrate(CalibrateConfig(digits_checkpoint, out, samples=SAMPLES, seed=3)), out
+
+
+def split_of(labels: list[int]) -> Split:
+    images = np.zeros((len(labels), 1, 1, 3), np.uint8)
+    return Split("train", "train", images, np.asarray(labels, np.int64))
+
+
+# --- which images ---
+
+
+def test_images_come_from_the_training_split_and_from_no_other(
+    calibrated: tuple[Calibration, Path], digits_checkpoint: Path
+) -> None:
+    result, _ = calibrated
+    card = open_checkpoint(digits_checkpoint).card
+    dataset = open_dataset("digits")
+    training = dataset.split("train", card.image)
+    assert (result.split, result.split_digest) == (training.source, training.digest)
+    assert result.split_digest == card.dataset["splits"]["train"]["digest"]
+    assert result.image == card.image
+    assert len(set(result.images)) == SAMPLES
+    assert all(0 <= index < len(training) for index in result.images)
+    evaluation = dataset.split(dataset.evaluation_name, card.image)
+    held_out = {image.tobytes() for image in evaluation.images}
+    assert not held_out & {training.images[index].tobytes() for index in result.images}
+    assert result.split_digest != evaluation.digest
+
+
+def test_classes_are_represented_evenly(calibrated: tuple[Calibration, Path], digits_checkpoint: Path) -> None:
+    result, _ = calibrated
+    training = open_dataset("digits").split("train", open_checkpoint(digits_checkpoint).card.image)
+    counts = Counter(int(training.labels[index]) for index in result.images)
+    assert counts == dict.fromkeys(range(10), SAMPLES // 10)
+
+
+def test_a_rare_class_is_taken_whole_and_the_others_fill_up_evenly() -> None:
+    split = split_of([0] * 50 + [1] * 2 + [2] * 50)
+    counts = Counter(int(split.labels[index]) for index in choose_images(split, 12, seed=0))
+    assert counts == {0: 5, 1: 2, 2: 5}
+
+
+def test_fewer_samples_than_classes_are_of_different_classes() -> None:
+    split = split_of([0, 0, 0, 1, 1, 1, 2, 2, 2])
+    chosen = choose_images(split, 2, seed=0)
+    assert len({int(split.labels[index]) for index in chosen}) == 2
+
+
+def test_all_images_are_taken_where_there_are_fewer_than_samples() -> None:
+    assert sorted(choose_images(split_of([0, 1, 1]), 100, seed=0)) == [0, 1, 2]
+
+
+def test_the_same_seed_chooses_the_same_images_and_another_seed_others() -> None:
+    split = split_of([0, 1] * 100)
+    assert choose_images(split, 10, seed=1) == choose_images(split, 10, seed=1)
+    assert choose_images(split, 10, seed=1) != choose_images(split, 10, seed=2)
+
+
+def test_no_samples_are_refused_before_any_work() -> None:
+    with pytest.raises(InputError, match="at least 1 image, not 0"):
+        CalibrateConfig(Path("nowhere"), Path("out.json"), samples=0)
+
+
+def test_a_data_set_with_other_classes_is_refused(digits_checkpoint: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    for name in "abcdefghij":
+        (tmp_path / "letters" / name).mkdir(parents=True)
+        for number in range(10):
+            Image.new("RGB", (4, 4), (number, 0, 0)).save(tmp_path / "letters" / name / f"{number}.png")
+    config = CalibrateConfig(digits_checkpoint, tmp_path / "out.json", dataset=str(tmp_path / "letters"))
+    with pytest.raises(DatasetError, match="the data set has 'a' as class 0, the checkpoint '0'"):
+        calibrate(config)
+    assert not config.out.exists()
+
+
+# --- ranges ---
+
+
+def test_the_input_s_range_is_exactly_that_of_a_pixel(calibrated: tuple[Calibration, Path]) -> None:
+    result, _ = calibrated
+    assert (result.ranges[0].min, result.ranges[0].max) == (0.0, 255.0)
+    assert [tensor.name for tensor in result.ranges].count(result.ranges[0].name) == 1
+
+
+def test_the_input_s_range_does_not_depend_on_the_images(tiny_tflite: dict[str, bytes]) -> None:
+    grey = np.full((2, 16, 16, 3), 100, np.uint8)
+    first, *others = measure_ranges(tiny_tflite["float32"], grey)
+    assert (first.min, first.max) == (0.0, 255.0)
+    assert max(tensor.max for tensor in others) < 255
+
+
+def test_ranges_are_the_extremes_over_all_images(tiny_tflite: dict[str, bytes]) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
+    graph = tiny_tflite["float32"]
+    each = [measure_ranges(graph, image[np.newaxis]) for image in images]
+    for place, tensor in enumerate(measure_ranges(graph, images)):
+        assert tensor.min == min(ranges[place].min for ranges in each)
+        assert tensor.max == max(ranges[place].max for ranges in each)
+        assert tensor.name == each[0][place].name
+
+
+def test_the_output_s_range_is_that_of_the_probabilities(tiny_tflite: dict[str, bytes], tmp_path: Path) -> None:
+    from vitconv.runtime import Runner
+
+    path = tmp_path / "tiny.tflite"
+    path.write_bytes(tiny_tflite["float32"])
+    images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
+    with Runner(path, xnnpack=False) as runner:
+        probabilities = runner.probabilities(images)
+    last = measure_ranges(path.read_bytes(), images)[-1]
+    np.testing.assert_allclose((last.min, last.max), (probabilities.min(), probabilities.max()), rtol=1e-6)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_activations_that_are_not_numbers_are_refused(tiny_tflite: dict[str, bytes], value: float) -> None:
+    from vitconv import flatbuffer
+
+    model = flatbuffer.parse(tiny_tflite["float32"], "tiny")
+    kernels = [buffer for buffer in model.buffers if buffer.data is not None and len(buffer.data) > 1000]
+    data = np.frombuffer(bytes(kernels[0].data), np.float32).copy()
+    data[5] = value
+    kernels[0].data = flatbuffer.data_vector(data.tobytes())
+    images = np.random.default_rng(0).integers(1, 256, (2, 16, 16, 3), dtype=np.uint8)
+    with pytest.raises(InputError, match=r"reaches from .*(nan|inf).* on a calibration image"):
+        measure_ranges(flatbuffer.serialize(model), images)
+
+
+def test_ranges_written_into_a_graph_change_nothing_that_it_computes(
+    tiny_tflite: dict[str, bytes], tmp_path: Path
+) -> None:
+    from vitconv.runtime import Runner
+
+    graph = tiny_tflite["float32"]
+    images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
+    answers = []
+    for number, data in enumerate((graph, with_ranges(graph, measure_ranges(graph, images)))):
+        path = tmp_path / f"{number}.tflite"
+        path.write_bytes(data)
+        with Runner(path) as runner:
+            answers.append(runner.probabilities(images))
+    np.testing.assert_array_equal(answers[0], answers[1])
+
+
+# --- the file ---
+
+
+def hand_made() -> Calibration:
+    third = float(np.float32(1) / np.float32(3))
+    return Calibration(
+        graph=hashlib.sha256(b"graph").hexdigest(),
+        checkpoint=hashlib.sha256(b"weights").hexdigest(),
+        dataset="flowers 1.0.0",
+        split="train[:90%]",
+        split_digest=hashlib.sha256(b"split").hexdigest(),
+        image=ImageSpec(32, 64, resize="center_crop"),
+        method="minmax",
+        seed=7,
+        images=(5, 3, 8),
+        ranges=(
+            TensorRange("image", 0.0, 255.0),
+            TensorRange('a "name";ü', -third, 1e-30),
+            TensorRange("b", 0.1, 3.4e38),
+        ),
+    )
+
+
+def test_the_file_gives_back_what_was_written_bit_for_bit(tmp_path: Path) -> None:
+    value, path = hand_made(), tmp_path / "ranges.json"
+    value.save(path)
+    assert calibration.read(path) == value
+    assert json.loads(path.read_text(encoding="utf-8")) == value.to_json()
+
+
+def test_the_file_has_a_line_for_each_tensor(calibrated: tuple[Calibration, Path]) -> None:
+    result, path = calibrated
+    lines = path.read_text(encoding="utf-8").splitlines()
+    rows = [line for line in lines if line.startswith('    {"name"')]
+    assert len(rows) == len(result.ranges)
+    assert len(lines) < len(rows) + 20
+    assert calibration.read(path) == result
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("format", 2, "its format is not 1"),
+        ("ranges", [{"name": "image", "min": 1.0, "max": 0.0}], "not two finite numbers in order"),
+        ("ranges", [{"name": "image", "min": 0.0, "max": float("nan")}], "not two finite numbers in order"),
+        ("ranges", [{"name": "image", "min": 0.0}], "'max'"),
+        ("ranges", 5, "not iterable"),
+        ("image", {"height": 32}, "image description"),
+        ("unknown", 1, "unexpected keyword"),
+    ],
+)
+def test_a_file_that_is_no_calibration_is_refused_with_the_reason(
+    name: str, value: Any, reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "ranges.json"
+    path.write_text(json.dumps({**hand_made().to_json(), name: value}))
+    with pytest.raises(InputError, match=r"ranges\.json is not a calibration file of this version") as caught:
+        calibration.read(path)
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", "not json", '"text"', "null"])
+def test_a_file_of_something_else_is_refused(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "ranges.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"ranges\.json"):
+        calibration.read(path)
+
+
+def test_a_file_that_is_not_there_is_refused_with_the_way_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no calibration file .*`vitconv calibrate` makes one"):
+        calibration.read(tmp_path / "none.json")
+
+
+def test_the_ranges_fit_one_checkpoint_and_one_graph(
+    calibrated: tuple[Calibration, Path], digits_checkpoint: Path, tmp_path: Path
+) -> None:
+    result, _ = calibrated
+    checkpoint = open_checkpoint(digits_checkpoint)
+    result.check_checkpoint(checkpoint)
+    with pytest.raises(InputError, match="made for another checkpoint"):
+        hand_made().check_checkpoint(checkpoint)
+    hand_made().check_graph(b"graph")
+    with pytest.raises(InputError, match="made for another graph"):
+        hand_made().check_graph(b"other graph")
+    moved = open_checkpoint(Path(shutil.copytree(digits_checkpoint, tmp_path / "elsewhere")))
+    result.check_checkpoint(moved)

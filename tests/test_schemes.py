@@ -1,0 +1,166 @@
+"""What a scheme promises is checked: each way to break a promise turns the check red."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+
+from converted import converted, inspected
+from vitconv import flatbuffer, schemes
+from vitconv.errors import PromiseError, UnknownNameError
+from vitconv.inspection import Inspection, inspect_bytes
+from vitconv.schemes import SCHEMES
+
+
+def changed(scheme: str, change: Callable[[Any], None]) -> Inspection:
+    """EANet's file of a scheme after `change` of its objects (schema.ModelT)."""
+    model = flatbuffer.parse(converted("eanet", scheme), scheme)
+    change(model)
+    return inspect_bytes(flatbuffer.serialize(model), scheme)
+
+
+def activation(model: Any) -> Any:
+    """A tensor between two operators in the middle of the graph."""
+    graph = model.subgraphs[0]
+    operator = graph.operators[len(graph.operators) // 2]
+    return graph.tensors[operator.outputs[0]]
+
+
+def source(model: Any) -> Any:
+    return model.subgraphs[0].tensors[model.subgraphs[0].inputs[0]]
+
+
+def target(model: Any) -> Any:
+    return model.subgraphs[0].tensors[model.subgraphs[0].outputs[0]]
+
+
+@pytest.mark.parametrize("offered", list(SCHEMES))
+@pytest.mark.parametrize("name", list(SCHEMES))
+def test_a_file_keeps_the_promises_of_its_own_scheme_only(name: str, offered: str) -> None:
+    file = inspected("eanet", offered)
+    if name == offered:
+        schemes.find(name).check(file)
+    else:
+        with pytest.raises(PromiseError, match=f"breaks what {name} promises"):
+            schemes.find(name).check(file)
+
+
+def test_a_float_operator_in_an_integer_file_is_noticed() -> None:
+    def change(model: Any) -> None:
+        activation(model).type = schema.TensorType.FLOAT32
+
+    with pytest.raises(PromiseError, match="it computes in float: .*; it holds float tensors"):
+        schemes.find("int8").check(changed("int8", change))
+
+
+def test_an_operator_that_quantization_left_in_float_is_noticed() -> None:
+    from tensorflow.lite.python.convert import _types_pb2, mlir_quantize
+
+    from converted import float_graph, ranges
+    from vitconv.ranges import with_ranges
+
+    graph = with_ranges(float_graph("eanet", "int8"), ranges("eanet"))
+    data = mlir_quantize(
+        graph,
+        inference_type=_types_pb2.QUANTIZED_INT8,
+        input_data_type=_types_pb2.INT8,
+        output_data_type=_types_pb2.INT8,
+        denylisted_ops=["SOFTMAX"],
+        fully_quantize=True,
+    )
+    with pytest.raises(PromiseError, match="it computes in float: .*SOFTMAX"):
+        schemes.find("int8").check(inspect_bytes(bytes(data), "int8"))
+
+
+@pytest.mark.parametrize("scheme", list(SCHEMES))
+def test_a_shape_that_is_not_fixed_is_noticed(scheme: str) -> None:
+    def change(model: Any) -> None:
+        source(model).shapeSignature = [-1, 32, 32, 3]
+
+    with pytest.raises(PromiseError, match="tensors whose shape is not fixed"):
+        schemes.find(scheme).check(changed(scheme, change))
+
+
+@pytest.mark.parametrize("scheme", list(SCHEMES))
+def test_a_batch_of_two_is_noticed(scheme: str) -> None:
+    def change(model: Any) -> None:
+        source(model).shape = [2, 32, 32, 3]
+
+    with pytest.raises(PromiseError, match=r"its input has the shape \[2, 32, 32, 3\], not batch 1"):
+        schemes.find(scheme).check(changed(scheme, change))
+
+
+@pytest.mark.parametrize("scheme", list(SCHEMES))
+def test_five_dimensions_are_noticed(scheme: str) -> None:
+    def change(model: Any) -> None:
+        activation(model).shape = [1, 1, 16, 16, 64]
+
+    with pytest.raises(PromiseError, match="a tensor of 5 dimensions, more than 4"):
+        schemes.find(scheme).check(changed(scheme, change))
+
+
+@pytest.mark.parametrize("scheme", list(SCHEMES))
+def test_a_flex_operator_is_noticed(scheme: str) -> None:
+    def change(model: Any) -> None:
+        code = model.operatorCodes[-1]
+        code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
+        code.customCode = "FlexErf"
+
+    with pytest.raises(PromiseError, match="ops outside TFLite's own: FlexErf"):
+        schemes.find(scheme).check(changed(scheme, change))
+
+
+@pytest.mark.parametrize("scheme", list(SCHEMES))
+def test_an_operator_too_new_for_android_is_noticed(scheme: str) -> None:
+    def change(model: Any) -> None:
+        for code in model.operatorCodes:
+            if flatbuffer.operator_name(code) == "FULLY_CONNECTED":
+                code.version = 12
+
+    with pytest.raises(PromiseError, match=r"needs TFLite .*, newer than Android's 2\.16\.1"):
+        schemes.find(scheme).check(changed(scheme, change))
+
+
+@pytest.mark.parametrize(("scale", "zero_point"), [(1 / 255, 0), (1.0, 1), (255 / 254, 0)])
+def test_an_integer_input_that_is_not_the_raw_pixel_is_noticed(scale: float, zero_point: int) -> None:
+    def change(model: Any) -> None:
+        source(model).quantization.scale = [scale]
+        source(model).quantization.zeroPoint = [zero_point]
+
+    with pytest.raises(PromiseError, match="not 1 and 0 for raw pixels"):
+        schemes.find("int8").check(changed("int8", change))
+
+
+def test_an_integer_file_with_signed_ends_is_noticed() -> None:
+    def change(model: Any) -> None:
+        source(model).type = target(model).type = schema.TensorType.INT8
+
+    with pytest.raises(PromiseError, match="its input is int8, not uint8; its output is int8, not uint8"):
+        schemes.find("int8").check(changed("int8", change))
+
+
+def test_dynamic_range_that_left_most_weights_in_float_is_noticed() -> None:
+    file = inspected("eanet", "dynamic")
+    sizes = {"int8": 100, "float32": 101}
+    with pytest.raises(PromiseError, match="its weights are 50% int8, 50% float32, not int8"):
+        schemes.find("dynamic").check(replace(file, weight_bytes=sizes))
+    schemes.find("dynamic").check(replace(file, weight_bytes={"int8": 101, "float32": 100}))
+
+
+def test_every_broken_promise_is_named() -> None:
+    def change(model: Any) -> None:
+        source(model).shape = [2, 32, 32, 3]
+        activation(model).shape = [1, 1, 16, 16, 64]
+
+    with pytest.raises(PromiseError, match=r"not batch 1; .*5 dimensions") as caught:
+        schemes.find("float32").check(changed("float32", change))
+    assert caught.value.exit_status == 1
+
+
+def test_an_unknown_scheme_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UnknownNameError, match="unknown scheme 'int9'. Did you mean 'int8'"):
+        schemes.find("int9")

@@ -1,0 +1,462 @@
+"""Training keeps its best epoch, and stops and goes on as if it had never stopped.
+
+EANet with one block, on 8×8 digits, is the smallest network of the catalogue; only its depth is changed for these
+tests. MobileViT's training is checked through the checkpoint that all tests share.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vitconv import training
+from vitconv.checkpoints import CARD, Checkpoint, open_checkpoint, read_tensors
+from vitconv.datasets import Split, open_dataset
+from vitconv.errors import CheckpointError, InputError, OutputError, UnknownNameError
+from vitconv.images import ImageSpec
+from vitconv.models import catalogue
+from vitconv.models.catalogue import Recipe
+from vitconv.training import CURVES, HISTORY, STATE, TrainConfig, TrainResult, train
+
+if TYPE_CHECKING:
+    import keras
+
+pytestmark = pytest.mark.filterwarnings(
+    # Raised inside TensorFlow, Keras and matplotlib while they are imported.
+    "ignore::DeprecationWarning",
+    "ignore::FutureWarning",
+)
+
+EPOCHS = 3
+BATCHES = 20  # of 64 images, in 1,257
+
+# Two runs were equal to the last bit on one machine, whether they were stopped or not. Without the optimizer's
+# state, the random states or the epoch's own order, the loss differs by 0.001 and more.
+NOISE = 1e-5
+
+# The real command, but for the depth of the network, which sends itself a signal at one moment: when it makes its
+# N-th batch, or when a file gets its name for the N-th time.
+COMMAND = """
+import os, signal, sys
+name, nth, sent = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+del sys.argv[1:4]
+def count(happened):
+    global nth
+    nth -= happened
+    if happened and nth == 0:
+        os.kill(os.getpid(), sent)
+if name == "batch":
+    from vitconv import training
+    make = training.augment
+    training.augment = lambda *given: (count(True), make(*given))[1]
+else:
+    sys.addaudithook(lambda event, given: count(event == "os.rename" and os.path.basename(given[1]) == name))
+from vitconv.models import eanet
+eanet.BLOCKS = 1
+from vitconv.cli import main
+main()
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_block() -> Iterator[None]:
+    from vitconv.models import eanet
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(eanet, "BLOCKS", 1)
+        yield
+
+
+def config(out: Path, epochs: int = EPOCHS, **changes: Any) -> TrainConfig:
+    return replace(
+        TrainConfig("eanet", "digits", out, image_size=8, epochs=epochs, batch_size=64, seed=3), **changes
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(one_block: None, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+    """A training that was never stopped."""
+    return train(config(tmp_path_factory.mktemp("training") / "whole"))
+
+
+@pytest.fixture(scope="module")
+def trained_once(one_block: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the same training after its first epoch."""
+    return train(config(tmp_path_factory.mktemp("training") / "once", epochs=1)).checkpoint.path
+
+
+@pytest.fixture
+def once(trained_once: Path, tmp_path: Path) -> Path:
+    """A copy that a test may change."""
+    return shutil.copytree(trained_once, tmp_path / "once")
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def accuracy(checkpoint: Checkpoint) -> float:
+    """Of the loaded model on the validation split, counted here."""
+    split = open_dataset("digits").split("validation", checkpoint.card.image)
+    model = checkpoint.load()
+    probabilities = np.concatenate(
+        [np.asarray(model(split.images[i : i + 60].astype(np.float32))) for i in range(0, len(split), 60)]
+    )
+    return float(np.mean(probabilities.argmax(axis=1) == split.labels))
+
+
+def assert_same_training(folder: Path, whole: TrainResult) -> None:
+    """The files of `folder` are those of a training that was never stopped."""
+    checkpoint = open_checkpoint(folder)
+    assert names(folder) == [CARD, CURVES, HISTORY, STATE, checkpoint.weights.name]
+    assert checkpoint.card.results == pytest.approx(dict(whole.checkpoint.card.results), abs=NOISE)
+    with (folder / HISTORY).open() as ours, (whole.checkpoint.path / HISTORY).open() as theirs:
+        for row, other in zip(csv.DictReader(ours), csv.DictReader(theirs), strict=True):
+            assert {k: float(v) for k, v in row.items()} == pytest.approx(
+                {k: float(v) for k, v in other.items()}, abs=NOISE
+            )
+    for file, other_file in (
+        (checkpoint.weights, whole.checkpoint.weights),
+        (folder / STATE, whole.checkpoint.path / STATE),
+    ):
+        values, expected = read_tensors(file)[0], read_tensors(other_file)[0]
+        assert values.keys() == expected.keys()
+        for name, value in values.items():
+            np.testing.assert_allclose(value, expected[name], atol=NOISE, err_msg=name)
+
+
+# --- a training from beginning to end ---
+
+
+def test_the_folder_holds_what_was_trained_and_how(whole: TrainResult) -> None:
+    checkpoint = open_checkpoint(whole.checkpoint.path)
+    assert checkpoint == whole.checkpoint
+    card = checkpoint.card
+    assert (card.model, card.labels, card.seed) == ("eanet", tuple("0123456789"), 3)
+    assert card.image == ImageSpec(8, 8)
+    wanted = catalogue.find("eanet").recipe.changed(epochs=EPOCHS, batch_size=64, flip=False)
+    assert Recipe(**card.recipe) == wanted  # a mirrored digit is none
+    digits = open_dataset("digits")
+    assert card.dataset == {
+        "name": "digits",
+        "source": "digits",
+        "version": digits.version,
+        "splits": {
+            name: {"source": split.source, "images": len(split), "digest": split.digest}
+            for name, split in ((name, digits.split(name, card.image)) for name in ("train", "validation"))
+        },
+    }
+    assert set(card.versions) == {"python", "tensorflow", "keras", "numpy", "pillow"}
+    json.dumps(whole.to_json(), allow_nan=False)
+
+
+def test_the_history_has_every_epoch_and_the_curves_are_a_picture(whole: TrainResult) -> None:
+    with (whole.checkpoint.path / HISTORY).open() as stream:
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(stream)]
+    assert rows == list(whole.history)
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    for row in rows:
+        assert {"loss", "accuracy", "top5", "val_loss", "val_accuracy", "val_top5"} < set(row)
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    with Image.open(whole.checkpoint.path / CURVES) as picture:
+        picture.load()
+        assert picture.format == "PNG"
+        assert picture.width > 800
+
+
+def test_the_card_s_figures_are_those_of_the_weights_and_of_the_best_epoch(whole: TrainResult) -> None:
+    best = max(whole.history, key=lambda row: row["val_accuracy"])
+    results = {name: value for name, value in best.items() if name == "epoch" or name.startswith("val_")}
+    assert whole.checkpoint.card.results == results
+    assert accuracy(whole.checkpoint) == pytest.approx(best["val_accuracy"], abs=1e-6)
+
+
+def test_a_trained_mobilevit_loads_with_the_accuracy_of_its_card(digits_checkpoint: Path) -> None:
+    checkpoint = open_checkpoint(digits_checkpoint)
+    assert accuracy(checkpoint) == pytest.approx(checkpoint.card.results["val_accuracy"], abs=1e-6)
+
+
+def test_a_worse_epoch_after_the_best_changes_neither_weights_nor_card(
+    once: Path, tmp_path: Path, whole: TrainResult
+) -> None:
+    """The callback of a training, given epochs whose figures are chosen."""
+    model = open_checkpoint(once).load()
+    training._compile(model, catalogue.find("eanet").recipe)
+    model.optimizer.build(model.trainable_variables)
+    history: list[dict[str, float]] = []
+    keeper = training._keeper(model, history, tmp_path / "out", {}, whole.checkpoint.card)
+    bias = model.get_layer("head").bias
+    for epoch, validated in enumerate((0.5, 0.7, 0.6, 0.7)):
+        bias.assign(np.full(10, epoch, np.float32))
+        logs = {"loss": 1.0, "accuracy": 0.9, "val_loss": 1.0, "val_accuracy": validated}
+        keeper.on_epoch_end(epoch, logs)
+    checkpoint = open_checkpoint(tmp_path / "out")
+    assert checkpoint.card.results == {"epoch": 2, "val_loss": 1.0, "val_accuracy": 0.7}
+    np.testing.assert_array_equal(read_tensors(checkpoint.weights)[0][bias.path], np.ones(10))
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4]
+
+
+def test_the_pixel_statistics_are_numpy_s() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (150, 5, 7, 3), np.uint8)
+    mean, variance = training._mean_and_variance(images)
+    np.testing.assert_allclose(mean, images.mean(axis=(0, 1, 2)))
+    np.testing.assert_allclose(variance, images.var(axis=(0, 1, 2)))
+
+
+# --- the order of the images ---
+
+
+def numbered(count: int) -> Split:
+    """Images that say which they are."""
+    images = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, 2, 2, 3))
+    return Split("train", "numbered", images, np.arange(count) % 2)
+
+
+NO_CHANGES = Recipe("adam", 0.001, batch_size=8, epochs=3, flip=False)
+
+
+def test_each_epoch_sees_every_image_once_in_an_order_of_its_own() -> None:
+    def orders(first: int, count: int, seed: int = 0) -> list[list[float]]:
+        batches = training._training_batches(numbered(50), ImageSpec(2, 2), NO_CHANGES, seed, 2)
+        assert len(batches) == 7
+        found = []
+        for epoch in range(first, first + count):
+            batches.start(epoch)
+            made = [batches[index] for index in range(len(batches))]
+            for images, labels in made:
+                np.testing.assert_array_equal(labels, np.eye(2)[images[:, 0, 0, 0].astype(int) % 2])
+            found.append(np.concatenate([images[:, 0, 0, 0] for images, _ in made]).tolist())
+        return found
+
+    first, second, third = orders(0, 3)
+    assert sorted(first) == sorted(second) == sorted(third) == list(range(50))
+    assert first != second != third != first
+    assert orders(2, 1) == [third]
+    assert orders(0, 1, seed=1) != [first]
+
+
+def test_training_sees_the_orders_of_its_epochs_and_so_does_a_resumed_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What Keras asks for ahead of time, in a thread of its own, must still be of the right epoch."""
+    import keras
+
+    make, seen = training.augment, []
+
+    def record(images: np.ndarray, *given: Any) -> np.ndarray:
+        seen.extend(images[:, 0, 0, 0].tolist())
+        return make(images, *given)
+
+    def order_of(first: int, last: int) -> list[list[int]]:
+        """Of the epochs from `first` to `last` as a real training asks for them."""
+        inputs = keras.Input((2, 2, 3))
+        model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(inputs)))
+        model.compile("sgd", "mse")
+        batches = training._training_batches(numbered(50), ImageSpec(2, 2), NO_CHANGES, 0, 2)
+        seen.clear()
+        model.fit(
+            batches,
+            initial_epoch=first,
+            epochs=last,
+            validation_data=training._validation_batches(numbered(30), 8, 2),
+            callbacks=[training._starter(batches)],
+            verbose=0,
+            shuffle=False,
+        )
+        epochs = seen[-50 * (last - first) :]  # before it, Keras looks at two batches for their shapes
+        return [epochs[start : start + 50] for start in range(0, len(epochs), 50)]
+
+    monkeypatch.setattr(training, "augment", record)
+    wanted = [np.random.default_rng((0, epoch)).permutation(50).tolist() for epoch in range(4)]
+    assert order_of(0, 4) == wanted
+    assert order_of(2, 4) == wanted[2:]
+
+
+# --- stopped and resumed ---
+
+
+def run_until(moment: tuple[str, int, signal.Signals], out: Path) -> subprocess.CompletedProcess[str]:
+    """`vitconv train … --resume`, until it sends itself that signal."""
+    name, nth, sent = moment
+    arguments = ["train", "eanet", "--dataset", "digits", "--image-size", "8", "--epochs", str(EPOCHS)]
+    arguments += ["--batch-size", "64", "--seed", "3", "--resume", "--out", str(out)]
+    return subprocess.run(
+        [sys.executable, "-c", COMMAND, name, str(nth), str(sent.value), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_a_training_that_is_stopped_again_and_again_ends_as_if_it_had_not_been(
+    tmp_path: Path, whole: TrainResult
+) -> None:
+    out = tmp_path / "stopped"
+
+    # Killed in the first epoch, when its weights are there and their card is not.
+    killed = run_until((CARD, 1, signal.SIGKILL), out)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not (out / CARD).exists()
+
+    # Ctrl-C in the middle of the second epoch.
+    stopped = run_until(("batch", BATCHES * 3 // 2, signal.SIGINT), out)
+    assert stopped.returncode == 130, stopped.stderr
+    assert stopped.stdout == ""
+    assert "Traceback" not in stopped.stderr
+    assert [line for line in stopped.stderr.splitlines() if line.startswith("vitconv")] == [
+        stopped.stderr.splitlines()[-1]
+    ]
+    assert open_checkpoint(out).card.results["epoch"] == 1
+
+    # Killed when all of the second epoch is kept but the state to go on from.
+    killed = run_until((STATE, 1, signal.SIGKILL), out)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert len((out / HISTORY).read_text().splitlines()) == 3
+    open_checkpoint(out)
+
+    result = train(config(out, resume=True))
+    assert len(result.history) == EPOCHS
+    assert_same_training(out, whole)
+
+
+def test_a_finished_training_goes_on_with_more_epochs_as_if_they_had_been_asked_for_at_first(
+    once: Path, whole: TrainResult
+) -> None:
+    train(config(once, resume=True))
+    assert_same_training(once, whole)
+
+
+def test_a_finished_training_is_finished_at_once(once: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def not_wanted(*_: Any) -> keras.Model:
+        pytest.fail("there is nothing left to train")
+
+    monkeypatch.setattr(training, "_new_model", not_wanted)
+    before = {path.name: path.read_bytes() for path in once.iterdir()}
+    result = train(config(once, epochs=1, resume=True))
+    assert [row["epoch"] for row in result.history] == [1]
+    assert result.checkpoint == open_checkpoint(once)
+    assert {path.name: path.read_bytes() for path in once.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": 4}, "seed was 3, now 4"),
+        ({"model": "eanet_self_attention"}, "model was eanet, now eanet_self_attention"),
+        ({"batch_size": 32}, "recipe batch_size was 64, now 32"),
+        ({"image_size": 10}, "image height was 8, now 10; image width was 8, now 10; dataset digest was"),
+        ({"dataset": "folder"}, "dataset name was digits, now folder"),
+    ],
+)
+def test_another_training_cannot_be_resumed(
+    once: Path, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    if "dataset" in change:
+        for name in ("one", "two"):
+            for index in range(20):
+                place = tmp_path / "folder" / name / f"{index}.png"
+                place.parent.mkdir(parents=True, exist_ok=True)
+                pixels = np.random.default_rng(index + len(name)).integers(0, 256, (8, 8, 3), np.uint8)
+                Image.fromarray(pixels).save(place)
+        change = {"dataset": str(tmp_path / "folder")}
+    before = {path.name: path.read_bytes() for path in once.iterdir()}
+    with pytest.raises(InputError, match=rf"cannot resume this training: {message}.* another --out\.") as caught:
+        train(config(once, resume=True, **change))
+    assert caught.value.exit_status == 2
+    assert {path.name: path.read_bytes() for path in once.iterdir()} == before
+
+
+def test_a_corrupt_state_is_an_error(once: Path) -> None:
+    good = (once / STATE).read_bytes()
+    middle = len(good) // 2
+    flipped = good[:middle] + bytes([good[middle] ^ 1]) + good[middle + 1 :]
+    renamed = good.replace(b'\\"seed\\": 3', b'\\"seed\\": 4')
+    assert renamed != good
+    for data in (
+        b"",
+        b"text",
+        good[:-1],
+        good[:100],
+        flipped,
+        renamed,
+        open_checkpoint(once).weights.read_bytes(),
+    ):
+        (once / STATE).write_bytes(data)
+        with pytest.raises(CheckpointError, match=r"corrupt. Train anew|not a whole safetensors file"):
+            train(config(once, resume=True))
+
+
+def test_a_checkpoint_is_not_trained_over(once: Path) -> None:
+    with pytest.raises(InputError, match=r"already holds a checkpoint\. Give another --out, or --resume"):
+        train(config(once))
+    (once / STATE).unlink()
+    with pytest.raises(InputError, match=rf"no {STATE} to go on from. Give another --out"):
+        train(config(once, resume=True))
+    open_checkpoint(once)
+
+
+# --- what cannot be trained ---
+
+
+def test_a_full_disk_is_an_error_and_the_training_goes_on_when_there_is_room(
+    once: Path, whole: TrainResult
+) -> None:
+    before = {path.name: path.read_bytes() for path in once.iterdir()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(OutputError, match=rf"cannot write {once}/.*: File too large"):
+            train(config(once, resume=True))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {path.name: path.read_bytes() for path in once.iterdir()} == before
+
+
+def test_a_place_that_cannot_be_written_is_an_error_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"cannot write into .*: Not a directory\. Give another folder"):
+        train(config(tmp_path / "file" / "out"))
+
+
+@pytest.mark.parametrize("rate", [1e9, 1e38])
+def test_a_training_that_diverges_is_an_error_that_says_when(
+    once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: float
+) -> None:
+    entry = catalogue.find("eanet")
+    wild = replace(entry, recipe=replace(entry.recipe, learning_rate=rate, optimizer="adam"))
+    monkeypatch.setitem(catalogue.CATALOGUE, "eanet", wild)
+    with pytest.raises(InputError, match=r"diverged in epoch \d: .*loss became (nan|inf).* another seed"):
+        train(config(tmp_path / "out"))
+    # Nothing half-done is left, and nothing that is not a number.
+    assert not [name for name in names(tmp_path / "out") if name.endswith("tmp")]
+
+
+def test_names_and_numbers_that_cannot_be_are_refused_before_a_folder_is_made(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for change in ({"model": "eanett"}, {"dataset": "digitss"}):
+        with pytest.raises(UnknownNameError, match="Did you mean"):
+            train(config(out, **change))
+    for change, message in (
+        ({"image_size": 7}, "multiples of 2, not 7×7"),
+        ({"epochs": 0}, "epochs must be above 0"),
+        ({"batch_size": -1}, "batch size must be above 0"),
+        ({"seed": -1}, "seed must be from 0 to 4294967295, not -1"),
+        ({"seed": 2**32}, "not 4294967296"),
+    ):
+        with pytest.raises(InputError, match=message):
+            train(config(out, **change))  # type: ignore[arg-type]
+    assert not out.exists()
