@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from parity import pair
 from reference.weights import pictures
 from vitconv import conversion, schemes
 from vitconv.inspection import Inspection, inspect_bytes
+from vitconv.models.forms import GraphForm
 from vitconv.ranges import TensorRange, measure_ranges
 
 if TYPE_CHECKING:
@@ -35,9 +36,15 @@ def images(name: str, count: int, seed: int = 1) -> np.ndarray:
 
 
 @cache
+def frozen(name: str, form: GraphForm) -> Any:
+    """The model as `conversion.freeze` gives it."""
+    return conversion.freeze(keras_model(name), form)
+
+
+@cache
 def float_graph(name: str, scheme: str) -> bytes:
     """What `conversion.convert_float` gives for a scheme's name."""
-    return conversion.convert_float(keras_model(name), schemes.find(scheme))
+    return conversion.convert_frozen(frozen(name, schemes.find(scheme).form), schemes.find(scheme))
 
 
 @cache

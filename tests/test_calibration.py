@@ -239,7 +239,7 @@ def test_a_file_of_something_else_is_refused(text: str, tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_refused_with_the_way_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no calibration file .*`vitconv calibrate` makes one"):
+    with pytest.raises(InputError, match=r"no calibration file .*`vitconv calibrate` makes one"):
         calibration.read(tmp_path / "none.json")
 
 

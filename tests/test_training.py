@@ -64,6 +64,8 @@ if name == "batch":
     training.augment = lambda *given: (count(True), make(*given))[1]
 else:
     sys.addaudithook(lambda event, given: count(event == "os.rename" and os.path.basename(given[1]) == name))
+from vitconv.quiet import import_tensorflow
+import_tensorflow()
 from vitconv.models import eanet
 eanet.BLOCKS = 1
 from vitconv.cli import main

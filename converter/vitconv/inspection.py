@@ -110,7 +110,7 @@ def inspect_bytes(data: bytes, name: str) -> Inspection:
     ops = _ops(model)
     max_rank = max((len(flatbuffer.tensor_shape(tensor)) for tensor in tensors), default=0)
     dynamic = tuple(flatbuffer.text(tensor.name) for tensor in tensors if _is_dynamic(tensor))
-    described, metadata_problem = _metadata(data, outputs)
+    described, metadata_problem = _metadata(model, data, outputs)
     problems = [
         *_op_problems(model, ops),
         *_shape_problems(inputs, max_rank, dynamic),
@@ -267,10 +267,12 @@ def _shape_problems(inputs: tuple[TensorInfo, ...], max_rank: int, dynamic: tupl
             )
 
 
-def _metadata(data: bytes, outputs: tuple[TensorInfo, ...]) -> tuple[metadata.ModelMetadata | None, list[str]]:
+def _metadata(
+    model: Any, data: bytes, outputs: tuple[TensorInfo, ...]
+) -> tuple[metadata.ModelMetadata | None, list[str]]:
     """The metadata, and what is wrong with them."""
     try:
-        described = metadata.read(data)
+        described = metadata.read_parsed(model, data)
     except ModelFileError as error:
         return None, [str(error)]
     if described is None:

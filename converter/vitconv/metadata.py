@@ -78,7 +78,11 @@ def read(model: bytes) -> ModelMetadata | None:
     A file of another tool has no resize rule: "stretch" then, which is what the Task Library does.
     Raises ModelFileError where the file or its metadata are corrupt or are not those of an image classifier.
     """
-    parsed = flatbuffer.parse(model, "the model")
+    return read_parsed(flatbuffer.parse(model, "the model"), model)
+
+
+def read_parsed(parsed: Any, model: bytes) -> ModelMetadata | None:
+    """`read` for a model whose bytes have been parsed already."""
     record = _get_record(parsed)
     if record is None:
         return None

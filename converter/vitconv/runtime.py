@@ -31,6 +31,11 @@ MOST_THREADS = 256  # far beyond it the runtime itself crashes, and the file wou
 _MOST_CLASSES = 1 << 20  # a corrupt file may announce any number, and the answer is held in this process
 _LONGEST_REASON = 400  # characters
 
+# A busy machine may take its time to start Python and find the runtime on a cold disk; that is not the file's
+# fault, and has a limit of its own. What a file may take is far beyond any image classifier, even there.
+_START_SECONDS = 120.0
+_FILE_SECONDS = 20.0
+
 
 @dataclass(frozen=True)
 class TensorDetail:
@@ -62,7 +67,9 @@ class Runner:
     InputError for a thread count out of range; MissingToolError where there is no runtime.
     """
 
-    def __init__(self, path: Path, *, threads: int = 1, xnnpack: bool = True, timeout: float = 60.0) -> None:
+    def __init__(
+        self, path: Path, *, threads: int = 1, xnnpack: bool = True, timeout: float = _FILE_SECONDS
+    ) -> None:
         if not 1 <= threads <= MOST_THREADS:
             raise InputError(f"threads must be 1 to {MOST_THREADS}, not {threads}.")
         if not path.is_file():
@@ -78,6 +85,7 @@ class Runner:
             raise
         request = {"do": "load", "path": str(path.absolute()), "threads": threads, "xnnpack": xnnpack}
         try:
+            self._ask({"do": "start"}, seconds=_START_SECONDS)
             loaded, _ = self._ask(request)
         except BaseException:
             self.close()
@@ -158,8 +166,8 @@ class Runner:
     ) -> None:
         self.close()
 
-    def _ask(self, request: dict[str, Any], data: bytes = b"") -> Message:
-        """One request, one answer, within the time limit. Every way to fail but a refusal ends the worker."""
+    def _ask(self, request: dict[str, Any], data: bytes = b"", seconds: float | None = None) -> Message:
+        """One request, one answer, within `seconds`, or the file's own limit. Every way to fail but a refusal ends the worker."""
         if self._gone:
             raise ModelFileError(f"{self.path} can no longer be run: its worker {self._gone}.")
         late = Event()
@@ -169,7 +177,8 @@ class Runner:
             self._process.kill()  # the reads and writes below then end
 
         # A timer works where select does not (pipes on Windows), and for a write into a full pipe, too.
-        timer = Timer(self._timeout, expire)
+        limit = self._timeout if seconds is None else seconds
+        timer = Timer(limit, expire)
         timer.daemon = True
         timer.start()
         rubbish = False
@@ -187,7 +196,7 @@ class Runner:
             timer.cancel()
         if answer is None:
             self._process.kill()
-            self._gone = "answered with rubbish" if rubbish else self._how_it_ended(late.is_set())
+            self._gone = "answered with rubbish" if rubbish else self._how_it_ended(limit if late.is_set() else None)
             self.close()
             raise ModelFileError(
                 f"{self.path} cannot be run: the worker that ran it {self._gone}. "
@@ -206,10 +215,11 @@ class Runner:
             )
         return answer
 
-    def _how_it_ended(self, late: bool) -> str:
+    def _how_it_ended(self, limit: float | None) -> str:
+        """`limit`: the seconds in which it did not answer, if that is how."""
         status = self._process.wait()
-        if late:
-            return f"did not answer within {self._timeout:g} s and was stopped"
+        if limit is not None:
+            return f"did not answer within {limit:g} s and was stopped"
         ending = f"ended with status {status}"
         if status < 0:
             ending = f"died of {_signal_name(-status)}"

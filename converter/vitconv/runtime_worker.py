@@ -4,6 +4,7 @@ Started by `vitconv.runtime.Runner`, which calls `main` in a new Python. It read
 input and writes one answer to each to standard output. A message is two little-endian 32-bit lengths, then
 that many bytes of JSON, then that many raw bytes:
 
+    {"do": "start"}                               → {}, when the runtime is there
     {"do": "load", "path", "threads", "xnnpack"}  → {"inputs", "outputs", "nodes", "delegated_nodes",
                                                      "partitions", "init_ms"}
     {"do": "run", "dtype"} + one image's pixels   → {} + the output's bytes
@@ -113,6 +114,10 @@ class Worker:
         return None if now is None or self._memory_before is None else max(0.0, now - self._memory_before)
 
     def answer(self, request: dict[str, Any], data: bytes) -> Message:
+        if request["do"] == "start":
+            import ai_edge_litert.interpreter  # noqa: F401
+
+            return {}, b""
         if request["do"] == "load":
             return self.load(request), b""
         if request["do"] == "run":

@@ -92,9 +92,7 @@ def keras_norm(x: np.ndarray, layer: Any) -> np.ndarray:
 
 @pytest.mark.parametrize("form", every_form(), ids=str)
 @pytest.mark.parametrize("make", [layer_norm, wide_heads, narrow_heads, external])
-def test_every_form_of_a_layer_gives_what_the_default_form_gives(
-    make: Callable[[], Any], form: GraphForm
-) -> None:
+def test_every_form_of_a_layer_gives_what_the_default_form_gives(make: Callable[[], Any], form: GraphForm) -> None:
     x = tokens()
     layer = built(make, x.shape)
     expected = call(layer, x)

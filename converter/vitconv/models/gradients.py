@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 
-@tf.custom_gradient
+@tf.custom_gradient  # type: ignore[untyped-decorator]
 def double_normalise(scores: Any) -> tuple[Any, Callable[[Any], Any]]:
     """What layers.double_normalise computes: y = w / Σ_units w, with w the softmax of the scores over the tokens.
 

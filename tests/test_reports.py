@@ -1,0 +1,133 @@
+"""Tables line up, and every number is in them whatever the terminal's width."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from vitconv import reports
+from vitconv.benchmarking import Benchmark, FileTiming
+from vitconv.inspection import inspect_bytes
+from vitconv.verification import Accuracy, FileVerification, Verification
+
+WIDE = 10_000
+
+FAILED = FileVerification(
+    path="eanet-digits-int8.tflite",
+    scheme="int8",
+    top1=0.4321,
+    top5=0.8765,
+    top1_drop=12.34,
+    agreement=0.5432,
+    max_abs_error=0.0123,
+    mean_abs_error=0.001,
+    psnr_db=31.26,
+    kl=0.2,
+    passed=False,
+    reasons=("loses 12.34 points of top-1, more than 1", "agrees with Keras on 54.3%, less than 90.0%"),
+)
+SAME = replace(FAILED, path="eanet-digits-float32.tflite", scheme="float32", psnr_db=None, passed=True, reasons=())
+VERIFICATION = Verification("digits test (all)", 360, Accuracy(0.5555, 0.9999, 1.0), (SAME, FAILED))
+
+TIMING = FileTiming(
+    path="export/flowers/mobilevit_xxs-tf_flowers-float32.tflite",
+    scheme="float32",
+    threads=1,
+    runs=50,
+    init_ms=123.4,
+    first_ms=34.56,
+    mean_ms=23.4,
+    min_ms=20.0,
+    p50_ms=23.11,
+    p50_low_ms=22.0,
+    p50_high_ms=24.0,
+    p90_ms=25.67,
+    p95_ms=1234.89,
+    peak_memory_mb=45.6,
+    nodes=539,
+    delegated_nodes=528,
+    partitions=17,
+    samples_ms=(23.0,),
+)
+OTHER = replace(
+    TIMING, path="export/flowers/mobilevit_xxs-tf_flowers-int8.tflite", p50_ms=9.5, peak_memory_mb=None
+)
+BENCHMARK = Benchmark("A processor, 2 cores, Linux 6.1 x86_64", "ai-edge-litert 2.3.0, XNNPACK", (TIMING, OTHER))
+
+
+def numbers(text: str) -> set[str]:
+    return set(re.findall(r"[+-]?\d[\d.e+-]*", text))
+
+
+def test_the_columns_of_a_table_line_up() -> None:
+    rows = [("a", "1.5", "x"), ("longer name", "100.25", ""), ("b", "", "y")]
+    assert reports.table(("file", "ms", "note"), rows, WIDE).splitlines() == [
+        "file             ms  note",
+        "-----------  ------  ----",
+        "a               1.5     x",
+        "longer name  100.25",
+        "b                       y",
+    ]
+
+
+def test_a_table_without_rows_is_its_header() -> None:
+    assert reports.table(("file", "ms"), [], WIDE) == "file  ms\n----  --"
+
+
+def test_a_table_that_is_too_wide_goes_on_below() -> None:
+    rows = [("a", "1111", "2222", "3333"), ("b", "4444", "5555", "6666")]
+    folded = reports.table(("name", "one", "two", "three"), rows, 16)
+    assert folded.split("\n\n") == [
+        "name   one   two\n----  ----  ----\na     1111  2222\nb     4444  5555",
+        "name  three\n----  -----\na      3333\nb      6666",
+    ]
+
+
+@pytest.mark.parametrize("width", [1, 20, 40, 60, 80, 100, 200])
+def test_no_number_is_lost_at_any_width(width: int, tiny_tflite: dict[str, bytes]) -> None:
+    inspection = inspect_bytes(tiny_tflite["int8"], "tiny.tflite")
+    for show in (
+        lambda columns: reports.verification_table(VERIFICATION, columns),
+        lambda columns: reports.benchmark_table(BENCHMARK, columns),
+        lambda columns: reports.inspection_text(inspection, columns),
+    ):
+        assert numbers(show(width)) == numbers(show(WIDE))
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_lines_fit_the_terminal(width: int, tiny_tflite: dict[str, bytes]) -> None:
+    inspection = inspect_bytes(tiny_tflite["int8"], "tiny.tflite")
+    for text in (
+        reports.verification_table(VERIFICATION, width),
+        reports.benchmark_table(BENCHMARK, width),
+        reports.inspection_text(inspection, width),
+    ):
+        assert max(map(len, text.splitlines())) <= width
+        assert all(line == line.rstrip() for line in text.splitlines())
+
+
+def test_a_verification_says_what_failed_and_why() -> None:
+    title, header, _, keras, same, failed, why = reports.verification_table(VERIFICATION, WIDE).splitlines()
+    assert title == "digits test (all), 360 images"
+    assert header.split("  ")[0] == "scheme"
+    assert keras.split() == ["Keras", "55.55%", "99.99%"]
+    assert same.split()[:2] == ["float32", "passed"]
+    assert same.split()[-1] == "∞"
+    assert failed.split() == ["int8", "FAILED", "43.21%", "87.65%", "+12.34", "54.32%", "1.2e-02", "31.3"]
+    assert why == f"eanet-digits-int8.tflite {'; '.join(FAILED.reasons)}."
+
+
+def test_a_benchmark_names_one_folder_once_and_each_of_several() -> None:
+    text = reports.benchmark_table(BENCHMARK, WIDE)
+    assert text.count("export/flowers") == 1
+    assert "\nmobilevit_xxs-tf_flowers-int8.tflite " in text
+    elsewhere = replace(OTHER, path="other/model.tflite")
+    text = reports.benchmark_table(replace(BENCHMARK, files=(TIMING, elsewhere)), WIDE)
+    assert "\nexport/flowers/mobilevit_xxs-tf_flowers-float32.tflite " in text
+    assert "\nother/model.tflite " in text
+
+
+def test_nothing_that_steers_a_terminal_is_printed() -> None:
+    assert reports.printable("a\x1b[2Jb\rc\x07\x9b\udcff\u202e\nd é 日 ×") == "a�[2Jb�c����\nd é 日 ×"
