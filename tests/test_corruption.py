@@ -199,7 +199,8 @@ def test_a_broken_file_with_the_right_digest_is_refused_by_name(
     elif damage == "operator":
         model = flatbuffer.parse(data, "whole")
         operators = model.subgraphs[0].operators
-        operators[0].opcodeIndex = operators[-1].opcodeIndex
+        other = next(one.opcodeIndex for one in operators if one.opcodeIndex != operators[0].opcodeIndex)
+        operators[0].opcodeIndex = other
         described = metadata.read(data)
         assert described
         data = metadata.write(flatbuffer.serialize(model), described)

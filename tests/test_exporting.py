@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -46,25 +44,28 @@ def digest(data: bytes) -> str:
 
 
 @pytest.fixture(scope="module")
-def remember() -> Callable[..., Any]:
-    """conversion.convert_frozen that keeps what it made, for the module's tests that are about something else."""
-    made: dict[tuple[str, str], bytes] = {}
-    convert = conversion.convert_frozen
-
-    def remembered(function: Any, scheme: Any) -> bytes:
-        key = (digest(function.graph.as_graph_def().SerializeToString(deterministic=True)), scheme.name)
-        if key not in made:
-            made[key] = convert(function, scheme)
-        return made[key]
-
-    return remembered
+def made() -> dict[tuple[str, str], bytes]:
+    """What conversions gave, by the weights' digest and the scheme."""
+    return {}
 
 
 @pytest.fixture
-def quick(remember: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each of the checkpoint's schemes is converted once for all tests that use this."""
-    monkeypatch.setattr(conversion, "freeze", cache(conversion.freeze))
-    monkeypatch.setattr(conversion, "convert_frozen", remember)
+def quick(made: dict[tuple[str, str], bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Converts the same weights to the same scheme once for all tests that use this: they are about the rest."""
+    freeze, convert = conversion.freeze, conversion.convert_frozen
+
+    def remembered(frozen: Any, scheme: Any) -> bytes:
+        weights, function = frozen
+        if (weights, scheme.name) not in made:
+            made[weights, scheme.name] = convert(function(), scheme)
+        return made[weights, scheme.name]
+
+    def later(model: Any, form: Any) -> Any:
+        weights = digest(b"".join(np.asarray(weight).tobytes() for weight in model.weights))
+        return weights, lambda: freeze(model, form)
+
+    monkeypatch.setattr(conversion, "freeze", later)
+    monkeypatch.setattr(conversion, "convert_frozen", remembered)
 
 
 # --- what is in the folder ---

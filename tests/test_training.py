@@ -51,6 +51,7 @@ NOISE = 1e-5
 # N-th batch, or when a file gets its name for the N-th time.
 COMMAND = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests run in the background, it is ignored
 name, nth, sent = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 del sys.argv[1:4]
 def count(happened):
@@ -250,6 +251,18 @@ def test_each_epoch_sees_every_image_once_in_an_order_of_its_own() -> None:
     assert orders(0, 1, seed=1) != [first]
 
 
+def test_an_image_is_changed_in_another_way_in_every_epoch_and_in_the_same_way_again() -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (1, 12, 12, 3), np.uint8)
+    split = Split("train", "one picture", noise, np.zeros(1, np.int64))
+    batches = training._training_batches(split, ImageSpec(8, 8), replace(NO_CHANGES, contrast=0.5), 0, 2)
+    made = []
+    for epoch in (0, 1, 0):
+        batches.start(epoch)
+        made.append(batches[0][0])
+    assert not np.array_equal(made[0], made[1])
+    np.testing.assert_array_equal(made[0], made[2])
+
+
 def test_training_sees_the_orders_of_its_epochs_and_so_does_a_resumed_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -309,10 +322,11 @@ def test_a_training_that_is_stopped_again_and_again_ends_as_if_it_had_not_been(
 ) -> None:
     out = tmp_path / "stopped"
 
-    # Killed in the first epoch, when its weights are there and their card is not.
-    killed = run_until((CARD, 1, signal.SIGKILL), out)
+    # Killed in the first epoch, when its checkpoint is kept, and neither the history nor the state to go on from.
+    killed = run_until((HISTORY, 1, signal.SIGKILL), out)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert not (out / CARD).exists()
+    assert open_checkpoint(out).card.results["epoch"] == 1
+    assert not (out / HISTORY).exists()
 
     # Ctrl-C in the middle of the second epoch.
     stopped = run_until(("batch", BATCHES * 3 // 2, signal.SIGINT), out)
@@ -324,11 +338,11 @@ def test_a_training_that_is_stopped_again_and_again_ends_as_if_it_had_not_been(
     ]
     assert open_checkpoint(out).card.results["epoch"] == 1
 
-    # Killed when all of the second epoch is kept but the state to go on from.
-    killed = run_until((STATE, 1, signal.SIGKILL), out)
+    # Killed at the same moment of the last epoch, where nothing that comes later can make up for it.
+    killed = run_until((HISTORY, 2, signal.SIGKILL), out)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert len((out / HISTORY).read_text().splitlines()) == 3
-    open_checkpoint(out)
+    assert open_checkpoint(out).card.results["epoch"] == EPOCHS
+    assert len((out / HISTORY).read_text().splitlines()) == EPOCHS
 
     result = train(config(out, resume=True))
     assert len(result.history) == EPOCHS

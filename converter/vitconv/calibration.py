@@ -19,7 +19,7 @@ from vitconv import checkpoints, conversion, schemes
 from vitconv.checkpoints import Checkpoint
 from vitconv.datasets import Dataset, Progress, Split
 from vitconv.errors import InputError
-from vitconv.files import write_text
+from vitconv.files import writable_directory, write_text
 from vitconv.images import ImageSpec
 from vitconv.ranges import TensorRange, measure_ranges
 from vitconv.trained_data import open_dataset_of
@@ -92,6 +92,7 @@ def calibrate(config: CalibrateConfig, progress: Progress | None = None) -> Cali
     """Writes the calibration file of a checkpoint's integer graph, and returns what it holds."""
     checkpoint = checkpoints.open_checkpoint(config.checkpoint)
     dataset = open_dataset_of(checkpoint, config.dataset)
+    writable_directory(config.out.parent)  # before minutes of work, not after
     graph = conversion.convert_float(checkpoint.load(), schemes.find("int8"))
     result = measure(graph, checkpoint, dataset, config.samples, config.seed, progress)
     result.save(config.out)

@@ -167,7 +167,10 @@ class Runner:
         self.close()
 
     def _ask(self, request: dict[str, Any], data: bytes = b"", seconds: float | None = None) -> Message:
-        """One request, one answer, within `seconds`, or the file's own limit. Every way to fail but a refusal ends the worker."""
+        """One request, one answer, within `seconds`, or else the file's own limit.
+
+        Every way to fail but a refusal ends the worker.
+        """
         if self._gone:
             raise ModelFileError(f"{self.path} can no longer be run: its worker {self._gone}.")
         late = Event()
@@ -177,7 +180,7 @@ class Runner:
             self._process.kill()  # the reads and writes below then end
 
         # A timer works where select does not (pipes on Windows), and for a write into a full pipe, too.
-        limit = self._timeout if seconds is None else seconds
+        limit = seconds or self._timeout
         timer = Timer(limit, expire)
         timer.daemon = True
         timer.start()
@@ -196,7 +199,8 @@ class Runner:
             timer.cancel()
         if answer is None:
             self._process.kill()
-            self._gone = "answered with rubbish" if rubbish else self._how_it_ended(limit if late.is_set() else None)
+            how = self._how_it_ended(limit if late.is_set() else None)
+            self._gone = "answered with rubbish" if rubbish else how
             self.close()
             raise ModelFileError(
                 f"{self.path} cannot be run: the worker that ran it {self._gone}. "

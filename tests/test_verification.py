@@ -1,0 +1,474 @@
+"""Verification: its figures against known ones, and what must turn it red."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from converted import converted, images, keras_model
+from vitconv import VerifyConfig, calibration, conversion, flatbuffer, metadata, open_checkpoint, schemes, verify
+from vitconv.checkpoints import save
+from vitconv.errors import CheckpointError, DatasetError, InputError, ModelFileError
+from vitconv.runtime import Runner
+from vitconv.schemes import SCHEMES, Limits
+from vitconv.verification import Accuracy, FileVerification, accuracy, compare
+
+LOOSE = Limits(max_drop=100.0)
+STRICT = Limits(max_drop=0.0, min_agreement=1.0, max_error=0.0)
+
+# Keras's answer to each of four images, whose classes are the first, fifth, sixth and second in its order.
+ROW = (0.40, 0.20, 0.15, 0.10, 0.08, 0.05, 0.02)
+EXPECTED = np.tile(np.float64(ROW), (4, 1))
+LABELS = np.array([0, 4, 5, 1])
+
+
+def swapped_first_row() -> np.ndarray:
+    """A file's answers that take the first image's two best classes for each other."""
+    actual = EXPECTED.copy()
+    actual[0, :2] = actual[0, 1::-1]
+    return actual
+
+
+def compared(actual: np.ndarray, limits: Limits = LOOSE) -> FileVerification:
+    return compare("a.tflite", "float32", actual, EXPECTED, LABELS, limits)
+
+
+# --- figures ---
+
+
+def test_accuracy_counts_the_first_class_the_first_five_and_the_cross_entropy() -> None:
+    loss = -np.log([0.40, 0.08, 0.05, 0.20]).mean()
+    assert accuracy(EXPECTED, LABELS) == Accuracy(top1=0.25, top5=0.75, loss=pytest.approx(loss))
+
+
+def test_top5_of_fewer_than_six_classes_is_one() -> None:
+    probabilities = np.array([[0.1, 0.2, 0.3, 0.2, 0.2]])
+    assert accuracy(probabilities, np.array([0])).top5 == 1
+
+
+def test_a_class_of_probability_zero_costs_a_finite_loss() -> None:
+    assert accuracy(np.array([[1.0, 0.0]]), np.array([1])).loss == pytest.approx(-np.log(1e-7))
+
+
+def test_every_figure_of_a_comparison_is_the_known_one() -> None:
+    result = compared(swapped_first_row())
+    assert (result.path, result.scheme) == ("a.tflite", "float32")
+    assert (result.top1, result.top5) == (0.0, 0.75)
+    assert result.top1_drop == 25.0
+    assert result.agreement == 0.75
+    assert result.max_abs_error == pytest.approx(0.2)
+    assert result.mean_abs_error == pytest.approx(2 * 0.2 / 28)
+    assert result.psnr_db == pytest.approx(10 * np.log10(28 / (2 * 0.2**2)))
+    assert result.kl == pytest.approx((0.4 * np.log(2) - 0.2 * np.log(2)) / 4)
+    assert result.passed
+    assert result.reasons == ()
+
+
+def test_equal_answers_pass_the_strictest_limits_and_have_no_psnr() -> None:
+    result = compared(EXPECTED, STRICT)
+    assert result.passed
+    assert result.psnr_db is None
+    assert (result.top1_drop, result.agreement, result.max_abs_error, result.kl) == (0, 1, 0, 0)
+
+
+def test_a_gain_is_a_negative_drop() -> None:
+    actual = EXPECTED.copy()
+    actual[3, :2] = actual[3, 1::-1]  # the fourth image is of the second class
+    assert compared(actual, Limits(max_drop=0.0)).top1_drop == -25.0
+    assert compared(actual, Limits(max_drop=0.0)).passed
+
+
+def test_other_classes_than_keras_has_are_an_error_that_names_the_file() -> None:
+    with pytest.raises(ModelFileError, match=r"a\.tflite gives 6 classes, the checkpoint 7"):
+        compared(EXPECTED[:, :6])
+
+
+# --- limits ---
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside", "reason"),
+    [
+        (Limits(25.0), Limits(24.99), "loses 25.00 points of top-1, more than 24.99"),
+        (Limits(100, min_agreement=0.75), Limits(100, min_agreement=0.76), "agrees with Keras on 75.0%"),
+        (Limits(100, max_error=0.2001), Limits(100, max_error=0.1999), "is off by 0.2 in a probability"),
+    ],
+)
+def test_a_file_just_inside_a_limit_passes_and_just_outside_fails_with_the_reason(
+    inside: Limits, outside: Limits, reason: str
+) -> None:
+    assert compared(swapped_first_row(), inside).passed
+    result = compared(swapped_first_row(), outside)
+    assert not result.passed
+    assert len(result.reasons) == 1
+    assert result.reasons[0].startswith(reason)
+
+
+def test_a_drop_of_exactly_the_limit_passes_whatever_the_rounding() -> None:
+    for count in range(1, 200):
+        expected = np.tile([[0.9, 0.1]], (count, 1))
+        actual = expected.copy()
+        actual[0] = (0.1, 0.9)
+        labels = np.zeros(count, int)
+        assert compare("a", "int8", actual, expected, labels, Limits(max_drop=100 / count)).passed
+        assert not compare("a", "int8", actual, expected, labels, Limits(max_drop=99.9 / count)).passed
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("where", [(slice(None), slice(None)), (1, 3), (0, 0)])
+def test_answers_that_are_not_numbers_never_pass_and_stay_valid_json(value: float, where: Any) -> None:
+    actual = EXPECTED.copy()
+    actual[where] = value
+    rows = 4 if where[0] == slice(None) else 1
+    result = compared(actual)
+    assert not result.passed
+    assert result.reasons == (f"gives NaN or infinity for {rows} of 4 images",)
+    assert result.agreement == (4 - rows) / 4
+    figures = (result.top1, result.top5, result.top1_drop, result.max_abs_error, result.mean_abs_error, result.kl)
+    assert np.isfinite(figures).all()
+    json.dumps([*figures, result.psnr_db], allow_nan=False)
+
+
+def test_an_answer_that_is_no_number_is_wrong_even_for_the_first_class() -> None:
+    actual = np.full((3, 2), np.nan)
+    assert accuracy(actual, np.zeros(3, int)) == Accuracy(0.0, 0.0, pytest.approx(-np.log(1e-7)))
+
+
+# --- a whole export ---
+
+
+def redone(folder: Path, scheme: str, data: bytes) -> None:
+    """Puts another file in a scheme's place, as if the export had made it."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (entry,) = (entry for entry in manifest["files"] if entry["scheme"] == scheme)
+    (folder / entry["path"]).write_bytes(data)
+    entry["sha256"] = hashlib.sha256(data).hexdigest()
+    manifest["files"] = [entry]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def described(folder: Path, scheme: str) -> metadata.ModelMetadata:
+    found = metadata.read(file_of(folder, scheme).read_bytes())
+    assert found is not None
+    return found
+
+
+def file_of(folder: Path, scheme: str) -> Path:
+    return next(folder.glob(f"*-{scheme}.tflite"))
+
+
+def edit(folder: Path, scheme: str, change: Callable[[Any], None]) -> None:
+    """Changes a scheme's file by its objects (schema.ModelT)."""
+    model = flatbuffer.parse(file_of(folder, scheme).read_bytes(), scheme)
+    change(model)
+    redone(folder, scheme, metadata.write(flatbuffer.serialize(model), described(folder, scheme)))
+
+
+def constants(model: Any, *shape: int) -> list[Any]:
+    """The tensors of that shape that hold data."""
+    return [
+        tensor
+        for tensor in model.subgraphs[0].tensors
+        if flatbuffer.tensor_shape(tensor) == shape and model.buffers[tensor.buffer].data is not None
+    ]
+
+
+def rewrite(model: Any, tensor: Any, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Changes a constant's values; `change` takes and gives the array in the tensor's shape."""
+    buffer = model.buffers[tensor.buffer]
+    values = np.frombuffer(bytes(buffer.data), flatbuffer.tensor_dtype(tensor))
+    changed = change(values.reshape(flatbuffer.tensor_shape(tensor)).copy())
+    buffer.data = flatbuffer.data_vector(np.ascontiguousarray(changed).tobytes())
+
+
+def verified(folder: Path, checkpoint: Path, **more: Any) -> FileVerification:
+    """The only file that the manifest names."""
+    (file,) = verify(VerifyConfig(folder, checkpoint=checkpoint, **more)).files
+    return file
+
+
+def test_an_export_as_it_was_made_passes_with_every_scheme(exported_digits: Path, digits_checkpoint: Path) -> None:
+    calls = []
+    result = verify(VerifyConfig(exported_digits), lambda *call: calls.append(call))
+    assert result.passed
+    assert [file.scheme for file in result.files] == list(SCHEMES)
+    assert result.examples == 360
+    assert result.dataset.startswith("digits test (")
+    document = result.to_json()
+    assert json.loads(json.dumps(document, allow_nan=False)) == document
+    assert document["passed"] is True
+    assert set(document) == {"dataset", "examples", "reference", "files", "passed"}
+    assert set(document["files"][0]) == {
+        "path", "scheme", "top1", "top5", "top1_drop", "agreement", "max_abs_error", "mean_abs_error", "psnr_db",
+        "kl", "passed", "reasons",
+    }  # fmt: skip
+    assert result.reference.top1 > 0.8
+    assert ("verifying int8", 360, 360) in calls
+
+
+def test_a_limit_takes_the_first_images(exported_digits: Path) -> None:
+    result = verify(VerifyConfig(exported_digits, limit=7))
+    assert result.examples == 7
+    assert result.reference.top1 * 7 == pytest.approx(round(result.reference.top1 * 7))
+
+
+def swap_classes(model: Any) -> None:
+    """Outputs 0 and 1 for each other, in the head's weights, bias and scales."""
+    order = [1, 0, *range(2, 10)]
+    for tensor in (*constants(model, 10, 320), *constants(model, 10)):
+        rewrite(model, tensor, lambda values: values[order])
+        scale = None if tensor.quantization is None else tensor.quantization.scale
+        if scale is not None and len(scale) == 10:
+            tensor.quantization.scale = [scale[index] for index in order]
+
+
+def drop_layer(model: Any) -> None:
+    """The first of the [64, 128] products: what the first block's first attention adds is gone."""
+    tensor = constants(model, 64, 128)[0]
+    rewrite(model, tensor, np.zeros_like)
+
+
+@pytest.mark.parametrize("mutate", [swap_classes, drop_layer])
+@pytest.mark.parametrize("scheme", ["float32", "int8"])
+def test_a_file_with_another_class_order_or_a_dropped_layer_fails(
+    mutate: Callable[[Any], None], scheme: str, digits_export: Path, digits_checkpoint: Path
+) -> None:
+    edit(digits_export, scheme, mutate)
+    file = verified(digits_export, digits_checkpoint)
+    assert not file.passed
+    assert any("points of top-1" in reason or "in a probability" in reason for reason in file.reasons)
+
+
+@pytest.fixture(scope="module")
+def integer_graph(digits_checkpoint: Path) -> bytes:
+    """The float graph that the digits' int8 file was made from."""
+    return conversion.convert_float(open_checkpoint(digits_checkpoint).load(), schemes.find("int8"))
+
+
+def test_a_file_made_with_the_right_ranges_is_the_exported_one(
+    integer_graph: bytes, exported_digits: Path
+) -> None:
+    ranges = calibration.read(exported_digits / "calibration.json").ranges
+    data = metadata.write(conversion.quantize(integer_graph, ranges), described(exported_digits, "int8"))
+    assert (
+        hashlib.sha256(data).hexdigest()
+        == hashlib.sha256(file_of(exported_digits, "int8").read_bytes()).hexdigest()
+    )
+
+
+@pytest.mark.parametrize("factor", [0.1, 20])
+def test_a_file_made_with_wrong_ranges_fails(
+    factor: float, integer_graph: bytes, digits_export: Path, digits_checkpoint: Path
+) -> None:
+    source, *others = calibration.read(digits_export / "calibration.json").ranges
+    wrong = [replace(tensor, min=tensor.min * factor, max=tensor.max * factor) for tensor in others]
+    data = conversion.quantize(integer_graph, (source, *wrong))
+    redone(digits_export, "int8", metadata.write(data, described(digits_export, "int8")))
+    assert not verified(digits_export, digits_checkpoint).passed
+
+
+def test_a_file_calibrated_for_pixels_from_zero_to_one_fails(
+    integer_graph: bytes, digits_export: Path, digits_checkpoint: Path
+) -> None:
+    source, *others = calibration.read(digits_export / "calibration.json").ranges
+    data = conversion.quantize(integer_graph, (replace(source, max=1.0), *others))
+    redone(digits_export, "int8", metadata.write(data, described(digits_export, "int8")))
+    assert not verified(digits_export, digits_checkpoint).passed
+
+
+@pytest.mark.parametrize("scheme", ["float32", "int8"])
+def test_a_file_with_swapped_colours_fails(scheme: str, tmp_path: Path) -> None:
+    # Digits are grey, so here it is coloured pictures, of which Keras itself is the teacher.
+    pictures = images("eanet", 300, seed=11)
+    expected = keras_model("eanet")(pictures.astype(np.float32), training=False).numpy()
+    first, second = np.sort(expected, axis=1)[:, :-3:-1].T
+    sure = first - second > 0.1
+    pictures, expected = pictures[sure], expected[sure]
+    assert len(pictures) > 30
+    labels = expected.argmax(axis=1)
+    model = flatbuffer.parse(converted("eanet", scheme), scheme)
+
+    def result() -> FileVerification:
+        path = tmp_path / f"{scheme}.tflite"
+        path.write_bytes(flatbuffer.serialize(model))
+        with Runner(path) as runner:
+            return compare(path.name, scheme, runner.probabilities(pictures), expected, labels, limits)
+
+    limits = schemes.find(scheme).limits
+    assert result().passed
+    (kernel,) = constants(model, 64, 2, 2, 3)
+    rewrite(model, kernel, lambda values: values[..., ::-1])
+    assert not result().passed
+
+
+def test_a_file_that_gives_nan_fails_with_the_reason_in_valid_json(
+    digits_export: Path, digits_checkpoint: Path
+) -> None:
+    def break_bias(model: Any) -> None:
+        for tensor in constants(model, 10):
+            rewrite(model, tensor, lambda values: values * np.float32(np.nan))
+
+    edit(digits_export, "float32", break_bias)
+    result = verify(VerifyConfig(digits_export, checkpoint=digits_checkpoint, limit=20))
+    assert not result.passed
+    assert "gives NaN or infinity for 20 of 20 images" in result.files[0].reasons
+    json.dumps(result.to_json(), allow_nan=False)
+
+
+# --- metadata ---
+
+
+def test_a_file_that_names_its_classes_in_another_order_fails(
+    digits_export: Path, digits_checkpoint: Path
+) -> None:
+    right = described(digits_export, "int8")
+    first, second, *others = right.labels
+    data = file_of(digits_export, "int8").read_bytes()
+    redone(digits_export, "int8", metadata.write(data, replace(right, labels=(second, first, *others))))
+    file = verified(digits_export, digits_checkpoint, limit=20)
+    assert not file.passed
+    assert file.reasons == ("names other classes in its metadata, or in another order, than the checkpoint",)
+
+
+def test_a_file_that_names_another_resize_rule_fails(digits_export: Path, digits_checkpoint: Path) -> None:
+    right = described(digits_export, "int8")
+    data = file_of(digits_export, "int8").read_bytes()
+    redone(
+        digits_export,
+        "int8",
+        metadata.write(data, replace(right, image=replace(right.image, resize="center_crop"))),
+    )
+    (reason,) = verified(digits_export, digits_checkpoint, limit=20).reasons
+    assert "center_crop" in reason
+
+
+def test_a_file_without_metadata_fails(digits_export: Path, digits_checkpoint: Path) -> None:
+    model = flatbuffer.parse(file_of(digits_export, "int8").read_bytes(), "int8")
+    model.metadata = [entry for entry in model.metadata if flatbuffer.text(entry.name) != "TFLITE_METADATA"]
+    redone(digits_export, "int8", flatbuffer.serialize(model))
+    assert verified(digits_export, digits_checkpoint, limit=20).reasons == ("has no metadata",)
+
+
+# --- refusals ---
+
+
+def test_a_changed_file_is_refused_by_name(digits_export: Path) -> None:
+    path = file_of(digits_export, "dynamic")
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(ModelFileError, match=r"digits-dynamic\.tflite is not the file of the manifest"):
+        verify(VerifyConfig(digits_export))
+
+
+def test_a_missing_file_is_refused_by_name(digits_export: Path) -> None:
+    file_of(digits_export, "float16").unlink()
+    with pytest.raises(ModelFileError, match=r"digits-float16\.tflite is in the manifest, but not in the folder"):
+        verify(VerifyConfig(digits_export))
+
+
+def test_a_file_that_the_runtime_refuses_is_named(digits_export: Path, digits_checkpoint: Path) -> None:
+    def too_new(model: Any) -> None:
+        for code in model.operatorCodes:
+            code.version = 1000
+
+    edit(digits_export, "float32", too_new)
+    with pytest.raises(ModelFileError, match=r"digits-float32\.tflite cannot be run"):
+        verify(VerifyConfig(digits_export, checkpoint=digits_checkpoint, limit=2))
+
+
+def test_a_manifest_without_files_is_refused_rather_than_passed(digits_export: Path) -> None:
+    manifest = json.loads((digits_export / "manifest.json").read_text())
+    (digits_export / "manifest.json").write_text(json.dumps({**manifest, "files": []}))
+    with pytest.raises(InputError, match="it names no files"):
+        verify(VerifyConfig(digits_export))
+
+
+def test_a_folder_that_is_no_export_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"is not an export folder: it has no manifest\.json"):
+        verify(VerifyConfig(tmp_path))
+
+
+def rename_checkpoint(folder: Path, name: str) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["checkpoint"]["name"] = name
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_a_checkpoint_s_relative_path_is_looked_for_from_the_current_folder(
+    digits_export: Path, digits_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename_checkpoint(digits_export, "runs/digits")
+    shutil.copytree(digits_checkpoint, tmp_path / "runs" / "digits")
+    monkeypatch.chdir(tmp_path)
+    assert verify(VerifyConfig(digits_export, limit=2)).examples == 2
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with pytest.raises(
+        CheckpointError, match=r"runs/digits, which is not there \(looked for it from .*elsewhere\)"
+    ) as caught:
+        verify(VerifyConfig(digits_export, limit=2))
+    assert "--checkpoint" in str(caught.value)
+    assert verify(VerifyConfig(digits_export, limit=2, checkpoint=digits_checkpoint)).examples == 2
+
+
+def test_another_checkpoint_than_the_exported_one_is_refused(
+    exported_digits: Path, digits_checkpoint: Path, tmp_path: Path
+) -> None:
+    checkpoint = open_checkpoint(digits_checkpoint)
+    model = checkpoint.load()
+    model.get_layer("head").bias.assign(np.zeros(10))
+    other = save(tmp_path / "other", model, checkpoint.card)
+    with pytest.raises(InputError, match=r"was not exported from .*other as it is now"):
+        verify(VerifyConfig(exported_digits, checkpoint=other.path))
+
+
+def test_a_checkpoint_that_gives_nan_itself_is_refused(
+    digits_export: Path, digits_checkpoint: Path, tmp_path: Path
+) -> None:
+    checkpoint = open_checkpoint(digits_checkpoint)
+    model = checkpoint.load()
+    model.get_layer("head").bias.assign(np.full(10, np.nan))
+    broken = save(tmp_path / "broken", model, checkpoint.card)
+    manifest = json.loads((digits_export / "manifest.json").read_text())
+    manifest["checkpoint"] = {"name": str(broken.path), "sha256": broken.card.weights["sha256"]}
+    (digits_export / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError, match="broken itself gives NaN or infinity for 5 of 5 images"):
+        verify(VerifyConfig(digits_export, limit=5))
+
+
+def test_a_data_set_with_other_classes_is_refused(exported_digits: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    for name in ("cat", "dog"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for number in range(10):
+            Image.new("RGB", (4, 4)).save(tmp_path / "pets" / name / f"{number}.png")
+    with pytest.raises(DatasetError, match="the data set has 2 classes, the checkpoint 10"):
+        verify(VerifyConfig(exported_digits, dataset=str(tmp_path / "pets")))
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"limit": 0}, "--limit must be at least 1 image, not 0"),
+        ({"max_drop": -1.0}, "--max-drop must be between 0 and 100"),
+        ({"max_drop": float("nan")}, "--max-drop must be between 0 and 100"),
+    ],
+)
+def test_a_configuration_out_of_range_is_refused(values: dict[str, Any], reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        VerifyConfig(Path("export"), **values)
+
+
+def test_max_drop_replaces_the_schemes_own(digits_export: Path, digits_checkpoint: Path) -> None:
+    edit(digits_export, "int8", swap_classes)
+    assert any("points" in reason for reason in verified(digits_export, digits_checkpoint).reasons)
+    generous = verified(digits_export, digits_checkpoint, max_drop=100.0)
+    assert not any("points" in reason for reason in generous.reasons)
