@@ -6,8 +6,9 @@ Runs in an environment of its own, because these packages and vitconv's do not g
     pip install "litert-torch==0.10.*" timm
     python scripts/litert_torch_convert.py OUT_FOLDER
 
-Writes OUT_FOLDER/float32.tflite (RGB float32 [1, 256, 256, 3], 0–1 → logits [1, 1000]) with random weights, and
-OUT_FOLDER/weights.npz with the same weights under timm's names, in the order in which the image meets them.
+Writes OUT_FOLDER/float32.tflite (RGB float32 [1, 256, 256, 3], 0–1 → logits [1, 1000]) with random weights;
+dynamic.tflite, the same after ai-edge-quantizer's dynamic range quantization (it comes with litert-torch); and
+weights.npz with the weights under timm's names, in the order in which the image meets them.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ import litert_torch
 import numpy as np
 import timm
 import torch
+from ai_edge_quantizer import quantizer, recipe
 
 SIZE = 256
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Convert timm's mobilevit_xxs with litert-torch.")
-    parser.add_argument("folder", type=Path, help="where the two files go")
+    parser.add_argument("folder", type=Path, help="where the files go")
     folder = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -36,20 +38,25 @@ def main() -> None:
     np.savez(folder / "weights.npz", **{name: value.numpy() for name, value in network.state_dict().items()})
     # As litert-torch's guide says for images: channels last outside, which is how every other file takes them.
     channels_last = litert_torch.to_channel_last_io(network, args=[0]).eval()
-    litert_torch.convert(channels_last, (torch.zeros(1, SIZE, SIZE, 3),)).export(str(folder / "float32.tflite"))
+    float32 = str(folder / "float32.tflite")
+    litert_torch.convert(channels_last, (torch.zeros(1, SIZE, SIZE, 3),)).export(float32)
+    dynamic = quantizer.Quantizer(float32)
+    dynamic.load_quantization_recipe(recipe.dynamic_wi8_afp32())
+    dynamic.quantize().export_model(str(folder / "dynamic.tflite"))
 
 
 def look_trained(network: torch.nn.Module) -> None:
-    """Gives every batch norm the weights and statistics of a trained network.
+    """Gives every batch norm weights and statistics as after training, and the classes different probabilities.
 
     In a fresh timm network each residual branch ends in a factor of 0. The converter sees that and drops the whole
-    branch: a tenth of the network's work would be missing from the file.
+    branch: a fifth of the network's multiplications would be missing from the file.
     """
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
             torch.nn.init.normal_(module.bias, 0, 0.2)
             module.momentum = 1.0
+    torch.nn.init.normal_(network.head.fc.weight, 0, 0.3)
     network.train()
     with torch.no_grad():
         network(torch.rand(4, 3, SIZE, SIZE))

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from vitconv import CalibrateConfig, Calibration, ImageSpec, calibrate, calibration, open_checkpoint
 from vitconv.calibration import choose_images
@@ -88,12 +89,11 @@ def test_no_samples_are_refused_before_any_work() -> None:
 
 
 def test_a_data_set_with_other_classes_is_refused(digits_checkpoint: Path, tmp_path: Path) -> None:
-    from PIL import Image
-
-    for name in "abcdefghij":
+    for place, name in enumerate("abcdefghij"):
         (tmp_path / "letters" / name).mkdir(parents=True)
         for number in range(10):
-            Image.new("RGB", (4, 4), (number, 0, 0)).save(tmp_path / "letters" / name / f"{number}.png")
+            picture = Image.new("RGB", (4, 4), (number, place, 0))
+            picture.save(tmp_path / "letters" / name / f"{number}.png")
     config = CalibrateConfig(digits_checkpoint, tmp_path / "out.json", dataset=str(tmp_path / "letters"))
     with pytest.raises(DatasetError, match="the data set has 'a' as class 0, the checkpoint '0'"):
         calibrate(config)

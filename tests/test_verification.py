@@ -12,10 +12,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from converted import converted, images, keras_model
-from vitconv import VerifyConfig, calibration, conversion, flatbuffer, metadata, open_checkpoint, schemes, verify
-from vitconv.checkpoints import save
+from vitconv import (
+    VerifyConfig,
+    calibration,
+    conversion,
+    flatbuffer,
+    metadata,
+    open_checkpoint,
+    schemes,
+    verification,
+    verify,
+)
+from vitconv.checkpoints import Checkpoint, save
 from vitconv.errors import CheckpointError, DatasetError, InputError, ModelFileError
 from vitconv.runtime import Runner
 from vitconv.schemes import SCHEMES, Limits
@@ -23,6 +34,27 @@ from vitconv.verification import Accuracy, FileVerification, accuracy, compare
 
 LOOSE = Limits(max_drop=100.0)
 STRICT = Limits(max_drop=0.0, min_agreement=1.0, max_error=0.0)
+
+
+@pytest.fixture(scope="module")
+def answers() -> dict[tuple[str, bytes], np.ndarray]:
+    """Keras's answers, by the checkpoint's weights and the images."""
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def quick(answers: dict[tuple[str, bytes], np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asks Keras once for the same answers: a network takes seconds to start."""
+    ask = verification._keras_probabilities
+
+    def remembered(checkpoint: Checkpoint, pictures: np.ndarray, progress: Any) -> np.ndarray:
+        key = (checkpoint.card.weights["sha256"], pictures.tobytes())
+        if key not in answers:
+            answers[key] = ask(checkpoint, pictures, progress)
+        return answers[key]
+
+    monkeypatch.setattr(verification, "_keras_probabilities", remembered)
+
 
 # Keras's answer to each of four images, whose classes are the first, fifth, sixth and second in its order.
 ROW = (0.40, 0.20, 0.15, 0.10, 0.08, 0.05, 0.02)
@@ -230,21 +262,12 @@ def swap_classes(model: Any) -> None:
             tensor.quantization.scale = [scale[index] for index in order]
 
 
-def drop_layer(model: Any) -> None:
-    """The first of the [64, 128] products: what the first block's first attention adds is gone."""
-    tensor = constants(model, 64, 128)[0]
-    rewrite(model, tensor, np.zeros_like)
-
-
-@pytest.mark.parametrize("mutate", [swap_classes, drop_layer])
 @pytest.mark.parametrize("scheme", ["float32", "int8"])
-def test_a_file_with_another_class_order_or_a_dropped_layer_fails(
-    mutate: Callable[[Any], None], scheme: str, digits_export: Path, digits_checkpoint: Path
-) -> None:
-    edit(digits_export, scheme, mutate)
+def test_a_file_with_another_class_order_fails(scheme: str, digits_export: Path, digits_checkpoint: Path) -> None:
+    edit(digits_export, scheme, swap_classes)
     file = verified(digits_export, digits_checkpoint)
     assert not file.passed
-    assert any("points of top-1" in reason or "in a probability" in reason for reason in file.reasons)
+    assert any("points of top-1" in reason for reason in file.reasons)
 
 
 @pytest.fixture(scope="module")
@@ -284,28 +307,49 @@ def test_a_file_calibrated_for_pixels_from_zero_to_one_fails(
     assert not verified(digits_export, digits_checkpoint).passed
 
 
-@pytest.mark.parametrize("scheme", ["float32", "int8"])
-def test_a_file_with_swapped_colours_fails(scheme: str, tmp_path: Path) -> None:
-    # Digits are grey, so here it is coloured pictures, of which Keras itself is the teacher.
+def swap_colours(model: Any) -> None:
+    (kernel,) = constants(model, 64, 2, 2, 3)
+    rewrite(model, kernel, lambda values: values[..., ::-1])
+
+
+def drop_layer(model: Any) -> None:
+    """What the last attention adds is gone, but for a bias."""
+    rewrite(model, constants(model, 64, 256)[-1], np.zeros_like)
+
+
+@pytest.fixture(scope="module")
+def coloured() -> tuple[np.ndarray, np.ndarray]:
+    """Pictures, and EANet's answers to them. It is the teacher: its first class is the true one.
+
+    The digits' network would show less: they are grey, and it does without any one of its attentions. Pictures
+    between two classes are left out: int8 decides 2 % of all otherwise than Keras, none of these. Of these, it
+    takes 9 % for another class without its last attention.
+    """
     pictures = images("eanet", 300, seed=11)
     expected = keras_model("eanet")(pictures.astype(np.float32), training=False).numpy()
     first, second = np.sort(expected, axis=1)[:, :-3:-1].T
-    sure = first - second > 0.1
-    pictures, expected = pictures[sure], expected[sure]
-    assert len(pictures) > 30
-    labels = expected.argmax(axis=1)
+    sure = first - second > 0.02
+    assert sure.sum() > 200
+    return pictures[sure], expected[sure]
+
+
+@pytest.mark.parametrize("mutate", [swap_colours, drop_layer])
+@pytest.mark.parametrize("scheme", ["float32", "int8"])
+def test_a_file_with_swapped_colours_or_a_dropped_layer_fails(
+    mutate: Callable[[Any], None], scheme: str, coloured: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    pictures, expected = coloured
     model = flatbuffer.parse(converted("eanet", scheme), scheme)
 
     def result() -> FileVerification:
         path = tmp_path / f"{scheme}.tflite"
         path.write_bytes(flatbuffer.serialize(model))
         with Runner(path) as runner:
-            return compare(path.name, scheme, runner.probabilities(pictures), expected, labels, limits)
+            actual = runner.probabilities(pictures)
+        return compare(path.name, scheme, actual, expected, expected.argmax(axis=1), schemes.find(scheme).limits)
 
-    limits = schemes.find(scheme).limits
     assert result().passed
-    (kernel,) = constants(model, 64, 2, 2, 3)
-    rewrite(model, kernel, lambda values: values[..., ::-1])
+    mutate(model)
     assert not result().passed
 
 
@@ -444,12 +488,12 @@ def test_a_checkpoint_that_gives_nan_itself_is_refused(
 
 
 def test_a_data_set_with_other_classes_is_refused(exported_digits: Path, tmp_path: Path) -> None:
-    from PIL import Image
-
+    random = np.random.default_rng(0)
     for name in ("cat", "dog"):
         (tmp_path / "pets" / name).mkdir(parents=True)
         for number in range(10):
-            Image.new("RGB", (4, 4)).save(tmp_path / "pets" / name / f"{number}.png")
+            pixels = random.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "pets" / name / f"{number}.png")
     with pytest.raises(DatasetError, match="the data set has 2 classes, the checkpoint 10"):
         verify(VerifyConfig(exported_digits, dataset=str(tmp_path / "pets")))
 

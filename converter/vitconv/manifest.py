@@ -60,8 +60,9 @@ def _check(value: Any) -> None:
         raise ValueError("it names no files")
     for entry in value["files"]:
         schemes.find(entry["scheme"])
-        if not isinstance(entry["path"], str) or Path(entry["path"]).name != entry["path"]:
-            raise ValueError(f"{entry['path']!r} is not the name of a file in this folder")
+        path = entry["path"]
+        if not isinstance(path, str) or Path(path).name != path or not path.endswith(".tflite"):
+            raise ValueError(f"{path!r} is not the name of a .tflite file in this folder")
         _check_texts(entry, ("sha256",))
     _check_texts(value["checkpoint"], ("name", "sha256"))
     _check_texts(value["dataset"], ("name",))
