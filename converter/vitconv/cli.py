@@ -262,7 +262,7 @@ def main() -> None:
     """The `vitconv` command: turns vitconv's own errors and Ctrl-C into a message and an exit status."""
     _prepare_streams()
     try:
-        cli.main(standalone_mode=False)
+        cli.main(prog_name="vitconv", standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
         _fail("stopped; nothing half-written was left.", 128 + signal.SIGINT)
     except click.ClickException as error:
