@@ -1,4 +1,4 @@
-"""A checkpoint → a folder of verified-ready .tflite files.
+"""A checkpoint → a folder of checked .tflite files.
 
 DIR/manifest.json                    what is here, from which checkpoint, made by which versions
 DIR/MODEL-DATASET-SCHEME.tflite      one a scheme, with metadata
