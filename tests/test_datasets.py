@@ -639,12 +639,13 @@ def test_a_write_that_fails_names_the_variable_and_leaves_nothing(cache: Path) -
     assert len(validation_of_digits()) == 180
 
 
-def test_too_little_room_is_said_before_decoding() -> None:
-    # So large that, if the check were missing, the first picture would not even fit into memory.
+def test_too_little_room_is_said_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = shutil.disk_usage("/")._replace(free=500_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
     data: Dataset = open_dataset("digits")
     told: list[int] = []
-    with pytest.raises(OutputError, match=r"GB free, and 194400\.0 GB are needed.*VITCONV_CACHE"):
-        data.split("validation", ImageSpec(6_000_000, 60_000), lambda *step: told.append(1))
+    with pytest.raises(OutputError, match=r"0\.5 GB free, and 0\.6 GB are needed.*VITCONV_CACHE"):
+        data.split("validation", ImageSpec(1024, 1024), lambda *step: told.append(1))
     assert not told
 
 
