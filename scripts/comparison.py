@@ -8,9 +8,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vitconv.benchmarking import BenchmarkConfig, benchmark
 from vitconv.errors import VitconvError
@@ -62,7 +63,7 @@ class Comparison:
     rows: tuple[Row, ...]
 
 
-def tried(name: str, path: Path, images: np.ndarray, expected: np.ndarray) -> Candidate:
+def tried(name: str, path: Path, images: NDArray[Any], expected: NDArray[Any]) -> Candidate:
     """The file as a candidate: runs it on images [N, H, W, 3], whose right outputs are `expected` [N, classes]."""
     try:
         with Runner(path) as runner:

@@ -49,7 +49,7 @@ def look_trained(network: torch.nn.Module) -> None:
     """Gives every batch norm weights and statistics as after training, and the classes different probabilities.
 
     In a fresh timm network each residual branch ends in a factor of 0. The converter sees that and drops the whole
-    branch: a fifth of the network's multiplications would be missing from the file.
+    branch: a fifth of what it counts as arithmetic would be missing from the file.
     """
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
