@@ -7,6 +7,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 
 from reference.weights import trained_like, transplant
 from vitconv.images import ImageSpec
@@ -58,3 +59,24 @@ def assert_same(ours: keras.Model, expected: np.ndarray, images: np.ndarray) -> 
     probability, log = differences(ours, expected, images)
     assert probability < PROBABILITY_TOLERANCE, f"probabilities differ by {probability}"
     assert log < LOG_TOLERANCE, f"log-probabilities differ by {log}"
+
+
+def assert_mutant_is_noticed(
+    network: tuple[keras.Model, list[np.ndarray], np.ndarray, np.ndarray],
+    mutate: Callable[[keras.Model, pytest.MonkeyPatch], None],
+    monkeypatch: pytest.MonkeyPatch,
+    attributes: tuple[str, ...],
+) -> None:
+    """That the mutated model no longer equals its reference. Its weights and `attributes` are put back."""
+    model, weights, images, expected = network
+    before = [(layer, name, getattr(layer, name)) for layer in model.layers for name in attributes
+              if hasattr(layer, name)]  # fmt: skip
+    assert_same(model, expected, images)
+    mutate(model, monkeypatch)
+    try:
+        with pytest.raises(AssertionError, match="differ by"):
+            assert_same(model, expected, images)
+    finally:
+        model.set_weights(weights)
+        for layer, name, value in before:
+            setattr(layer, name, value)

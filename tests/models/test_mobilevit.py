@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from parity import assert_same, pair
+from parity import assert_mutant_is_noticed, assert_same, pair
 from reference.weights import pictures
 from vitconv.errors import InputError
 from vitconv.images import ImageSpec
@@ -150,16 +150,4 @@ def test_a_mutant_is_noticed(
     mutate: Callable[[keras.Model, pytest.MonkeyPatch], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    model, weights, images, expected = network
-    attributes = ("epsilon", "heads", "key_dim", "scale")
-    before = [(layer, name, getattr(layer, name)) for layer in model.layers for name in attributes
-              if hasattr(layer, name)]  # fmt: skip
-    assert_same(model, expected, images)
-    mutate(model, monkeypatch)
-    try:
-        with pytest.raises(AssertionError, match="differ by"):
-            assert_same(model, expected, images)
-    finally:
-        model.set_weights(weights)
-        for layer, name, value in before:
-            setattr(layer, name, value)
+    assert_mutant_is_noticed(network, mutate, monkeypatch, ("epsilon", "heads", "key_dim", "scale"))
