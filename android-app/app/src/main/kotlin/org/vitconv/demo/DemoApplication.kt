@@ -1,0 +1,72 @@
+package org.vitconv.demo
+
+import android.app.Application
+import kotlinx.coroutines.CoroutineDispatcher
+import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.SupervisorJob
+import kotlinx.coroutines.asCoroutineDispatcher
+import org.vitconv.demo.core.Accelerator
+import org.vitconv.demo.core.screens.Benchmarks
+import org.vitconv.demo.core.screens.Classify
+import org.vitconv.demo.core.screens.ClassifierLoader
+import org.vitconv.demo.core.screens.Engine
+import org.vitconv.demo.core.screens.GoldenImages
+import org.vitconv.demo.core.screens.Live
+import org.vitconv.demo.core.screens.Machine
+import org.vitconv.demo.core.screens.ModelEntry
+import org.vitconv.demo.core.screens.ModelSelection
+import org.vitconv.demo.core.screens.SelfTests
+import org.vitconv.demo.inference.Delegates
+import org.vitconv.demo.inference.Logcat
+import org.vitconv.demo.inference.TfLiteClassifier
+import org.vitconv.demo.model.BundledModels
+import org.vitconv.demo.model.OpenedModels
+import org.vitconv.demo.picture.BitmapPixels
+import java.util.concurrent.Executors
+
+/** Makes what the screens share, and keeps it while they come and go. */
+open class DemoApplication : Application() {
+    val screens: Screens by lazy { createScreens() }
+    val openedModels by lazy { OpenedModels(filesDir.resolve("models")) }
+
+    /** Tests put other parts in. */
+    protected open fun createScreens(): Screens {
+        val bundled = BundledModels(assets)
+        val log = Logcat()
+        return Screens(
+            models = bundled.entries + openedModels.entries(),
+            golden = bundled,
+            loader = { model, options ->
+                val file = when (model.source) {
+                    is ModelEntry.Source.Bundled -> bundled.map(model)
+                    ModelEntry.Source.Opened -> openedModels.map(model)
+                }
+                TfLiteClassifier.load(file, options, log)
+            },
+            machine = DeviceMachine(this),
+            accelerators = Delegates.available(),
+            inference = Executors.newSingleThreadExecutor { Thread(it, "inference") }.asCoroutineDispatcher(),
+        )
+    }
+}
+
+/** The logic behind every screen, wired together. */
+class Screens(
+    models: List<ModelEntry>,
+    golden: GoldenImages,
+    loader: ClassifierLoader,
+    val machine: Machine,
+    val accelerators: List<Accelerator>,
+    inference: CoroutineDispatcher,
+) {
+    private val scope = CoroutineScope(SupervisorJob() + Dispatchers.Main.immediate)
+    private val engine = Engine(loader, inference)
+
+    val bundledModels = models.filter { it.source is ModelEntry.Source.Bundled }
+    val models = ModelSelection(models, engine)
+    val classify = Classify<BitmapPixels>(engine, this.models, scope)
+    val live = Live(engine, this.models)
+    val selfTests = SelfTests(engine, bundledModels, golden, machine.device, scope)
+    val benchmarks = Benchmarks(engine, this.models, machine, accelerators, scope)
+}

@@ -1,0 +1,158 @@
+package org.vitconv.demo
+
+import android.Manifest
+import android.app.Activity
+import android.content.ActivityNotFoundException
+import android.content.Intent
+import android.content.pm.PackageManager
+import android.content.res.Configuration
+import android.net.Uri
+import android.os.Build
+import android.os.Bundle
+import android.view.ViewGroup
+import android.widget.RadioGroup
+import android.widget.TextView
+import android.widget.Toast
+import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.MainScope
+import kotlinx.coroutines.cancel
+import kotlinx.coroutines.launch
+import kotlinx.coroutines.withContext
+import org.vitconv.demo.picture.PictureReader
+import org.vitconv.demo.ui.BenchmarkScreen
+import org.vitconv.demo.ui.ClassifyScreen
+import org.vitconv.demo.ui.EdgeToEdge
+import org.vitconv.demo.ui.LiveScreen
+import org.vitconv.demo.ui.ModelsScreen
+import org.vitconv.demo.ui.Screen
+import org.vitconv.demo.ui.SelfTestScreen
+import org.vitconv.demo.ui.Tab
+
+/** The app's window: five tabs, and what only an activity can do for them. */
+class MainActivity : Activity() {
+    val screens: Screens get() = (application as DemoApplication).screens
+
+    private lateinit var nav: RadioGroup
+    private var tab = Tab.CLASSIFY
+    private var screen: Screen? = null
+    private var scope: CoroutineScope? = null
+
+    override fun onCreate(savedInstanceState: Bundle?) {
+        super.onCreate(savedInstanceState)
+        setContentView(R.layout.main)
+        nav = findViewById(R.id.nav)
+        val sideways = resources.configuration.orientation == Configuration.ORIENTATION_LANDSCAPE
+        EdgeToEdge.apply(window, findViewById(R.id.root), nav, sideways)
+        tab = savedInstanceState?.getString(TAB)?.let(Tab::valueOf) ?: Tab.CLASSIFY
+        nav.check(tab.button)
+        nav.setOnCheckedChangeListener { _, id -> open(Tab.entries.first { it.button == id }) }
+        if (savedInstanceState == null) sharedPicture(intent)?.let(::classify)
+    }
+
+    override fun onNewIntent(intent: Intent) {
+        super.onNewIntent(intent)
+        sharedPicture(intent)?.let(::classify)
+    }
+
+    override fun onSaveInstanceState(outState: Bundle) {
+        super.onSaveInstanceState(outState)
+        outState.putString(TAB, tab.name)
+    }
+
+    override fun onStart() {
+        super.onStart()
+        show()
+    }
+
+    override fun onStop() {
+        hide()
+        super.onStop()
+    }
+
+    @Deprecated("Deprecated in Java") // by AndroidX alone; the platform has no other way
+    override fun onActivityResult(requestCode: Int, resultCode: Int, data: Intent?) {
+        super.onActivityResult(requestCode, resultCode, data)
+        if (resultCode == RESULT_OK) screen?.onResult(requestCode, data)
+    }
+
+    override fun onRequestPermissionsResult(requestCode: Int, permissions: Array<String>, grantResults: IntArray) {
+        super.onRequestPermissionsResult(requestCode, permissions, grantResults)
+        screen?.onPermission()
+    }
+
+    /** Starts another app's activity for the screen that is shown; says so where there is none. */
+    fun startForResult(intent: Intent, request: Int) {
+        try {
+            startActivityForResult(intent, request)
+        } catch (_: ActivityNotFoundException) {
+            Toast.makeText(this, R.string.no_app, Toast.LENGTH_LONG).show()
+        }
+    }
+
+    fun mayUseCamera(): Boolean = checkSelfPermission(Manifest.permission.CAMERA) == PackageManager.PERMISSION_GRANTED
+
+    /** False once the user has said no for good. */
+    fun mayAskForCameraAgain(): Boolean = shouldShowRequestPermissionRationale(Manifest.permission.CAMERA)
+
+    fun askForCamera() = requestPermissions(arrayOf(Manifest.permission.CAMERA), CAMERA_REQUEST)
+
+    /** Classifies a picture of another app. */
+    fun classify(picture: Uri) {
+        nav.check(Tab.CLASSIFY.button)
+        val reader = PictureReader(applicationContext.contentResolver)
+        screens.classify.choose { withContext(Dispatchers.IO) { reader.read(picture) } }
+    }
+
+    private fun open(chosen: Tab) {
+        tab = chosen
+        if (scope == null) return // not visible; onStart shows it
+        hide()
+        show()
+    }
+
+    private fun show() {
+        val content = findViewById<ViewGroup>(R.id.content)
+        val shown = when (tab) {
+            Tab.CLASSIFY -> ClassifyScreen(this, content)
+            Tab.LIVE -> LiveScreen(this, content)
+            Tab.MODELS -> ModelsScreen(this, content)
+            Tab.SELF_TEST -> SelfTestScreen(this, content)
+            Tab.BENCHMARK -> BenchmarkScreen(this, content)
+        }
+        content.removeAllViews()
+        content.addView(shown.view)
+        findViewById<TextView>(R.id.title).setText(tab.title)
+        val model = findViewById<TextView>(R.id.model)
+        val until = MainScope()
+        until.launch { screens.models.state.collect { model.text = it.models.selected?.name?.removeSuffix(".tflite") } }
+        shown.show(until)
+        screen = shown
+        scope = until
+    }
+
+    private fun hide() {
+        screen?.onHide()
+        scope?.cancel()
+        screen = null
+        scope = null
+    }
+
+    private fun sharedPicture(intent: Intent): Uri? {
+        if (intent.action != Intent.ACTION_SEND) return null
+        return if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.TIRAMISU) {
+            sharedSince13(intent)
+        } else {
+            @Suppress("DEPRECATION") // replaced in Android 13
+            intent.getParcelableExtra(Intent.EXTRA_STREAM)
+        }
+    }
+
+    @android.annotation.TargetApi(Build.VERSION_CODES.TIRAMISU)
+    private fun sharedSince13(intent: Intent): Uri? = intent.getParcelableExtra(Intent.EXTRA_STREAM, Uri::class.java)
+
+    private companion object {
+        const val TAB = "tab"
+        const val CAMERA_REQUEST = 1
+    }
+}

@@ -1,0 +1,136 @@
+package org.vitconv.demo.ui
+
+import android.content.Intent
+import android.view.View
+import android.view.ViewGroup
+import android.widget.ArrayAdapter
+import android.widget.Button
+import android.widget.LinearLayout
+import android.widget.ProgressBar
+import android.widget.Spinner
+import android.widget.TextView
+import org.vitconv.demo.MainActivity
+import org.vitconv.demo.R
+import org.vitconv.demo.core.Accelerator
+import org.vitconv.demo.core.BenchmarkDocument
+import org.vitconv.demo.core.Documents
+import org.vitconv.demo.core.FileTiming
+import org.vitconv.demo.core.RunOptions
+import org.vitconv.demo.core.screens.BenchmarkState
+
+/** How fast the selected model is on this device. */
+class BenchmarkScreen(activity: MainActivity, parent: ViewGroup) : Screen(activity, R.layout.benchmark, parent) {
+    private val texts = Texts(activity)
+    private val choice: View = find(R.id.benchmark_choice)
+    private val button: Button = find(R.id.benchmark_button)
+    private val progress: ProgressBar = find(R.id.benchmark_progress)
+    private val message: TextView = find(R.id.benchmark_message)
+    private val results: LinearLayout = find(R.id.benchmark_results)
+    private val share: Button = find(R.id.benchmark_share)
+    private val accelerators: List<Accelerator> get() = screens.accelerators
+    private val threads = listOf(1, 2, 4, 8).filter { it == 1 || it <= Runtime.getRuntime().availableProcessors() }
+
+    override fun onShow() {
+        offer(R.id.benchmark_with, accelerators.map(texts::accelerator), accelerators.indexOf(Accelerator.XNNPACK))
+        offer(R.id.benchmark_threads, threads.map(Int::toString), 0)
+        offer(R.id.benchmark_runs, RUNS.map(Int::toString), 1)
+        follow(screens.benchmarks.state, ::draw)
+    }
+
+    private fun offer(spinner: Int, names: List<String>, chosen: Int) {
+        find<Spinner>(spinner).apply {
+            adapter = ArrayAdapter(activity, android.R.layout.simple_spinner_item, names).apply {
+                setDropDownViewResource(android.R.layout.simple_spinner_dropdown_item)
+            }
+            setSelection(chosen.coerceAtLeast(0))
+        }
+    }
+
+    private fun draw(state: BenchmarkState) {
+        val document = (state as? BenchmarkState.Done)?.document
+        val running = state as? BenchmarkState.Running
+        choice.show(state is BenchmarkState.Choosing)
+        button.show(state != BenchmarkState.NoModel)
+        button.setText(
+            when (state) {
+                is BenchmarkState.Choosing, BenchmarkState.NoModel -> R.string.benchmark_start
+                is BenchmarkState.Running -> R.string.stop
+                is BenchmarkState.Done, is BenchmarkState.Failed -> R.string.benchmark_again
+            },
+        )
+        button.setOnClickListener { if (state is BenchmarkState.Choosing) start() else screens.benchmarks.reset() }
+        progress.show(running != null)
+        running?.let {
+            progress.max = it.total
+            progress.progress = it.done
+        }
+        message.text = when (state) {
+            BenchmarkState.NoModel -> activity.getText(R.string.no_model)
+            is BenchmarkState.Running -> activity.getString(R.string.benchmark_running, state.done, state.total)
+            is BenchmarkState.Failed -> texts.problem(state.name, state.problem)
+            is BenchmarkState.Choosing, is BenchmarkState.Done -> null
+        }
+        message.show(!message.text.isNullOrEmpty())
+        results.show(document != null)
+        share.show(document != null)
+        document?.let(::drawResults)
+    }
+
+    private fun start() {
+        val options = RunOptions(
+            threads[find<Spinner>(R.id.benchmark_threads).selectedItemPosition],
+            accelerators[find<Spinner>(R.id.benchmark_with).selectedItemPosition],
+        )
+        screens.benchmarks.start(options, RUNS[find<Spinner>(R.id.benchmark_runs).selectedItemPosition])
+    }
+
+    private fun drawResults(document: BenchmarkDocument) {
+        results.removeAllViews()
+        val accelerator = Accelerator.ofId(document.delegate)?.let(texts::accelerator) ?: document.delegate
+        for (file in document.files) {
+            results.addView(title(file.path.removeSuffix(".tflite")))
+            row(R.string.benchmark_with, accelerator)
+            row(R.string.benchmark_threads, file.threads.toString())
+            row(R.string.benchmark_runs, file.runs.toString())
+            row(R.string.row_median, texts.ms(file.p50Ms))
+            row(R.string.row_p90, texts.ms(file.p90Ms))
+            row(R.string.row_p95, texts.ms(file.p95Ms))
+            row(R.string.row_first, texts.ms(file.firstMs))
+            row(R.string.row_load, texts.ms(file.initMs))
+            row(R.string.row_memory, texts.mb(file.modelMemoryMb))
+            row(R.string.row_peak, texts.mb(file.peakMemoryMb))
+            row(R.string.row_delegated, delegated(file))
+        }
+        val (before, after) = document.thermal
+        val told = before != null && after != null
+        val heat = if (told) activity.getString(R.string.heat_change, before, after) else activity.getString(R.string.unknown)
+        row(R.string.row_heat, heat)
+        share.setOnClickListener { share(document) }
+    }
+
+    private fun delegated(file: FileTiming): String {
+        val delegated = file.delegatedNodes ?: return activity.getString(R.string.delegated_unknown)
+        if (delegated == 0) return activity.getString(R.string.delegated_none, file.nodes)
+        return activity.getString(R.string.delegated_some, delegated, file.nodes, file.partitions ?: 0)
+    }
+
+    private fun row(title: Int, value: String) {
+        val row = activity.layoutInflater.inflate(R.layout.table_row, results, false)
+        row.findViewById<TextView>(R.id.row_title).setText(title)
+        row.findViewById<TextView>(R.id.row_details).text = value
+        results.addView(row)
+    }
+
+    private fun title(text: String) = TextView(activity, null, 0, R.style.Text_Strong).apply { this.text = text }
+
+    private fun share(document: BenchmarkDocument) {
+        val json = Documents.encodeToString(BenchmarkDocument.serializer(), document)
+        val send = Intent(Intent.ACTION_SEND).setType("application/json").putExtra(Intent.EXTRA_TEXT, json)
+        activity.startForResult(Intent.createChooser(send, null), SHARED)
+    }
+
+    private companion object {
+        val RUNS = listOf(10, 50, 200)
+        const val SHARED = 5
+    }
+}

@@ -1,0 +1,104 @@
+package org.vitconv.demo.ui
+
+import android.content.Intent
+import android.net.Uri
+import android.provider.Settings
+import android.view.TextureView
+import android.view.View
+import android.view.ViewGroup
+import android.widget.Button
+import android.widget.TextView
+import kotlinx.coroutines.Job
+import kotlinx.coroutines.launch
+import org.vitconv.demo.MainActivity
+import org.vitconv.demo.R
+import org.vitconv.demo.camera.FrameCamera
+import org.vitconv.demo.core.screens.LiveState
+
+/** The camera's view with what the model says of every frame. */
+class LiveScreen(activity: MainActivity, parent: ViewGroup) : Screen(activity, R.layout.live, parent) {
+    private val texts = Texts(activity)
+    private val preview: TextureView = find(R.id.preview)
+    private val messageCard: View = find(R.id.live_message_card)
+    private val message: TextView = find(R.id.live_message)
+    private val action: Button = find(R.id.live_action)
+    private val card: View = find(R.id.live_card)
+    private val timing: TextView = find(R.id.timing)
+    private val bars = Bars(find(R.id.bars), texts)
+    private var camera: FrameCamera? = null
+    private var running: Job? = null
+
+    override fun onShow() {
+        follow(screens.live.state, ::draw)
+        start(mayAsk = true)
+    }
+
+    override fun onHide() {
+        camera?.close()
+        camera = null
+        running = null
+    }
+
+    override fun onPermission() = start(mayAsk = activity.mayAskForCameraAgain())
+
+    private fun start(mayAsk: Boolean) {
+        val granted = activity.mayUseCamera()
+        screens.live.permission(granted, mayAsk)
+        if (!granted || screens.models.selected == null || running?.isActive == true) return
+        running = scope.launch {
+            val opened = FrameCamera.open(activity, preview)
+            if (opened == null) {
+                screens.live.noCamera()
+                return@launch
+            }
+            camera = opened
+            opened.frames { pixels -> screens.live.frame(pixels) }
+            screens.live.noCamera()
+        }
+    }
+
+    private fun draw(state: LiveState) {
+        val words: CharSequence? = when (state) {
+            LiveState.NeedsPermission -> activity.getText(R.string.live_permission)
+            LiveState.Denied -> activity.getText(R.string.live_denied)
+            LiveState.NoModel -> activity.getText(R.string.no_model)
+            LiveState.Starting -> activity.getText(R.string.live_starting)
+            LiveState.NoCamera -> activity.getText(R.string.live_no_camera)
+            is LiveState.BadModel -> texts.problem(state.name, state.problem)
+            is LiveState.Running -> null
+        }
+        message.text = words
+        messageCard.show(words != null)
+        action.show(state == LiveState.NeedsPermission || state == LiveState.Denied)
+        when (state) {
+            LiveState.NeedsPermission -> {
+                action.setText(R.string.live_allow)
+                action.setOnClickListener { activity.askForCamera() }
+            }
+            LiveState.Denied -> {
+                action.setText(R.string.live_settings)
+                action.setOnClickListener { openSettings() }
+            }
+            else -> Unit
+        }
+        val frame = state as? LiveState.Running
+        card.show(frame != null)
+        if (frame != null) {
+            bars.draw(frame.verdict.best)
+            timing.text = activity.getString(
+                R.string.live_timing,
+                texts.number(frame.verdict.inferenceMs),
+                texts.number(frame.framesPerSecond),
+            )
+        }
+    }
+
+    private fun openSettings() {
+        val app = Uri.fromParts("package", activity.packageName, null)
+        activity.startForResult(Intent(Settings.ACTION_APPLICATION_DETAILS_SETTINGS, app), SETTINGS)
+    }
+
+    private companion object {
+        const val SETTINGS = 4
+    }
+}

@@ -1,0 +1,109 @@
+package org.vitconv.demo.ui
+
+import android.content.Intent
+import android.net.Uri
+import android.provider.OpenableColumns
+import android.view.View
+import android.view.ViewGroup
+import android.widget.Button
+import android.widget.LinearLayout
+import android.widget.TextView
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.launch
+import kotlinx.coroutines.withContext
+import org.vitconv.demo.DemoApplication
+import org.vitconv.demo.MainActivity
+import org.vitconv.demo.R
+import org.vitconv.demo.core.ModelException
+import org.vitconv.demo.core.ModelProblem
+import org.vitconv.demo.core.screens.ModelEntry
+import org.vitconv.demo.core.screens.Models
+import org.vitconv.demo.core.screens.ModelsState
+import java.io.IOException
+
+/** The bundled models and those that the user opened. */
+class ModelsScreen(activity: MainActivity, parent: ViewGroup) : Screen(activity, R.layout.models, parent) {
+    private val texts = Texts(activity)
+    private val empty: View = find(R.id.models_empty)
+    private val list: LinearLayout = find(R.id.models_list)
+    private val status: TextView = find(R.id.models_status)
+
+    override fun onShow() {
+        find<Button>(R.id.models_open).setOnClickListener {
+            // Few file managers know a type for .tflite.
+            val open = Intent(Intent.ACTION_OPEN_DOCUMENT).setType("*/*").addCategory(Intent.CATEGORY_OPENABLE)
+            activity.startForResult(open, OPENED)
+        }
+        follow(screens.models.state, ::draw)
+    }
+
+    override fun onHide() = screens.models.acknowledge()
+
+    override fun onResult(request: Int, data: Intent?) {
+        if (request == OPENED) data?.data?.let(::open)
+    }
+
+    fun open(uri: Uri) {
+        val name = nameOf(uri)
+        val models = (activity.application as DemoApplication).openedModels
+        val resolver = activity.applicationContext.contentResolver
+        scope.launch {
+            screens.models.open(name) {
+                withContext(Dispatchers.IO) {
+                    val stream = try {
+                        resolver.openInputStream(uri)
+                    } catch (error: IOException) {
+                        throw ModelException(ModelProblem.Unreadable(error.message.orEmpty()), error)
+                    } catch (error: SecurityException) {
+                        throw ModelException(ModelProblem.Unreadable(error.message.orEmpty()), error)
+                    }
+                    stream?.use { models.import(name, it) } ?: throw ModelException(ModelProblem.Unreadable(name))
+                }
+            }
+        }
+    }
+
+    private fun nameOf(uri: Uri): String {
+        val columns = arrayOf(OpenableColumns.DISPLAY_NAME)
+        val name = activity.contentResolver.query(uri, columns, null, null, null)?.use { cursor ->
+            if (cursor.moveToFirst() && !cursor.isNull(0)) cursor.getString(0) else null
+        }
+        return name ?: uri.lastPathSegment.orEmpty()
+    }
+
+    private fun draw(state: ModelsState) {
+        drawList(state.models)
+        val words = when (state) {
+            is ModelsState.Ready -> null
+            is ModelsState.Opening -> activity.getString(R.string.models_opening, state.name)
+            is ModelsState.Refused ->
+                activity.getString(R.string.models_refused, state.name) + ": " + texts.problem(state.problem)
+        }
+        status.text = words
+        status.show(words != null)
+    }
+
+    private fun drawList(models: Models) {
+        empty.show(models.entries.isEmpty())
+        list.removeAllViews()
+        for (model in models.entries) {
+            val row = activity.layoutInflater.inflate(R.layout.model_row, list, false)
+            row.findViewById<TextView>(R.id.row_title).text = model.name.removeSuffix(".tflite")
+            row.findViewById<TextView>(R.id.row_details).text = details(model, models)
+            row.isSelected = model == models.selected
+            row.setOnClickListener { screens.models.select(model) }
+            list.addView(row)
+        }
+    }
+
+    private fun details(model: ModelEntry, models: Models): String = listOfNotNull(
+        model.scheme,
+        texts.megabytes(model.bytes),
+        models.speeds[model.name]?.let { activity.getString(R.string.models_speed, texts.number(it)) },
+        activity.getString(R.string.models_opened).takeIf { model.source == ModelEntry.Source.Opened },
+    ).joinToString(" · ")
+
+    private companion object {
+        const val OPENED = 3
+    }
+}

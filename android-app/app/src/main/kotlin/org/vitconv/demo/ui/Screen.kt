@@ -1,0 +1,55 @@
+package org.vitconv.demo.ui
+
+import android.content.Intent
+import android.view.View
+import android.view.ViewGroup
+import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.flow.Flow
+import kotlinx.coroutines.launch
+import org.vitconv.demo.MainActivity
+import org.vitconv.demo.R
+import org.vitconv.demo.Screens
+
+/** The tabs, in their order. */
+enum class Tab(val button: Int, val title: Int) {
+    CLASSIFY(R.id.nav_classify, R.string.nav_classify),
+    LIVE(R.id.nav_live, R.string.nav_live),
+    MODELS(R.id.nav_models, R.string.nav_models),
+    SELF_TEST(R.id.nav_selftest, R.string.nav_selftest),
+    BENCHMARK(R.id.nav_benchmark, R.string.nav_benchmark),
+}
+
+/** What one tab shows: a view that follows a state, from when it is shown until it is hidden. */
+abstract class Screen(protected val activity: MainActivity, layout: Int, parent: ViewGroup) {
+    val view: View = activity.layoutInflater.inflate(layout, parent, false)
+    protected val screens: Screens get() = activity.screens
+    protected lateinit var scope: CoroutineScope
+        private set
+
+    /** Starts following the state; [scope] ends when the screen is hidden. */
+    fun show(scope: CoroutineScope) {
+        this.scope = scope
+        onShow()
+    }
+
+    protected abstract fun onShow()
+
+    /** The screen is hidden, or the app goes to the background. */
+    open fun onHide() = Unit
+
+    /** An activity that this screen started has ended well. */
+    open fun onResult(request: Int, data: Intent?) = Unit
+
+    /** The user answered a question for a permission. */
+    open fun onPermission() = Unit
+
+    protected fun <T> follow(flow: Flow<T>, draw: (T) -> Unit) {
+        scope.launch { flow.collect { draw(it) } }
+    }
+
+    protected fun <V : View> find(id: Int): V = view.findViewById(id)
+}
+
+fun View.show(visible: Boolean) {
+    visibility = if (visible) View.VISIBLE else View.GONE
+}

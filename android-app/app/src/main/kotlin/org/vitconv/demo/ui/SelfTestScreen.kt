@@ -1,0 +1,69 @@
+package org.vitconv.demo.ui
+
+import android.view.ViewGroup
+import android.widget.Button
+import android.widget.LinearLayout
+import android.widget.ProgressBar
+import android.widget.TextView
+import org.vitconv.demo.MainActivity
+import org.vitconv.demo.R
+import org.vitconv.demo.core.FileCheck
+import org.vitconv.demo.core.screens.SelfTestState
+
+/** Every bundled model against Keras on the golden images. */
+class SelfTestScreen(activity: MainActivity, parent: ViewGroup) : Screen(activity, R.layout.selftest, parent) {
+    private val texts = Texts(activity)
+    private val button: Button = find(R.id.selftest_button)
+    private val progress: ProgressBar = find(R.id.selftest_progress)
+    private val verdict: TextView = find(R.id.selftest_verdict)
+    private val results: LinearLayout = find(R.id.selftest_results)
+
+    override fun onShow() = follow(screens.selfTests.state, ::draw)
+
+    private fun draw(state: SelfTestState) {
+        val running = state as? SelfTestState.Running
+        val done = (state as? SelfTestState.Done)?.document
+        button.show(state != SelfTestState.NothingToTest)
+        button.setText(if (running != null) R.string.stop else R.string.selftest_start)
+        button.setOnClickListener { if (running != null) screens.selfTests.stop() else screens.selfTests.start() }
+        progress.show(running != null)
+        running?.let {
+            progress.max = it.files
+            progress.progress = it.done.size
+        }
+        verdict.text = when (state) {
+            SelfTestState.NothingToTest -> activity.getText(R.string.selftest_nothing)
+            is SelfTestState.Ready -> null
+            is SelfTestState.Running -> state.current
+            is SelfTestState.Failed -> state.reason
+            is SelfTestState.Done ->
+                activity.getText(if (state.document.passed) R.string.selftest_passed else R.string.selftest_failed)
+        }
+        verdict.setTextColor(activity.getColor(if (done == null) R.color.text else colour(done.passed)))
+        verdict.show(!verdict.text.isNullOrEmpty())
+        drawResults(done?.files ?: running?.done.orEmpty())
+    }
+
+    private fun drawResults(files: List<FileCheck>) {
+        results.removeAllViews()
+        for (file in files) {
+            val row = activity.layoutInflater.inflate(R.layout.selftest_row, results, false)
+            row.findViewById<TextView>(R.id.row_title).text = file.path.removeSuffix(".tflite")
+            row.findViewById<TextView>(R.id.row_verdict).apply {
+                // A sign beside the word, so that colour is not all that tells them apart.
+                text = if (file.passed) "✓ ${activity.getString(R.string.passed)}" else "✗ ${activity.getString(R.string.failed)}"
+                setTextColor(activity.getColor(colour(file.passed)))
+            }
+            val figures = activity.getString(
+                R.string.selftest_figures,
+                texts.percent(file.agreement),
+                file.images,
+                texts.number(file.maxAbsError, 4),
+            )
+            row.findViewById<TextView>(R.id.row_details).text = (listOf(figures) + file.reasons).joinToString("\n")
+            results.addView(row)
+        }
+    }
+
+    private fun colour(passed: Boolean) = if (passed) R.color.good else R.color.bad
+}

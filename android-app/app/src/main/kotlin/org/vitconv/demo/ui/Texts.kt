@@ -1,0 +1,63 @@
+package org.vitconv.demo.ui
+
+import android.content.Context
+import org.vitconv.demo.R
+import org.vitconv.demo.core.Accelerator
+import org.vitconv.demo.core.ModelProblem
+import org.vitconv.demo.core.screens.PictureProblem
+import java.text.NumberFormat
+
+/** What the screens say of figures and problems, in the user's language. */
+class Texts(private val context: Context) {
+    private val locale get() = context.resources.configuration.locales[0]
+
+    fun percent(fraction: Double): String =
+        NumberFormat.getPercentInstance(locale).apply { maximumFractionDigits = 1 }.format(fraction)
+
+    /** With [digits] digits after the point. */
+    fun number(value: Double, digits: Int = 1): String = NumberFormat.getNumberInstance(locale).apply {
+        minimumFractionDigits = digits
+        maximumFractionDigits = digits
+    }.format(value)
+
+    fun ms(value: Double): String = context.getString(R.string.ms, number(value, if (value < 10) 2 else 1))
+
+    fun mb(value: Double?): String =
+        if (value == null) context.getString(R.string.unknown) else context.getString(R.string.mb, number(value))
+
+    fun megabytes(bytes: Long): String = context.getString(R.string.models_size, number(bytes / 1e6, 2))
+
+    fun accelerator(accelerator: Accelerator): String = context.getString(
+        when (accelerator) {
+            Accelerator.CPU -> R.string.accelerator_cpu
+            Accelerator.XNNPACK -> R.string.accelerator_xnnpack
+            Accelerator.GPU -> R.string.accelerator_gpu
+            Accelerator.NNAPI -> R.string.accelerator_nnapi
+        },
+    )
+
+    fun problem(problem: PictureProblem): String = context.getString(
+        when (problem) {
+            PictureProblem.CannotOpen -> R.string.picture_cannot_open
+            PictureProblem.NotAPicture -> R.string.picture_broken
+        },
+    )
+
+    /** Why the file [name] cannot be used. */
+    fun problem(name: String, problem: ModelProblem): String = context.getString(R.string.model_failed, name) + problem(problem)
+
+    fun problem(problem: ModelProblem): String = when (problem) {
+        ModelProblem.NotAModel -> context.getString(R.string.problem_not_a_model)
+        is ModelProblem.TooLarge -> context.getString(R.string.problem_too_large, number(problem.limit / 1e6, 0))
+        is ModelProblem.Tensors -> context.getString(R.string.problem_tensors, problem.inputs, problem.outputs)
+        is ModelProblem.InputShape -> context.getString(R.string.problem_input, problem.shape.toString())
+        is ModelProblem.OutputShape -> context.getString(R.string.problem_output, problem.shape.toString())
+        is ModelProblem.Type -> context.getString(R.string.problem_type, problem.what)
+        ModelProblem.NoMetadata -> context.getString(R.string.problem_no_metadata)
+        ModelProblem.NoLabels -> context.getString(R.string.problem_no_labels)
+        is ModelProblem.Labels -> context.getString(R.string.problem_labels, problem.labels, problem.classes)
+        is ModelProblem.Metadata -> context.getString(R.string.problem_metadata, problem.detail)
+        is ModelProblem.Refused -> context.getString(R.string.problem_refused, problem.detail)
+        is ModelProblem.Unreadable -> context.getString(R.string.problem_unreadable, problem.detail)
+    }
+}

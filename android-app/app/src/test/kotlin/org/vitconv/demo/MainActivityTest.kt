@@ -1,0 +1,300 @@
+package org.vitconv.demo
+
+import android.content.Intent
+import android.graphics.Bitmap
+import android.graphics.Canvas
+import android.graphics.Color
+import android.graphics.LinearGradient
+import android.graphics.Paint
+import android.graphics.Shader
+import android.net.Uri
+import android.view.View
+import android.widget.LinearLayout
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertFalse
+import org.junit.Assert.assertNotNull
+import org.junit.Assert.assertTrue
+import org.junit.Test
+import org.robolectric.Shadows.shadowOf
+import org.vitconv.demo.core.screens.ModelEntry
+import java.io.ByteArrayOutputStream
+
+class MainActivityTest : ScreenTests() {
+    /** A flower, drawn. */
+    private val flower: ByteArray by lazy {
+        val bitmap = Bitmap.createBitmap(900, 700, Bitmap.Config.ARGB_8888)
+        val canvas = Canvas(bitmap)
+        val sky = LinearGradient(0f, 0f, 0f, 700f, 0xFFBFDDF2.toInt(), 0xFF6FA25A.toInt(), Shader.TileMode.CLAMP)
+        canvas.drawPaint(Paint().apply { shader = sky })
+        val paint = Paint(Paint.ANTI_ALIAS_FLAG)
+        paint.color = 0xFF3E7A3A.toInt()
+        canvas.drawRect(440f, 330f, 460f, 700f, paint)
+        paint.color = 0xFFD8413F.toInt()
+        repeat(8) { petal ->
+            canvas.save()
+            canvas.rotate(petal * 45f, 450f, 300f)
+            canvas.drawOval(405f, 90f, 495f, 290f, paint)
+            canvas.restore()
+        }
+        paint.color = Color.YELLOW
+        canvas.drawCircle(450f, 300f, 70f, paint)
+        val out = ByteArrayOutputStream()
+        bitmap.compress(Bitmap.CompressFormat.JPEG, 90, out)
+        out.toByteArray()
+    }
+
+    private fun share(uri: Uri) = Intent(Intent.ACTION_SEND).setType("image/jpeg").putExtra(Intent.EXTRA_STREAM, uri)
+
+    private fun answered() = words().any { it == "tulips" }
+
+    // --- classify ---
+
+    @Test
+    fun `a picture shared from another app is classified`() {
+        launch(share(offered(flower)))
+        waitFor("an answer", ::answered)
+        assertTrue("87.1%" in words())
+        assertTrue(words().any { "8.3 ms" in it || "8.2 ms" in it })
+        screenshot("classify-light")
+    }
+
+    @Test
+    fun `a picture shared while the app is open replaces what is shown`() {
+        launch()
+        tap(R.id.nav_benchmark)
+        send(share(offered(flower)))
+        waitFor("an answer", ::answered)
+    }
+
+    @Test
+    fun `the picker is asked for a picture and gives one`() {
+        launch()
+        screenshot("classify-empty")
+        tap(R.id.gallery)
+        val asked = shadowOf(activity).nextStartedActivityForResult
+        assertEquals("android.provider.action.PICK_IMAGES", asked.intent.action)
+        shadowOf(activity).receiveResult(asked.intent, android.app.Activity.RESULT_OK, Intent().setData(offered(flower)))
+        waitFor("an answer", ::answered)
+    }
+
+    @Test
+    fun `the camera app is lent one file, after the user allowed the camera`() {
+        launch()
+        tap(R.id.camera)
+        assertEquals(listOf("android.permission.CAMERA"), shadowOf(activity).lastRequestedPermission.requestedPermissions.toList())
+        shadowOf(activity.application).grantPermissions("android.permission.CAMERA")
+        tap(R.id.camera)
+        val asked = shadowOf(activity).nextStartedActivityForResult.intent
+        assertEquals("android.media.action.IMAGE_CAPTURE", asked.action)
+        assertEquals("content://org.vitconv.demo.capture/picture.jpg", asked.clipData?.getItemAt(0)?.uri.toString())
+    }
+
+    @Test
+    fun `a broken picture, one that is gone, and a private file are refused with words`() {
+        launch(share(offered(flower.copyOf(2000), "broken.jpg")))
+        waitFor("a refusal") { activity.getString(R.string.picture_broken) in words() }
+        screenshot("classify-broken")
+        shadowOf(activity.applicationContext.contentResolver).registerInputStreamSupplier(Uri.parse("content://nobody/here")) { null }
+        for (uri in listOf("content://nobody/here", "file:///data/data/org.vitconv.demo/files/secret")) {
+            send(share(Uri.parse(uri)))
+            waitFor("a refusal of $uri") { activity.getString(R.string.picture_cannot_open) in words() }
+        }
+    }
+
+    @Test
+    fun `the answer survives a rotation`() {
+        launch(share(offered(flower)))
+        waitFor("an answer", ::answered)
+        recreate()
+        assertTrue(answered())
+    }
+
+    @Test
+    fun `without any model the screen says what to do`() {
+        TestApplication.models = emptyList()
+        launch()
+        assertTrue(words().any { "vitconv app build" in it })
+        assertFalse(words().any { it == activity.getString(R.string.classify_working) })
+        screenshot("classify-no-model")
+    }
+
+    @Test
+    fun `everything that can be touched is named for a screen reader`() {
+        launch(share(offered(flower)))
+        waitFor("an answer", ::answered)
+        val bars = activity.findViewById<LinearLayout>(R.id.bars)
+        assertEquals("tulips, 87.1%", bars.getChildAt(0).contentDescription)
+        for (tab in listOf(R.id.nav_classify, R.id.nav_live, R.id.nav_models, R.id.nav_selftest, R.id.nav_benchmark)) {
+            tap(tab)
+            forEachView(activity.window.decorView) { view ->
+                if (!view.isShown || !view.isClickable) return@forEachView
+                val named = !view.contentDescription.isNullOrEmpty() || (view as? android.widget.TextView)?.text?.isNotEmpty() == true ||
+                    view is android.widget.Spinner || view is android.view.ViewGroup
+                assertTrue("$view has no name", named)
+                assertTrue("$view is too small to touch", view.height >= 47 * activity.resources.displayMetrics.density)
+            }
+        }
+    }
+
+    private fun forEachView(view: View, use: (View) -> Unit) {
+        use(view)
+        if (view is android.view.ViewGroup) repeat(view.childCount) { forEachView(view.getChildAt(it), use) }
+    }
+
+    // --- live ---
+
+    @Test
+    fun `the live view asks for the camera, and says so when it is not allowed`() {
+        launch()
+        tap(R.id.nav_live)
+        assertTrue(activity.getString(R.string.live_permission) in words())
+        screenshot("live-permission")
+        tap(R.id.live_action)
+        activity.onRequestPermissionsResult(1, arrayOf("android.permission.CAMERA"), intArrayOf(-1))
+        settle()
+        assertTrue(activity.getString(R.string.live_denied) in words())
+        tap(R.id.live_action)
+        assertEquals("android.settings.APPLICATION_DETAILS_SETTINGS", shadowOf(activity).nextStartedActivity.action)
+    }
+
+    @Test
+    fun `a device without a camera is told so`() {
+        launch()
+        shadowOf(activity.application).grantPermissions("android.permission.CAMERA")
+        tap(R.id.nav_live)
+        waitFor("the message") { activity.getString(R.string.live_no_camera) in words() }
+    }
+
+    @Test
+    fun `frames show the best classes`() {
+        launch()
+        tap(R.id.nav_live)
+        repeat(3) { kotlinx.coroutines.runBlocking { activity.screens.live.frame(org.vitconv.demo.core.ArrayPixels(1, 1, IntArray(1))) } }
+        settle()
+        assertTrue(answered())
+        assertTrue(words().any { "frames/s" in it })
+        screenshot("live-running")
+    }
+
+    // --- models ---
+
+    @Test
+    fun `the model that is tapped is used from then on`() {
+        launch()
+        tap(R.id.nav_models)
+        val list = activity.findViewById<LinearLayout>(R.id.models_list)
+        list.getChildAt(0).performClick()
+        settle()
+        assertEquals("mobilevit_xxs-tf_flowers-float32.tflite", activity.screens.models.selected?.name)
+        assertTrue(activity.findViewById<LinearLayout>(R.id.models_list).getChildAt(0).isSelected)
+        screenshot("models-light")
+    }
+
+    @Test
+    fun `a file that is no model is refused with the reason`() {
+        launch()
+        tap(R.id.nav_models)
+        tap(R.id.models_open)
+        val asked = shadowOf(activity).nextStartedActivityForResult.intent
+        assertEquals(Intent.ACTION_OPEN_DOCUMENT, asked.action)
+        shadowOf(activity).receiveResult(asked, android.app.Activity.RESULT_OK, Intent().setData(offered("no model".toByteArray(), "x.tflite")))
+        waitFor("a refusal") { words().any { "it is not a TensorFlow Lite model" in it } }
+        assertEquals(TestApplication.models, activity.screens.models.state.value.models.entries)
+        screenshot("models-refused")
+    }
+
+    // --- self-test ---
+
+    @Test
+    fun `the self-test shows which files passed and why others did not`() {
+        launch()
+        tap(R.id.nav_selftest)
+        screenshot("selftest-ready")
+        tap(R.id.selftest_button)
+        waitFor("the verdict") { activity.getString(R.string.selftest_failed) in words() }
+        assertEquals(3, words().count { "✓" in it })
+        assertEquals(1, words().count { "✗" in it })
+        assertTrue(words().any { "is off by" in it })
+        screenshot("selftest-light")
+    }
+
+    // --- benchmark ---
+
+    @Test
+    fun `a benchmark is shown as a table and shared as JSON`() {
+        launch()
+        tap(R.id.nav_benchmark)
+        screenshot("benchmark-choice")
+        tap(R.id.benchmark_button)
+        waitFor("the table") { activity.getString(R.string.row_p95) in words() }
+        assertTrue("390 of 439 operations, 57 parts" in words())
+        screenshot("benchmark-light")
+        tap(R.id.benchmark_share)
+        val chooser = shadowOf(activity).nextStartedActivityForResult.intent
+        @Suppress("DEPRECATION")
+        val shared = chooser.getParcelableExtra<Intent>(Intent.EXTRA_INTENT)
+        assertTrue(shared?.getStringExtra(Intent.EXTRA_TEXT).orEmpty().contains("\"p50_ms\": 8.25"))
+        tap(R.id.benchmark_button)
+        assertTrue(activity.getString(R.string.benchmark_start) in words())
+    }
+
+    // --- looks ---
+
+    private fun everyScreen(suffix: String) {
+        waitFor("an answer", ::answered)
+        screenshot("classify-$suffix")
+        tap(R.id.nav_live)
+        kotlinx.coroutines.runBlocking { activity.screens.live.frame(org.vitconv.demo.core.ArrayPixels(1, 1, IntArray(1))) }
+        settle()
+        screenshot("live-$suffix")
+        tap(R.id.nav_models)
+        screenshot("models-$suffix")
+        tap(R.id.nav_selftest)
+        tap(R.id.selftest_button)
+        waitFor("the verdict") { activity.getString(R.string.selftest_failed) in words() }
+        screenshot("selftest-$suffix")
+        tap(R.id.nav_benchmark)
+        tap(R.id.benchmark_button)
+        waitFor("the table") { activity.getString(R.string.row_p95) in words() }
+        screenshot("benchmark-$suffix")
+    }
+
+    @Test
+    fun `every screen is drawn in the dark`() {
+        launch(share(offered(flower)), "+night")
+        everyScreen("dark")
+    }
+
+    @Test
+    fun `every screen is drawn in landscape`() {
+        launch(share(offered(flower)), "w786dp-h393dp-land-xhdpi")
+        everyScreen("landscape")
+    }
+
+    @Test
+    fun `every screen is drawn with large text`() {
+        launch(share(offered(flower)), fontScale = 1.8f)
+        everyScreen("large")
+    }
+
+    @Test
+    fun `every screen is drawn in Chinese`() {
+        launch(share(offered(flower)), "+zh")
+        everyScreen("chinese")
+    }
+
+    @Test
+    fun `every screen is drawn from right to left`() {
+        launch(share(offered(flower)), "+ar-ldrtl")
+        everyScreen("rtl")
+        assertNotNull(activity)
+    }
+
+    @Test
+    fun `a model that the user opened says so`() {
+        TestApplication.models += ModelEntry("mine.tflite", null, 7_000_000, ModelEntry.Source.Opened)
+        launch()
+        tap(R.id.nav_models)
+        assertTrue(words().any { "opened by you" in it })
+    }
+}

@@ -1,0 +1,110 @@
+package org.vitconv.demo
+
+import android.content.Intent
+import android.graphics.Bitmap
+import android.graphics.Canvas
+import android.net.Uri
+import android.os.Looper
+import android.view.View
+import android.view.ViewGroup
+import android.widget.TextView
+import org.junit.Before
+import org.junit.Rule
+import org.junit.rules.TestName
+import org.junit.runner.RunWith
+import org.robolectric.Robolectric
+import org.robolectric.RobolectricTestRunner
+import org.robolectric.RuntimeEnvironment
+import org.robolectric.Shadows.shadowOf
+import org.robolectric.android.controller.ActivityController
+import org.robolectric.annotation.Config
+import org.robolectric.annotation.GraphicsMode
+import java.io.ByteArrayInputStream
+import java.io.File
+
+/** What tests of the screens share: the real activity, drawn by Android's own graphics. */
+@RunWith(RobolectricTestRunner::class)
+@Config(sdk = [34], application = TestApplication::class, qualifiers = PHONE)
+@GraphicsMode(GraphicsMode.Mode.NATIVE)
+abstract class ScreenTests {
+    @get:Rule
+    val name = TestName()
+    private lateinit var controller: ActivityController<MainActivity>
+    protected val activity: MainActivity get() = controller.get()
+
+    @Before
+    fun withTheUsualModels() {
+        TestApplication.models = TestApplication.defaultModels()
+    }
+
+    /** Starts the app; [qualifiers] are of resources, as `+night`. */
+    protected fun launch(intent: Intent = Intent(Intent.ACTION_MAIN), qualifiers: String = "", fontScale: Float = 1f) {
+        RuntimeEnvironment.setFontScale(fontScale)
+        if (qualifiers.isNotEmpty()) RuntimeEnvironment.setQualifiers(qualifiers)
+        controller = Robolectric.buildActivity(MainActivity::class.java, intent).setup()
+        settle()
+    }
+
+    protected fun recreate() {
+        controller.recreate()
+        settle()
+    }
+
+    protected fun send(intent: Intent) {
+        controller.newIntent(intent)
+        settle()
+    }
+
+    protected fun tap(id: Int) {
+        activity.findViewById<View>(id).performClick()
+        settle()
+    }
+
+    /** Lets background work end and the main thread do what it was left. */
+    protected fun settle() {
+        repeat(20) {
+            shadowOf(Looper.getMainLooper()).idle()
+            Thread.sleep(5)
+        }
+        shadowOf(Looper.getMainLooper()).idle()
+    }
+
+    protected fun waitFor(what: String, condition: () -> Boolean) {
+        repeat(500) {
+            if (condition()) return
+            settle()
+        }
+        throw AssertionError("waited in vain for: $what")
+    }
+
+    /** All words on the screen, from top to bottom. */
+    protected fun words(): List<String> = buildList {
+        fun collect(view: View) {
+            if (view.visibility != View.VISIBLE) return
+            if (view is TextView && view.text.isNotEmpty()) add(view.text.toString())
+            if (view is ViewGroup) repeat(view.childCount) { collect(view.getChildAt(it)) }
+        }
+        collect(activity.findViewById(android.R.id.content))
+    }
+
+    /** Writes what is on the screen to NAME.png, where the build wants its screenshots. */
+    protected fun screenshot(name: String) {
+        val folder = System.getProperty("vitconv.screenshots") ?: return
+        val view = activity.window.decorView
+        val bitmap = Bitmap.createBitmap(view.width, view.height, Bitmap.Config.ARGB_8888)
+        view.draw(Canvas(bitmap))
+        File(folder).mkdirs()
+        File(folder, "$name.png").outputStream().use { bitmap.compress(Bitmap.CompressFormat.PNG, 100, it) }
+    }
+
+    /** Makes [content] what another app gives at the returned address. */
+    protected fun offered(content: ByteArray, path: String = "picture.jpg"): Uri {
+        val uri = Uri.parse("content://elsewhere/$path")
+        shadowOf(RuntimeEnvironment.getApplication().contentResolver).registerInputStreamSupplier(uri) { ByteArrayInputStream(content) }
+        return uri
+    }
+
+}
+
+/** A phone of today, upright. */
+const val PHONE = "w393dp-h786dp-xhdpi"

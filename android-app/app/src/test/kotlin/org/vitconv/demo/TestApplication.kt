@@ -1,0 +1,83 @@
+package org.vitconv.demo
+
+import kotlinx.coroutines.Dispatchers
+import org.vitconv.demo.core.Accelerator
+import org.vitconv.demo.core.Answer
+import org.vitconv.demo.core.Classifier
+import org.vitconv.demo.core.Delegation
+import org.vitconv.demo.core.Device
+import org.vitconv.demo.core.GoldenImage
+import org.vitconv.demo.core.GoldenSet
+import org.vitconv.demo.core.ImageSpec
+import org.vitconv.demo.core.Limits
+import org.vitconv.demo.core.ModelInfo
+import org.vitconv.demo.core.Normalization
+import org.vitconv.demo.core.PixelSource
+import org.vitconv.demo.core.TensorSpec
+import org.vitconv.demo.core.TensorType
+import org.vitconv.demo.core.screens.GoldenImages
+import org.vitconv.demo.core.screens.Machine
+import org.vitconv.demo.core.screens.ModelEntry
+
+/** The app with models that need no file: the screens are looked at with these. */
+class TestApplication : DemoApplication() {
+    override fun createScreens() = Screens(
+        models = models,
+        golden = FakeGolden,
+        loader = { _, _ -> FakeClassifier() },
+        machine = FakeMachine,
+        accelerators = listOf(Accelerator.CPU, Accelerator.XNNPACK, Accelerator.NNAPI),
+        inference = Dispatchers.Unconfined,
+    )
+
+    companion object {
+        var models = defaultModels()
+
+        fun defaultModels() = listOf("float32" to 4_300_000L, "float16" to 2_210_000L, "dynamic" to 1_200_000L, "int8" to 1_360_000L)
+            .map { (scheme, bytes) ->
+                ModelEntry("mobilevit_xxs-tf_flowers-$scheme.tflite", scheme, bytes, ModelEntry.Source.Bundled("flowers"))
+            }
+    }
+}
+
+/** Knows five flowers and sees mostly tulips. */
+class FakeClassifier : Classifier {
+    override val info = ModelInfo(
+        "fake", "", "", "", "", listOf("dandelion", "daisy", "tulips", "sunflowers", "roses"), ImageSpec(32, 32),
+        Normalization.NONE, TensorSpec(listOf(1, 32, 32, 3), TensorType.FLOAT32, null),
+        TensorSpec(listOf(1, 5), TensorType.FLOAT32, null), 439,
+    )
+    override val loadMs = 12.5
+    override val delegation = Delegation(439, 390, 57)
+
+    override fun classify(picture: PixelSource) = Answer(floatArrayOf(0.02f, 0.004f, 0.871f, 0.011f, 0.094f)).apply {
+        prepareMs = 3.4
+        inferenceMs = run()
+    }
+
+    override fun run() = 8.25
+
+    override fun close() = Unit
+}
+
+object FakeGolden : GoldenImages {
+    override fun read(model: ModelEntry) =
+        GoldenSet("validation", List(8) { GoldenImage("$it.png", 2, listOf(0.02, 0.01, 0.86, 0.01, 0.1)) })
+
+    override fun picture(model: ModelEntry, file: String) = org.vitconv.demo.core.ArrayPixels(1, 1, IntArray(1))
+
+    /** The dynamic model is held to more than it can give. */
+    override fun limits(model: ModelEntry) = Limits(0.9, if (model.scheme == "dynamic") 1e-4 else 0.1)
+}
+
+object FakeMachine : Machine {
+    override val device = Device("Phone", "Maker", "14", 34, "arm64-v8a", "Chip", 8)
+    override val runtime = "TensorFlow Lite 2.16.1"
+    override val tool = "vitconv-demo 0.1.0"
+
+    override fun thermalStatus() = "none"
+
+    override fun nativeMemoryMb() = 42.0
+
+    override fun peakMemoryMb() = 187.3
+}

@@ -1,0 +1,148 @@
+package org.vitconv.demo.inference
+
+import kotlinx.coroutines.runBlocking
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertFalse
+import org.junit.Assert.assertThrows
+import org.junit.Assert.assertTrue
+import org.junit.Assume.assumeTrue
+import org.junit.Before
+import org.junit.Test
+import org.junit.runner.RunWith
+import org.robolectric.RobolectricTestRunner
+import org.robolectric.RuntimeEnvironment
+import org.robolectric.annotation.Config
+import org.robolectric.annotation.GraphicsMode
+import org.vitconv.demo.DemoApplication
+import org.vitconv.demo.core.Accelerator
+import org.vitconv.demo.core.Delegation
+import org.vitconv.demo.core.Documents
+import org.vitconv.demo.core.ExportManifest
+import org.vitconv.demo.core.ModelException
+import org.vitconv.demo.core.ModelProblem
+import org.vitconv.demo.core.PixelSource
+import org.vitconv.demo.core.RunOptions
+import org.vitconv.demo.core.SelfTest
+import org.vitconv.demo.core.screens.ModelEntry
+import org.vitconv.demo.core.topK
+import org.vitconv.demo.model.BundledModels
+import org.vitconv.demo.model.StagedModels
+
+/**
+ * The app as it is, on the library that it ships: Android's x86_64 build of TensorFlow Lite in this process, with
+ * stand-ins for Android's C library. From asset to bitmap, preprocessing, interpreter and label, against Keras.
+ */
+@RunWith(RobolectricTestRunner::class)
+@Config(sdk = [34], application = DemoApplication::class)
+@GraphicsMode(GraphicsMode.Mode.NATIVE)
+class AndroidRuntimeTest {
+    private val application get() = RuntimeEnvironment.getApplication() as DemoApplication
+    private val models by lazy { BundledModels(application.assets) }
+
+    private object NoLog : RuntimeLog {
+        override fun mark() = ""
+
+        override fun delegationSince(marker: String, nodes: Int) = Delegation(nodes, null, null)
+    }
+
+    @Before
+    fun theLibraryAndModelsAreThere() {
+        val runtime = System.getProperty("vitconv.android.runtime").orEmpty()
+        assumeTrue("Android's TensorFlow Lite is not given: -Dandroid.runtime=DIR", runtime.isNotEmpty())
+        StagedModels.files()
+    }
+
+    @Test
+    fun `every bundled file passes the app's self-test`() {
+        val document = runBlocking { application.screens.selfTests.run() }
+        assertTrue(Documents.encodeToString(org.vitconv.demo.core.SelfTestDocument.serializer(), document), document.passed)
+        assertEquals(StagedModels.files().size, document.files.size)
+        assertTrue(document.files.all { it.images == 8 })
+    }
+
+    private fun check(model: ModelEntry, options: RunOptions) {
+        TfLiteClassifier.load(models.map(model), options, NoLog).use { classifier ->
+            val test = SelfTest(model.name, model.scheme.orEmpty(), models.limits(model))
+            for (image in models.read(model).images) {
+                test.add(classifier.classify(models.picture(model, image.file)).probabilities, image.probabilities)
+            }
+            assertTrue("${model.name} $options: ${test.result()}", test.result().passed)
+        }
+    }
+
+    @Test
+    fun `plain kernels give the same answers within the limits`() {
+        for (model in models.entries) check(model, RunOptions(1, Accelerator.CPU))
+    }
+
+    @Test
+    fun `two threads give the same answers within the limits`() {
+        check(models.entries.first { it.scheme == "float32" }, RunOptions(2, Accelerator.XNNPACK))
+    }
+
+    @Test
+    fun `a picture upside down is noticed`() {
+        val model = models.entries.first { it.scheme == "float32" }
+        val test = SelfTest(model.name, "float32", models.limits(model))
+        TfLiteClassifier.load(models.map(model), RunOptions(), NoLog).use { classifier ->
+            for (image in models.read(model).images) {
+                val picture = models.picture(model, image.file)
+                val turned = object : PixelSource by picture {
+                    override fun readRow(y: Int, argb: IntArray) = picture.readRow(picture.height - 1 - y, argb)
+                }
+                test.add(classifier.classify(turned).probabilities, image.probabilities)
+            }
+        }
+        assertFalse(test.result().passed)
+    }
+
+    @Test
+    fun `the label shown is that of Keras's first class`() {
+        val model = models.entries.first { it.scheme == "float32" }
+        val folder = (model.source as ModelEntry.Source.Bundled).folder
+        val labels = application.assets.open("models/$folder/labels.txt").reader().readLines()
+        TfLiteClassifier.load(models.map(model), RunOptions(), NoLog).use { classifier ->
+            for (image in models.read(model).images) {
+                val answer = classifier.classify(models.picture(model, image.file))
+                val best = topK(answer.probabilities, classifier.info.labels, 1).single()
+                assertEquals(labels[image.probabilities.indices.maxBy { image.probabilities[it] }], best.label)
+            }
+        }
+    }
+
+    @Test
+    fun `a benchmark gives times, and says that the log told nothing of the delegate`() {
+        val model = models.entries.first { it.scheme == "int8" }
+        val document = runBlocking { application.screens.benchmarks.run(listOf(model), RunOptions(), 5) }
+        val file = document.files.single()
+        assertTrue("$file", file.p50Ms > 0 && file.p95Ms >= file.p50Ms && file.initMs > 0 && file.firstMs > 0)
+        assertEquals("TensorFlow Lite 2.16.1, xnnpack", document.runtime)
+        assertEquals(null, file.delegatedNodes)
+    }
+
+    @Test
+    fun `an accelerator that is not there is refused with words`() {
+        val model = models.entries.first()
+        val error = assertThrows(ModelException::class.java) {
+            TfLiteClassifier.load(models.map(model), RunOptions(1, Accelerator.GPU), NoLog)
+        }
+        assertEquals(ModelProblem.Refused("this device has no gpu that it can use"), error.problem)
+    }
+
+    @Test
+    fun `a model whose weights were cut away is refused by the runtime, not by a crash`() {
+        val bytes = StagedModels.files().first().readBytes()
+        val error = assertThrows(ModelException::class.java) {
+            TfLiteClassifier.load(StagedModels.direct(bytes.copyOf(bytes.size / 2)), RunOptions(), NoLog)
+        }
+        assertTrue(error.problem.message.isNotBlank())
+    }
+
+    @Test
+    fun `the manifest says how far a file may be from Keras`() {
+        val folder = StagedModels.files().first().parentFile!!.name
+        val text = application.assets.open("models/$folder/manifest.json").reader().readText()
+        val manifest = Documents.decodeFromString(ExportManifest.serializer(), text)
+        assertTrue(manifest.files.all { it.limits != null })
+    }
+}

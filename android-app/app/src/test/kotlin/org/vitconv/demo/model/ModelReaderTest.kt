@@ -1,0 +1,74 @@
+package org.vitconv.demo.model
+
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertThrows
+import org.junit.Assert.assertTrue
+import org.junit.Test
+import org.vitconv.demo.core.ModelException
+import org.vitconv.demo.core.ModelProblem
+import org.vitconv.demo.core.Normalization
+import org.vitconv.demo.core.Quantization
+import org.vitconv.demo.core.TensorType
+import org.vitconv.demo.picture.damage
+import java.io.File
+import kotlin.random.Random
+
+class ModelReaderTest {
+    private fun read(bytes: ByteArray) = ModelReader.read(StagedModels.direct(bytes))
+
+    private fun problem(bytes: ByteArray) = assertThrows(ModelException::class.java) { read(bytes) }.problem
+
+    @Test
+    fun `everything that the app needs is in the file`() {
+        for (file in StagedModels.files()) {
+            val info = read(file.readBytes())
+            val labels = File(file.parentFile, "labels.txt").readLines()
+            assertEquals(file.name, labels, info.labels)
+            assertEquals(Normalization.NONE, info.normalization)
+            val integer = "int8" in file.name
+            assertEquals(if (integer) TensorType.UINT8 else TensorType.FLOAT32, info.input.type)
+            assertEquals(if (integer) Quantization(1f, 0) else null, info.input.quantization)
+            assertTrue("${info.nodes} nodes", info.nodes > 10)
+        }
+    }
+
+    @Test
+    fun `what is no model is said to be none`() {
+        for (bytes in listOf(ByteArray(0), ByteArray(4), "TFL3".toByteArray(), "not a model at all".toByteArray())) {
+            assertEquals(ModelProblem.NotAModel, problem(bytes))
+        }
+    }
+
+    @Test
+    fun `a model whose archive was cut off has no labels to give`() {
+        val bytes = StagedModels.files().first().readBytes()
+        assertTrue(problem(bytes.copyOf(bytes.size - 100)) !is ModelProblem.NotAModel)
+    }
+
+    @Test
+    fun `a thousand damaged models are refused or read, and nothing breaks`() {
+        val random = Random(2)
+        // The smallest: the damage should fall on what is read, not on weights.
+        val original = StagedModels.files().minBy { it.length() }.readBytes()
+        var refused = 0
+        repeat(1000) {
+            val damaged = when (it % 2) {
+                0 -> damage(original, random)
+                // Near the start are the root and its tables, near the end the metadata and the labels.
+                else -> original.copyOf().also { bytes ->
+                    repeat(1 + random.nextInt(8)) { _ ->
+                        val at = if (random.nextBoolean()) random.nextInt(64) else bytes.size - 1 - random.nextInt(6000)
+                        bytes[at] = random.nextInt().toByte()
+                    }
+                }
+            }
+            try {
+                assertTrue(read(damaged).labels.isNotEmpty())
+            } catch (error: ModelException) {
+                assertTrue(error.problem.message.isNotBlank())
+                refused++
+            }
+        }
+        assertTrue("$refused of 1000 were refused", refused in 300..999)
+    }
+}

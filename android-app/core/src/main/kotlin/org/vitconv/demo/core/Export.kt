@@ -1,0 +1,44 @@
+package org.vitconv.demo.core
+
+import kotlinx.serialization.SerialName
+import kotlinx.serialization.Serializable
+
+/** manifest.json of an export folder: what the app needs of it. */
+@Serializable
+data class ExportManifest(val model: String, val dataset: NamedDataset, val files: List<ExportedFile>, val golden: String) {
+    init {
+        files.forEach { requirePlainName(it.path) }
+    }
+}
+
+@Serializable
+data class NamedDataset(val name: String)
+
+/** A .tflite file of the folder; [limits] is absent in folders of an older converter. */
+@Serializable
+data class ExportedFile(val scheme: String, val path: String, val bytes: Long, val limits: Limits? = null)
+
+/** How far a file may be from Keras: the part of the scheme's limits that a few images can check. */
+@Serializable
+data class Limits(
+    @SerialName("min_agreement") val minAgreement: Double,
+    @SerialName("max_error") val maxError: Double,
+)
+
+/** golden/golden.json: held-out images with Keras's probabilities. */
+@Serializable
+data class GoldenSet(val split: String, val images: List<GoldenImage>)
+
+@Serializable
+data class GoldenImage(val file: String, val label: Int, val probabilities: List<Double>) {
+    init {
+        requirePlainName(file)
+    }
+}
+
+/** A name that leads out of its folder is no name. */
+private fun requirePlainName(name: String) {
+    require(name.isNotEmpty() && '/' !in name && '\\' !in name && name != "." && name != "..") {
+        "$name is not the name of a file in the folder"
+    }
+}

@@ -1,0 +1,106 @@
+package org.vitconv.demo.core.screens
+
+import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.Job
+import kotlinx.coroutines.flow.MutableStateFlow
+import kotlinx.coroutines.flow.StateFlow
+import kotlinx.coroutines.flow.asStateFlow
+import kotlinx.coroutines.flow.update
+import kotlinx.coroutines.launch
+import org.vitconv.demo.core.ModelException
+import org.vitconv.demo.core.ModelProblem
+import org.vitconv.demo.core.PixelSource
+import org.vitconv.demo.core.Ranked
+import org.vitconv.demo.core.topK
+
+/** What a model says of a picture. */
+data class Verdict(val model: String, val best: List<Ranked>, val prepareMs: Double, val inferenceMs: Double)
+
+/** Why a file gave no picture. */
+sealed interface PictureProblem {
+    /** It cannot be opened: gone, or another app's and not allowed. */
+    data object CannotOpen : PictureProblem
+
+    /** It is no picture, or a broken one. */
+    data object NotAPicture : PictureProblem
+}
+
+class PictureException(val problem: PictureProblem, cause: Throwable? = null) : Exception(problem.toString(), cause)
+
+/** State of the screen that classifies one picture; [P] is a picture as the platform shows it. */
+sealed interface ClassifyState<out P> {
+    /** Nothing chosen yet. */
+    data object Empty : ClassifyState<Nothing>
+
+    /** There is no model to ask. */
+    data object NoModel : ClassifyState<Nothing>
+
+    data class Working<P>(val picture: P?) : ClassifyState<P>
+
+    data class Answered<P>(val picture: P, val verdict: Verdict) : ClassifyState<P>
+
+    data class BadPicture(val problem: PictureProblem) : ClassifyState<Nothing>
+
+    data class BadModel<P>(val picture: P, val name: String, val problem: ModelProblem) : ClassifyState<P>
+}
+
+/** Classifies the pictures that the user chooses; a later one replaces one that is still being worked on. */
+class Classify<P : PixelSource>(
+    private val engine: Engine,
+    private val selection: ModelSelection,
+    private val scope: CoroutineScope,
+) {
+    private val states = MutableStateFlow<ClassifyState<P>>(nothing())
+    val state: StateFlow<ClassifyState<P>> = states.asStateFlow()
+    private var work: Job? = null
+    private var picture: P? = null
+
+    /** [decode] reads the picture, away from the main thread; it throws [PictureException]. */
+    fun choose(decode: suspend () -> P) = start {
+        states.value = ClassifyState.Working(null)
+        val chosen = try {
+            decode()
+        } catch (error: PictureException) {
+            picture = null
+            states.value = ClassifyState.BadPicture(error.problem)
+            return@start
+        }
+        picture = chosen
+        ask(chosen)
+    }
+
+    /** Asks the model that is selected now about the same picture. */
+    fun again() {
+        when (val same = picture) {
+            null -> states.update { if (it is ClassifyState.Empty || it is ClassifyState.NoModel) nothing() else it }
+            else -> start { ask(same) }
+        }
+    }
+
+    private fun start(block: suspend () -> Unit) {
+        work?.cancel()
+        work = scope.launch { block() }
+    }
+
+    private suspend fun ask(picture: P) {
+        val model = selection.selected
+        if (model == null) {
+            states.value = ClassifyState.NoModel
+            return
+        }
+        states.value = ClassifyState.Working(picture)
+        states.value = try {
+            ClassifyState.Answered(picture, engine.verdict(model, picture).also { selection.measured(model, it.inferenceMs) })
+        } catch (error: ModelException) {
+            ClassifyState.BadModel(picture, model.name, error.problem)
+        }
+    }
+
+    private fun nothing() = if (selection.selected == null) ClassifyState.NoModel else ClassifyState.Empty
+}
+
+/** Asks [model] about [picture]. */
+suspend fun Engine.verdict(model: ModelEntry, picture: PixelSource): Verdict = use(model) { classifier ->
+    val answer = classifier.classify(picture)
+    Verdict(model.name, topK(answer.probabilities, classifier.info.labels, 5), answer.prepareMs, answer.inferenceMs)
+}

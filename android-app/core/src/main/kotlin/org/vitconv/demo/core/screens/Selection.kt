@@ -1,0 +1,75 @@
+package org.vitconv.demo.core.screens
+
+import kotlinx.coroutines.flow.MutableStateFlow
+import kotlinx.coroutines.flow.StateFlow
+import kotlinx.coroutines.flow.asStateFlow
+import kotlinx.coroutines.flow.update
+import org.vitconv.demo.core.ModelException
+import org.vitconv.demo.core.ModelProblem
+
+/** The models there are, the one in use, and how fast each was when it was last used. */
+data class Models(
+    val entries: List<ModelEntry> = emptyList(),
+    val selected: ModelEntry? = null,
+    /** Milliseconds of the last inference, by name. */
+    val speeds: Map<String, Double> = emptyMap(),
+)
+
+/** State of the screen of models. */
+sealed interface ModelsState {
+    val models: Models
+
+    data class Ready(override val models: Models) : ModelsState
+
+    /** A file is being read and tried. */
+    data class Opening(override val models: Models, val name: String) : ModelsState
+
+    /** The file [name] that the user opened is no model for this app. */
+    data class Refused(override val models: Models, val name: String, val problem: ModelProblem) : ModelsState
+}
+
+/** Which model all screens use. */
+class ModelSelection(bundled: List<ModelEntry>, private val engine: Engine) {
+    private val states = MutableStateFlow<ModelsState>(ModelsState.Ready(Models(bundled, bundled.defaultModel())))
+    val state: StateFlow<ModelsState> = states.asStateFlow()
+    val selected: ModelEntry? get() = states.value.models.selected
+
+    fun select(model: ModelEntry) = become { copy(selected = model) }
+
+    fun measured(model: ModelEntry, inferenceMs: Double) =
+        states.update { it.with(it.models.copy(speeds = it.models.speeds + (model.name to inferenceMs))) }
+
+    /**
+     * Takes in a file named [name]: [import] copies it and says what it became. It is tried before it is listed; one
+     * that cannot be used leaves the list as it was.
+     */
+    suspend fun open(name: String, import: suspend () -> ModelEntry) {
+        states.update { ModelsState.Opening(it.models, name) }
+        try {
+            val entry = import()
+            engine.use(entry) {}
+            become {
+                val others = entries.filter { it.name != entry.name || it.source != entry.source }
+                copy(entries = others + entry, selected = entry)
+            }
+        } catch (error: ModelException) {
+            states.update { ModelsState.Refused(it.models, name, error.problem) }
+        }
+    }
+
+    /** The user has read why a file was refused. */
+    fun acknowledge() = become { this }
+
+    private fun become(change: Models.() -> Models) = states.update { ModelsState.Ready(it.models.change()) }
+
+    private fun ModelsState.with(models: Models): ModelsState = when (this) {
+        is ModelsState.Ready -> copy(models = models)
+        is ModelsState.Opening -> copy(models = models)
+        is ModelsState.Refused -> copy(models = models)
+    }
+
+    private companion object {
+        /** Integers run well on every phone; otherwise whatever comes first. */
+        fun List<ModelEntry>.defaultModel() = firstOrNull { it.scheme == "int8" } ?: firstOrNull()
+    }
+}

@@ -1,0 +1,267 @@
+package org.vitconv.demo.core.screens
+
+import kotlinx.coroutines.CompletableDeferred
+import kotlinx.coroutines.ExperimentalCoroutinesApi
+import kotlinx.coroutines.test.StandardTestDispatcher
+import kotlinx.coroutines.test.TestScope
+import kotlinx.coroutines.test.advanceUntilIdle
+import kotlinx.coroutines.test.runTest
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertFalse
+import org.junit.Assert.assertTrue
+import org.junit.Test
+import org.vitconv.demo.core.Accelerator
+import org.vitconv.demo.core.GoldenImage
+import org.vitconv.demo.core.GoldenSet
+import org.vitconv.demo.core.Limits
+import org.vitconv.demo.core.ModelProblem
+import org.vitconv.demo.core.PixelSource
+import org.vitconv.demo.core.RunOptions
+import java.io.IOException
+
+@OptIn(ExperimentalCoroutinesApi::class)
+class ScreensTest {
+    private val loader = FakeLoader()
+    private val models = listOf(bundled("a-float32.tflite", "float32"), bundled("b-int8.tflite", "int8"))
+
+    private fun TestScope.engine() = Engine(loader, StandardTestDispatcher(testScheduler))
+
+    // --- engine ---
+
+    @Test
+    fun `a classifier is kept until another is asked for`() = runTest {
+        val engine = engine()
+        repeat(2) { engine.use(models[0]) {} }
+        assertEquals(1, loader.made.size)
+        engine.use(models[0], RunOptions(threads = 2)) {}
+        assertEquals(listOf(true, false), loader.made.map { it.closed })
+    }
+
+    @Test
+    fun `a measurement has the machine for itself and leaves nothing behind`() = runTest {
+        val engine = engine()
+        engine.use(models[0]) {}
+        engine.exclusively { load ->
+            load(models[1], RunOptions())
+            assertEquals(listOf(true, false), loader.made.map { it.closed })
+        }
+        assertTrue(loader.made.all { it.closed })
+    }
+
+    // --- models ---
+
+    @Test
+    fun `the integer model is the first choice`() = runTest {
+        assertEquals(models[1], ModelSelection(models, engine()).selected)
+        assertEquals(null, ModelSelection(emptyList(), engine()).selected)
+    }
+
+    @Test
+    fun `a file that works is listed and selected`() = runTest {
+        val selection = ModelSelection(models, engine())
+        val opened = ModelEntry("mine.tflite", null, 5, ModelEntry.Source.Opened)
+        selection.open("mine.tflite") { opened }
+        assertEquals(opened, selection.selected)
+        selection.open("mine.tflite") { opened }
+        assertEquals(models + opened, selection.state.value.models.entries)
+    }
+
+    @Test
+    fun `a file that cannot be used changes nothing and says why`() = runTest {
+        val selection = ModelSelection(models, engine())
+        selection.open("bad.tflite") { ModelEntry("bad.tflite", null, 5, ModelEntry.Source.Opened) }
+        val state = selection.state.value as ModelsState.Refused
+        assertEquals(ModelProblem.Refused("it is bad"), state.problem)
+        assertEquals(models, state.models.entries)
+        selection.acknowledge()
+        assertTrue(selection.state.value is ModelsState.Ready)
+    }
+
+    // --- one picture ---
+
+    @Test
+    fun `a picture is decoded, asked about, and answered`() = runTest {
+        val engine = engine()
+        val selection = ModelSelection(models, engine)
+        val classify = Classify<PixelSource>(engine, selection, this)
+        assertEquals(ClassifyState.Empty, classify.state.value)
+        classify.choose { somePicture }
+        advanceUntilIdle()
+        val state = classify.state.value as ClassifyState.Answered
+        assertEquals("dog", state.verdict.best.first().label)
+        assertEquals("b-int8.tflite", state.verdict.model)
+        assertEquals(setOf("b-int8.tflite"), selection.state.value.models.speeds.keys)
+    }
+
+    @Test
+    fun `another model answers for the same picture`() = runTest {
+        val engine = engine()
+        val selection = ModelSelection(models, engine)
+        val classify = Classify<PixelSource>(engine, selection, this)
+        classify.choose { somePicture }
+        advanceUntilIdle()
+        selection.select(models[0])
+        classify.again()
+        advanceUntilIdle()
+        assertEquals("a-float32.tflite", (classify.state.value as ClassifyState.Answered).verdict.model)
+    }
+
+    @Test
+    fun `a broken picture and a broken model are told apart`() = runTest {
+        val engine = engine()
+        val selection = ModelSelection(listOf(bundled("bad.tflite")), engine)
+        val classify = Classify<PixelSource>(engine, selection, this)
+        classify.choose { throw PictureException(PictureProblem.NotAPicture) }
+        advanceUntilIdle()
+        assertEquals(ClassifyState.BadPicture(PictureProblem.NotAPicture), classify.state.value)
+        classify.choose { somePicture }
+        advanceUntilIdle()
+        assertEquals("bad.tflite", (classify.state.value as ClassifyState.BadModel).name)
+    }
+
+    @Test
+    fun `a later picture replaces one that is still being read`() = runTest {
+        val engine = engine()
+        val classify = Classify<PixelSource>(engine, ModelSelection(models, engine), this)
+        val never = CompletableDeferred<PixelSource>()
+        classify.choose { never.await() }
+        advanceUntilIdle()
+        assertTrue(classify.state.value is ClassifyState.Working)
+        classify.choose { somePicture }
+        advanceUntilIdle()
+        assertTrue(classify.state.value is ClassifyState.Answered)
+        assertTrue(never.isActive)
+    }
+
+    @Test
+    fun `without a model there is nothing to ask`() = runTest {
+        val engine = engine()
+        val classify = Classify<PixelSource>(engine, ModelSelection(emptyList(), engine), this)
+        classify.choose { somePicture }
+        advanceUntilIdle()
+        assertEquals(ClassifyState.NoModel, classify.state.value)
+    }
+
+    // --- camera ---
+
+    @Test
+    fun `frames are answered and counted`() = runTest {
+        val engine = engine()
+        var now = 0L
+        val live = Live(engine, ModelSelection(models, engine)) { now }
+        live.permission(granted = true, mayAsk = true)
+        assertEquals(LiveState.Starting, live.state.value)
+        repeat(20) {
+            now += 40_000_000
+            live.frame(somePicture)
+        }
+        val state = live.state.value as LiveState.Running
+        assertEquals(25.0, state.framesPerSecond, 1e-9)
+        assertEquals(1, loader.made.size)
+    }
+
+    @Test
+    fun `what keeps the camera from running is said`() = runTest {
+        val engine = engine()
+        val live = Live(engine, ModelSelection(models, engine))
+        live.permission(granted = false, mayAsk = true)
+        assertEquals(LiveState.NeedsPermission, live.state.value)
+        live.permission(granted = false, mayAsk = false)
+        assertEquals(LiveState.Denied, live.state.value)
+        Live(engine, ModelSelection(emptyList(), engine)).apply { permission(granted = true, mayAsk = true) }.let {
+            assertEquals(LiveState.NoModel, it.state.value)
+        }
+    }
+
+    // --- self-test ---
+
+    private class FakeGolden(private val expected: List<Double>?, private val limits: Limits = Limits(1.0, 0.01)) : GoldenImages {
+        override fun read(model: ModelEntry): GoldenSet {
+            val probabilities = expected ?: throw IOException("golden.json is gone")
+            return GoldenSet("test", List(2) { GoldenImage("$it.png", 0, probabilities) })
+        }
+
+        override fun picture(model: ModelEntry, file: String) = somePicture
+
+        override fun limits(model: ModelEntry) = limits
+    }
+
+    private fun TestScope.selfTests(golden: GoldenImages, models: List<ModelEntry> = this@ScreensTest.models) =
+        SelfTests(engine(), models, golden, FakeMachine().device, this)
+
+    @Test
+    fun `files that answer as Keras pass`() = runTest {
+        val tests = selfTests(FakeGolden(listOf(0.2, 0.7, 0.1)))
+        assertEquals(SelfTestState.Ready(2), tests.state.value)
+        tests.start()
+        advanceUntilIdle()
+        val document = (tests.state.value as SelfTestState.Done).document
+        assertTrue(document.passed)
+        assertEquals(listOf(2, 2), document.files.map { it.images })
+    }
+
+    @Test
+    fun `a file that answers otherwise fails the test`() = runTest {
+        val tests = selfTests(FakeGolden(listOf(0.7, 0.2, 0.1)))
+        assertFalse(tests.run().passed)
+    }
+
+    @Test
+    fun `a file that does not load fails alone`() = runTest {
+        val document = selfTests(FakeGolden(listOf(0.2, 0.7, 0.1)), models + bundled("bad.tflite")).run()
+        assertEquals(listOf(true, true, false), document.files.map { it.passed })
+        assertEquals(listOf("the runtime refuses it (it is bad)"), document.files.last().reasons)
+    }
+
+    @Test
+    fun `golden images that cannot be read are said so`() = runTest {
+        val tests = selfTests(FakeGolden(null))
+        tests.start()
+        advanceUntilIdle()
+        assertEquals(SelfTestState.Failed("golden.json is gone"), tests.state.value)
+    }
+
+    @Test
+    fun `with nothing bundled there is nothing to test`() = runTest {
+        assertEquals(SelfTestState.NothingToTest, selfTests(FakeGolden(null), emptyList()).state.value)
+    }
+
+    // --- benchmark ---
+
+    private fun TestScope.benchmarks(selection: List<ModelEntry> = models): Benchmarks {
+        val engine = engine()
+        return Benchmarks(engine, ModelSelection(selection, engine), FakeMachine(), listOf(Accelerator.CPU), this)
+    }
+
+    @Test
+    fun `a benchmark warms up, runs, and tells what it found`() = runTest {
+        val benchmarks = benchmarks()
+        benchmarks.start(RunOptions(2, Accelerator.CPU), 10)
+        advanceUntilIdle()
+        val document = (benchmarks.state.value as BenchmarkState.Done).document
+        val file = document.files.single()
+        // The fake's run N takes N milliseconds: the first, five to warm up, then ten that count.
+        assertEquals(listOf(1.0, 7.0, 11.5, 10), listOf(file.firstMs, file.minMs, file.p50Ms, file.runs))
+        assertEquals(listOf(8.0, 300.0, 8, 3), listOf(file.modelMemoryMb, file.peakMemoryMb, file.delegatedNodes, file.partitions))
+        assertEquals("Fake 1, cpu", document.runtime)
+        assertTrue(loader.made.all { it.closed })
+    }
+
+    @Test
+    fun `several models run in turn`() = runTest {
+        val document = benchmarks().run(models, RunOptions(), 4)
+        assertEquals(listOf("a-float32.tflite", "b-int8.tflite"), document.files.map { it.path })
+        assertEquals(listOf(10, 10), loader.made.map { it.runs })
+        assertEquals(listOf(null, null), document.files.map { it.peakMemoryMb })
+    }
+
+    @Test
+    fun `a model that the runtime refuses ends the benchmark with its reason`() = runTest {
+        val benchmarks = benchmarks(listOf(bundled("bad.tflite")))
+        benchmarks.start(RunOptions(), 10)
+        advanceUntilIdle()
+        assertEquals(BenchmarkState.Failed("bad.tflite", ModelProblem.Refused("it is bad")), benchmarks.state.value)
+        benchmarks.reset()
+        assertEquals(BenchmarkState.Choosing(listOf(Accelerator.CPU)), benchmarks.state.value)
+    }
+}

@@ -1,0 +1,127 @@
+"""What the app's Kotlin tests hold its preprocessing to: computed by the converter's own code, and committed.
+
+    python tests/android_fixtures.py      writes the files anew
+
+test_android_fixtures.py compares the committed files with what the converter computes now, so neither side can
+change alone. The pictures are drawn by a formula that Kotlin knows, too; none comes from a data set.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from vitconv.benchmarking import median_interval
+from vitconv.images import ImageSpec
+
+APP = Path(__file__).resolve().parent.parent / "android-app"
+PREPROCESSING = APP / "core/src/test/resources/preprocessing.json"
+PICTURES = APP / "app/src/test/resources/pictures"
+
+_ORIENTATION = 0x0112
+
+_CASES = [  # width, height of the picture; the model's image; EXIF orientation
+    (32, 32, ImageSpec(32, 32), 1),
+    (64, 64, ImageSpec(32, 32), 1),
+    (97, 61, ImageSpec(32, 32), 1),
+    (61, 97, ImageSpec(24, 40), 1),
+    (97, 61, ImageSpec(32, 32, resize="center_crop"), 1),
+    (61, 97, ImageSpec(24, 40, resize="center_crop"), 1),
+    (300, 200, ImageSpec(16, 16, resize="center_crop"), 1),
+    (7, 5, ImageSpec(32, 32), 1),
+    (5, 90, ImageSpec(20, 20, resize="center_crop"), 1),
+    (1, 1, ImageSpec(8, 8), 1),
+    (32, 77, ImageSpec(32, 32), 1),
+    (77, 32, ImageSpec(32, 32), 1),
+    (1000, 3, ImageSpec(16, 16), 1),
+    *((45, 30, ImageSpec(16, 16, resize="center_crop"), orientation) for orientation in range(2, 9)),
+    (33, 21, ImageSpec(21, 33), 6),
+]
+
+
+def picture(width: int, height: int) -> np.ndarray:
+    """uint8 [height, width, 4]: a gradient under noise, from a generator of pseudorandom numbers; alpha is 255."""
+    state = 12345
+    values = np.empty(width * height * 3, np.uint8)
+    for index in range(len(values)):
+        state = (state * 1103515245 + 12345) & 0x7FFFFFFF
+        pixel, channel = divmod(index, 3)
+        y, x = divmod(pixel, width)
+        gradient = (255 * x // width, 255 * y // height, 255 * (x + y) // (width + height))[channel]
+        values[index] = (gradient + (state >> 16) % 128) % 256
+    rgb = values.reshape(height, width, 3)
+    return np.concatenate([rgb, np.full((height, width, 1), 255, np.uint8)], axis=2)
+
+
+def preprocessing() -> dict[str, Any]:
+    """The content of PREPROCESSING."""
+    cases = []
+    for width, height, spec, orientation in _CASES:
+        image = Image.fromarray(picture(width, height)[:, :, :3])
+        image.getexif()[_ORIENTATION] = orientation
+        cases.append({
+            "width": width,
+            "height": height,
+            "orientation": orientation,
+            "image": spec.to_json(),
+            "expected": base64.b64encode(spec.prepare(image).tobytes()).decode(),
+        })  # fmt: skip
+    samples = [round(float(value), 6) for value in np.random.default_rng(3).gamma(2, 3, 25)]
+    statistics = {
+        "samples": samples,
+        "percentiles": {str(p): float(np.percentile(samples, p)) for p in (0, 50, 90, 95, 100)},
+        "median_interval": list(median_interval(np.array(samples))),
+    }
+    return {"cases": cases, "statistics": statistics}
+
+
+def pictures() -> dict[str, bytes]:
+    """The content of PICTURES: picture files, and pictures.json with what the converter makes of each."""
+    pixels = picture(60, 44)
+    rgb = Image.fromarray(pixels[:, :, :3])
+    smooth = rgb.resize((60, 44), Image.Resampling.BOX).reduce(4).resize((60, 44), Image.Resampling.BICUBIC)
+    pixels[:, :, 3] = np.linspace(0, 255, 60).astype(np.uint8)
+    transparent = Image.fromarray(pixels)
+    files = {
+        "plain.png": _encode(rgb, "PNG"),
+        "grey.png": _encode(rgb.convert("L"), "PNG"),
+        "palette.png": _encode(smooth.quantize(32), "PNG"),
+        "transparent.png": _encode(transparent, "PNG"),
+        "plain.webp": _encode(rgb, "WEBP", lossless=True),
+        "plain.jpg": _encode(smooth, "JPEG", quality=95, subsampling=0),
+    }
+    for orientation in range(2, 9):
+        exif = Image.Exif()
+        exif[_ORIENTATION] = orientation
+        files[f"turned{orientation}.jpg"] = _encode(smooth, "JPEG", quality=95, subsampling=0, exif=exif)
+    spec = ImageSpec(24, 24, resize="center_crop")
+    expected = {}
+    for name, data in files.items():
+        prepared = spec.prepare(Image.open(io.BytesIO(data)))
+        expected[name] = base64.b64encode(prepared.tobytes()).decode()
+    document = {"image": spec.to_json(), "expected": expected}
+    return {**files, "pictures.json": (json.dumps(document, indent=1) + "\n").encode()}
+
+
+def _encode(image: Image.Image, kind: str, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def main() -> None:
+    PREPROCESSING.parent.mkdir(parents=True, exist_ok=True)
+    PREPROCESSING.write_text(json.dumps(preprocessing(), indent=1) + "\n", encoding="utf-8")
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    for name, data in pictures().items():
+        (PICTURES / name).write_bytes(data)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""The numbers that the app's Kotlin tests compare with are those that the converter computes today."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import android_fixtures
+from vitconv.images import ImageSpec
+
+
+def test_the_apps_preprocessing_is_held_to_the_converters() -> None:
+    committed = json.loads(android_fixtures.PREPROCESSING.read_text(encoding="utf-8"))
+    computed = android_fixtures.preprocessing()
+    for case, now in zip(committed["cases"], computed["cases"], strict=True):
+        assert {**case, "expected": ""} == {**now, "expected": ""}
+        # One step: Pillow's releases differ in which side they scale first, and round in between.
+        assert np.abs(_pixels(case["expected"]) - _pixels(now["expected"])).max() <= 1
+    statistics, expected = committed["statistics"], computed["statistics"]
+    assert statistics["percentiles"] == pytest.approx(expected["percentiles"])
+    assert statistics["median_interval"] == expected["median_interval"]
+
+
+def _pixels(encoded: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(encoded), np.uint8).astype(int)
+
+
+def test_what_the_app_must_make_of_picture_files_is_what_the_converter_makes() -> None:
+    # The files themselves are not compared: another build of an encoder may write other bytes.
+    document = json.loads((android_fixtures.PICTURES / "pictures.json").read_text(encoding="utf-8"))
+    spec = ImageSpec.from_json(document["image"])
+    assert document["expected"]
+    for name, expected in document["expected"].items():
+        picture = Image.open(io.BytesIO((android_fixtures.PICTURES / name).read_bytes()))
+        difference = np.abs(spec.prepare(picture).astype(int).ravel() - _pixels(expected))
+        assert difference.max() <= 1, name
