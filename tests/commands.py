@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from vitconv.cli import main
 
+COLUMNS = 60  # of the narrowest terminal on which everything must fit
 SECONDS = 600  # for a machine that is busy with other things; everything here takes far less
 
 
@@ -41,6 +50,40 @@ def executable() -> str:
     return found
 
 
+def on_terminal(command: list[str], **environment: str) -> tuple[int, str]:
+    """On a terminal of COLUMNS: the exit status, and all that the command sends there, with line feeds alone."""
+    main, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, COLUMNS, 0, 0))
+    own = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")}
+    with subprocess.Popen(
+        command, stdin=terminal, stdout=terminal, stderr=terminal, env={**own, **environment}
+    ) as process:
+        os.close(terminal)
+        shown = b""
+        try:
+            while block := os.read(main, 1 << 16):
+                shown += block
+        except OSError:  # the end of a terminal, on Linux
+            pass
+    os.close(main)
+    return process.returncode, shown.decode().replace("\r\n", "\n")
+
+
+def script(name: str) -> ModuleType:
+    """One of scripts/ that is Python, as a module."""
+    folder = Path(__file__).resolve().parent.parent / "scripts"
+    loader = SourceFileLoader(name.replace("-", "_"), str(folder / name))
+    spec = spec_from_loader(loader.name, loader)
+    assert spec
+    module = module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        patch.setitem(sys.modules, loader.name, module)  # where dataclasses look
+        patch.setattr(sys, "dont_write_bytecode", True)  # it would lie beside the script
+        loader.exec_module(module)
+    return module
+
+
 def run(*arguments: object, **environment: str) -> Ended:
     """The real command, in a process of its own."""
     done = subprocess.run(
@@ -55,12 +98,12 @@ def run(*arguments: object, **environment: str) -> Ended:
 
 
 def call_here(capfd: pytest.CaptureFixture[str], *arguments: object) -> Ended:
-    """The command's main function in this process."""
+    """The command's main function in this process. What it sets in the environment ends with it."""
     capfd.readouterr()
     status: Any = 0
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+    with patch.dict(os.environ), pytest.MonkeyPatch.context() as patched, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of TensorFlow's and Keras's own, when they are loaded and convert
-        patch.setattr(sys, "argv", ["vitconv", *map(str, arguments)])
+        patched.setattr(sys, "argv", ["vitconv", *map(str, arguments)])
         try:
             main()
         except SystemExit as end:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,12 @@ import pytest
 
 import commands
 from commands import Call, Ended
+
+
+def pytest_configure() -> None:
+    """Before anything is imported or started: what tests and the commands that they start have in common."""
+    # Ctrl-C is one of the things that tests send; a shell's background job and its children ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -61,8 +68,8 @@ def exported_digits(export_command: tuple[Path, Ended]) -> Path:
 
 @pytest.fixture
 def digits_export(exported_digits: Path, tmp_path: Path) -> Path:
-    """A copy of `exported_digits` that a test may change."""
-    return shutil.copytree(exported_digits, tmp_path / "export")
+    """A copy of `exported_digits` that a test may change, without what other tests' verify found of it."""
+    return shutil.copytree(exported_digits, tmp_path / "export", ignore=shutil.ignore_patterns("results"))
 
 
 @pytest.fixture

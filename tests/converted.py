@@ -9,7 +9,7 @@ import numpy as np
 
 from parity import pair
 from reference.weights import pictures
-from vitconv import conversion, schemes
+from vitconv import conversion, schemes, sensitivity
 from vitconv.inspection import Inspection, inspect_bytes
 from vitconv.models.forms import GraphForm
 from vitconv.ranges import TensorRange, measure_ranges
@@ -48,16 +48,25 @@ def float_graph(name: str, scheme: str) -> bytes:
 
 
 @cache
-def ranges(name: str) -> tuple[TensorRange, ...]:
-    """The ranges of the integer graph over 16 images."""
-    return measure_ranges(float_graph(name, "int8"), images(name, 16))
+def ranges(name: str, scheme: str = "int8") -> tuple[TensorRange, ...]:
+    """The ranges of a calibrated scheme's float graph over 16 images."""
+    return measure_ranges(float_graph(name, scheme), images(name, 16))
 
 
 @cache
 def converted(name: str, scheme: str) -> bytes:
     """The scheme's file of the model, without metadata."""
     graph = float_graph(name, scheme)
-    return conversion.quantize(graph, ranges(name)) if schemes.find(scheme).needs_calibration else graph
+    if not schemes.find(scheme).needs_calibration:
+        return graph
+    return conversion.quantize(graph, ranges(name, scheme), kept_float(name, scheme))
+
+
+def kept_float(name: str, scheme: str) -> tuple[str, ...]:
+    """All that a search could keep float in a hybrid file, without the search, which takes its time."""
+    if not schemes.find(scheme).hybrid:
+        return ()
+    return tuple(op.tensor for unit in sensitivity.units(float_graph(name, scheme)).values() for op in unit)
 
 
 @cache

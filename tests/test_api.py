@@ -16,7 +16,7 @@ import pytest
 import vitconv
 from vitconv import calibration
 
-STAGES = ("train", "calibrate", "export", "inspect", "verify", "benchmark")
+STAGES = ("train", "calibrate", "export", "inspect", "verify", "benchmark", "report")
 
 
 def test_every_public_name_is_there() -> None:
@@ -57,7 +57,7 @@ def test_a_configuration_is_frozen(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["Benchmark", "Calibration", "ExportResult", "Inspection", "TrainResult", "Verification"]
+    "name", ["Benchmark", "Calibration", "ExportResult", "Inspection", "Report", "TrainResult", "Verification"]
 )
 def test_a_result_is_frozen_and_can_be_written_as_json(name: str) -> None:
     result = getattr(vitconv, name)

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from vitconv.augmentation import affine, augment, random_affine, random_contrast, random_crops
+from vitconv.augmentation import (
+    affine,
+    augment,
+    random_affine,
+    random_colour,
+    random_contrast,
+    random_crops,
+    random_resized_crops,
+    resized_crops,
+)
 from vitconv.models.catalogue import CATALOGUE, Recipe
 
 pytestmark = pytest.mark.filterwarnings(
@@ -42,9 +51,10 @@ def test_zero_amounts_change_nothing() -> None:
     np.testing.assert_allclose(random_contrast(images, 0.0, rng()), images, atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["article", "best"])
 @pytest.mark.parametrize("name", ["mobilevit_xxs", "eanet"])
-def test_a_batch_stays_in_range_and_depends_on_its_generator_alone(name: str) -> None:
-    recipe = CATALOGUE[name].recipe
+def test_a_batch_stays_in_range_and_depends_on_its_generator_alone(name: str, kind: str) -> None:
+    recipe = CATALOGUE[name].find_recipe(kind)
     images = noise(16, 35, 38)
     images[0], images[1] = 0, 255
     before = images.copy()
@@ -161,3 +171,47 @@ def test_contrast_is_cut_off_at_black_and_white() -> None:
     out = random_contrast(images, 0.9, rng())
     assert out.min() == 0
     assert out.max() == 255
+
+
+# --- resized crops and colour ---
+
+
+def test_a_resized_crop_is_the_part_that_was_asked_for() -> None:
+    """Doubled in height and halved in width by hand: bilinear with pixel centres at one half."""
+    image = np.array([[10, 20, 30, 40], [50, 60, 70, 80], [90, 100, 110, 120]], np.uint8)
+    images = np.repeat(image[None, :, :, None], 3, axis=3)
+    one = np.ones(1)
+    cut = resized_crops(images, 4, 2, one, 0 * one, 2 * one, 4 * one, np.array([False]))
+    # Of rows 1 and 2, columns in pairs: means 55, 75 and 95, 115; rows a quarter and three quarters between.
+    wanted = np.array([[45, 65], [65, 85], [85, 105], [95, 115]])  # the first reaches into row 0
+    np.testing.assert_allclose(cut[0, :, :, 0], wanted, atol=SAME_PICTURE)
+    mirrored = resized_crops(images, 4, 2, one, 0 * one, 2 * one, 4 * one, np.array([True]))
+    np.testing.assert_allclose(mirrored[0, :, :, 0], wanted[:, ::-1], atol=SAME_PICTURE)
+
+
+def test_resized_crops_show_from_the_least_area_to_all() -> None:
+    """On a picture whose channels are its own coordinates, the corners say what was cut."""
+    rows, columns = np.mgrid[0:200, 0:100]
+    picture = np.stack([rows, columns, columns], axis=-1).astype(np.uint8)
+    out = random_resized_crops(np.stack([picture] * 400), 32, 32, 0.3, True, rng())
+    heights = (out[:, -1, 0, 0] - out[:, 0, 0, 0]) * 32 / 31
+    widths = np.abs(out[:, 0, -1, 1] - out[:, 0, 0, 1]) * 32 / 31
+    areas = heights * widths / (200 * 100)
+    # An aspect of 3:4 does not fit the whole of a picture of 2:1: such a part is cut smaller.
+    assert areas.min() > 0.29
+    assert areas.max() < 1.01
+    assert areas.max() > 0.6
+    mirrored = np.mean(out[:, 0, -1, 1] < out[:, 0, 0, 1])
+    assert 0.4 < mirrored < 0.6
+
+
+def test_colour_scales_brightness_and_distance_from_grey() -> None:
+    images = np.random.default_rng(0).uniform(80, 120, (200, 4, 4, 3)).astype(np.float32)
+    out = random_colour(images, 0.2, rng())
+    brightness = out.mean(axis=3) / images.mean(axis=3)  # of each pixel: the same all over an image
+    np.testing.assert_allclose(brightness, np.broadcast_to(brightness[:, :1, :1], brightness.shape), rtol=1e-4)
+    spread = (out.std(axis=3) / images.std(axis=3))[:, 0, 0] / brightness[:, 0, 0]
+    for factors in (brightness[:, 0, 0], spread):
+        assert factors.min() > 0.799
+        assert factors.max() < 1.201
+        assert factors.std() > 0.1

@@ -78,6 +78,18 @@ CASES: list[tuple[str, list[str]]] = [
     ("benchmark /dev/zero", ["no model file /dev/zero"]),
     ("benchmark export photo.jpg", ["photo.jpg cannot be run"]),
     (f"benchmark {'a' * 300}.tflite", ["aaa.tflite", "too long"]),
+    ("report absent", ["absent is not an export folder"]),
+    ("report pets", ["pets is not an export folder"]),
+    ("report export --compare pets", ["pets is not an export folder"]),
+    ("report export --format pdf", ["'pdf'", "markdown"]),
+    ("run absent.tflite photo.jpg", ["there is no model file absent.tflite"]),
+    ("run export photo.jpg", ["export is a folder", "Name a .tflite file in it"]),
+    ("run photo.jpg photo.jpg", ["photo.jpg is not a .tflite file"]),
+    ("run half.tflite photo.jpg", ["half.tflite is corrupt"]),
+    (f"run export/{INT8} absent.jpg", ["there is no picture absent.jpg"]),
+    (f"run export/{INT8} empty", ["empty is not a picture"]),
+    (f"run export/{INT8} pets", ["pets is a folder, not a picture"]),
+    (f"run export/{INT8} --top 0 photo.jpg", ["at least 1 label, not 0"]),
     # --- folders ---
     ("verify absent", ["absent is not an export folder"]),
     ("verify no-folder", ["no-folder is not an export folder"]),
@@ -145,17 +157,37 @@ CASES: list[tuple[str, list[str]]] = [
     ("benchmark export --runs 0", ["runs must be 1 to", "not 0"]),
     ("benchmark export --runs -1", ["runs must be 1 to", "not -1"]),
     ("benchmark export --runs 99999999999999999999", ["runs must be 1 to", "not 99999999999999999999"]),
+    ("benchmark export --threads four", ["--threads must be a whole number", "not 'four'"]),
+    ("benchmark export --threads 1,4", ["several numbers of threads are for phones"]),
+    ("benchmark export --delegate gpu", ["--delegate is for phones: add --device"]),
+    ("benchmark export --cooldown 0", ["--cooldown is for phones: add --device"]),
+    ("benchmark export --keep", ["--keep is for phones: add --device"]),
+    ("benchmark --device export", ["--device export is a path, not a phone", "vitconv benchmark export --device"]),
+    ("benchmark export --device --threads 1,0", ["threads must be 1 to 256, not 0"]),
+    ("benchmark export --device --delegate tpu", ["unknown delegate 'tpu'", "gpu, nnapi"]),
+    ("benchmark export --device --delegate ", ["unknown delegate ''"]),
+    ("benchmark export --device --cpu-mask f0$(id)", ["--cpu-mask must be hexadecimal", "f0$(id)"]),
+    ("benchmark export --device --cooldown -1", ["cooldown must be 0 to 3600, not -1"]),
+    ("benchmark export --device --timeout nan", ["timeout must be 2 to 86400, not nan"]),
+    ("app install absent.apk", ["there is no APK absent.apk"]),
+    ("app install photo.jpg", ["photo.jpg is not an APK"]),
+    ("app benchmark --delegate tpu", ["unknown delegate of the app 'tpu'"]),
+    ("app selftest --timeout 0", ["timeout must be 1 to 86400, not 0"]),
     # --- what was left out, or is no option ---
     ("train eanet --dataset digits", ["'--out'"]),
     ("train eanet --out out", ["'--dataset'"]),
     ("export checkpoint --out out", ["'--quant'"]),
     ("inspect", ["'FILE...'"]),
-    ("benchmark", ["'FILE|FOLDER...'"]),
+    (f"run export/{INT8}", ["'IMAGE...'"]),
+    ("benchmark", ["nothing to benchmark"]),
+    ("benchmark --device", ["nothing to benchmark"]),
     ("verify", ["'FOLDER'"]),
     ("verify export extra", ["extra"]),
     ("inspct empty", ["'inspct'"]),
     ("models --jsn", ["'--jsn'", "--json"]),
     ("datasets now", ["now"]),
+    ("doctor now", ["now"]),
+    ("completion csh", ["'csh'", "'fish'"]),
 ]
 
 
@@ -387,6 +419,12 @@ def test_a_folder_that_holds_a_checkpoint_is_not_trained_over(call: Call, digits
 
 # --- calibration files that are broken, or another's ---
 
+
+def ranges_in(document: dict[str, Any]) -> Any:
+    """Of the integer file's graph."""
+    return document["graphs"][0]["ranges"]
+
+
 BROKEN_CALIBRATIONS: dict[str, tuple[str | Callable[[dict[str, Any]], object], list[str]]] = {
     "empty": ("", ["ranges.json"]),
     "text": ("hello", ["ranges.json"]),
@@ -394,14 +432,15 @@ BROKEN_CALIBRATIONS: dict[str, tuple[str | Callable[[dict[str, Any]], object], l
     "nested without end": ("[" * 100_000, ["ranges.json"]),
     "another format": (lambda value: value.update(format=99), ["ranges.json", "format"]),
     "another checkpoint": (lambda value: value.update(checkpoint="0" * 64), ["another checkpoint"]),
-    "another graph": (lambda value: value.update(graph="0" * 64), ["another graph"]),
-    "without ranges": (lambda value: value.pop("ranges"), ["ranges"]),
+    "another graph": (lambda value: value["graphs"][0].update(sha256="0" * 64), ["another graph"]),
+    "without graphs": (lambda value: value.pop("graphs"), ["graphs"]),
+    "without ranges": (lambda value: value["graphs"][0].pop("ranges"), ["ranges"]),
     "an unknown key": (lambda value: value.update(colour="red"), ["colour"]),
-    "ranges that are no numbers": (lambda value: value["ranges"][3].update(min="low"), ["ranges.json"]),
-    "a range upside down": (lambda value: value["ranges"][3].update(min=2.0, max=1.0), ["ranges.json"]),
-    "an endless range": (lambda value: value["ranges"][3].update(max=1e999), ["ranges.json"]),
-    "a range too few": (lambda value: value["ranges"].pop(), ["ranges"]),
-    "ranges of other tensors": (lambda value: value["ranges"][3].update(name="nowhere"), ["activations"]),
+    "ranges that are no numbers": (lambda value: ranges_in(value)[3].update(min="low"), ["ranges.json"]),
+    "a range upside down": (lambda value: ranges_in(value)[3].update(min=2.0, max=1.0), ["ranges.json"]),
+    "an endless range": (lambda value: ranges_in(value)[3].update(max=1e999), ["ranges.json"]),
+    "a range too few": (lambda value: ranges_in(value).pop(), ["ranges"]),
+    "ranges of other tensors": (lambda value: ranges_in(value)[3].update(name="nowhere"), ["activations"]),
 }  # fmt: skip
 
 

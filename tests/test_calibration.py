@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from converted import float_graph
 from vitconv import CalibrateConfig, Calibration, ImageSpec, calibrate, calibration, open_checkpoint
-from vitconv.calibration import choose_images
+from vitconv.calibration import GraphRanges, check_pictures, choose_images
 from vitconv.datasets import Split, open_dataset
 from vitconv.errors import DatasetError, InputError
-from vitconv.ranges import TensorRange, measure_ranges, with_ranges
+from vitconv.ranges import TensorRange, measure_ranges, structure_digest, with_ranges
+from vitconv.sensitivity import Kept, UnitCost
 
 SAMPLES = 40
 
@@ -83,6 +86,60 @@ def test_the_same_seed_chooses_the_same_images_and_another_seed_others() -> None
     assert choose_images(split, 10, seed=1) != choose_images(split, 10, seed=2)
 
 
+def test_images_that_accuracy_is_measured_on_are_passed_over() -> None:
+    images = np.arange(6, dtype=np.uint8).reshape(6, 1, 1, 1).repeat(3, axis=3)
+    split = Split("train", "train", images, np.zeros(6, np.int64))
+    held_out = frozenset(hashlib.sha256(images[index].tobytes()).digest() for index in (1, 4))
+    assert sorted(choose_images(split, 100, seed=0, held_out=held_out)) == [0, 2, 3, 5]
+
+
+def test_a_data_set_whose_training_images_are_those_of_its_test_is_refused(
+    digits_checkpoint: Path, tmp_path: Path
+) -> None:
+    """The same pixels in files that are not copies of each other, which the data set itself would leave out."""
+    digits = open_dataset("digits").split("validation", ImageSpec(32, 32))
+    for label in range(10):
+        for compression, split in enumerate(("train", "validation", "test")):
+            folder = tmp_path / "same" / split / str(label)
+            folder.mkdir(parents=True)
+            image = Image.fromarray(digits.images[digits.labels == label][0])
+            image.save(folder / "0.png", compress_level=compression)
+    config = CalibrateConfig(digits_checkpoint, tmp_path / "out.json", dataset=str(tmp_path / "same"))
+    with pytest.raises(InputError, match=r"every training image of .* is also one that accuracy is measured on"):
+        calibrate(config)
+    assert not config.out.exists()
+
+
+def test_noise_and_blank_pictures_are_refused_and_photographs_are_not() -> None:
+    random = np.random.default_rng(0)
+    noise = random.integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
+    with pytest.raises(InputError, match="20 of 20 calibration images of here are noise or blank"):
+        check_pictures(noise, "here")
+    with pytest.raises(InputError, match="noise or blank"):
+        check_pictures(np.full((5, 32, 32, 3), 200, np.uint8), "here")
+    pictures = open_dataset("digits").split("train", ImageSpec(32, 32)).images[:20]
+    check_pictures(pictures, "here")
+    check_pictures(np.concatenate([pictures, noise[:19]]), "here")  # a few odd ones among many do no harm
+    with pytest.raises(InputError, match="21 of 40"):
+        check_pictures(np.concatenate([pictures[:19], noise, noise[:1]]), "here")
+
+
+def test_few_images_are_advised_against() -> None:
+    advice = hand_made().advice
+    assert advice is not None
+    assert advice.startswith("calibrated on 3 images only")
+    assert replace(hand_made(), images=tuple(range(100))).advice is None
+
+
+def test_calibrations_of_the_same_images_are_joined_and_others_are_not() -> None:
+    both = hand_made()
+    first, second = replace(both, graphs=both.graphs[:1]), replace(both, graphs=both.graphs[1:])
+    assert first.joined(second) == both
+    assert first.joined(replace(second, seed=8)) == first
+    again = replace(first, graphs=(replace(both.graphs[0], sha256="new"),))
+    assert again.joined(both).graphs == (*again.graphs, both.graphs[1])
+
+
 def test_no_samples_are_refused_before_any_work() -> None:
     with pytest.raises(InputError, match="at least 1 image, not 0"):
         CalibrateConfig(Path("nowhere"), Path("out.json"), samples=0)
@@ -105,8 +162,10 @@ def test_a_data_set_with_other_classes_is_refused(digits_checkpoint: Path, tmp_p
 
 def test_the_input_s_range_is_exactly_that_of_a_pixel(calibrated: tuple[Calibration, Path]) -> None:
     result, _ = calibrated
-    assert (result.ranges[0].min, result.ranges[0].max) == (0.0, 255.0)
-    assert [tensor.name for tensor in result.ranges].count(result.ranges[0].name) == 1
+    for graph in result.graphs:
+        first, *others = graph.ranges
+        assert (first.min, first.max) == (0.0, 255.0)
+        assert first.name not in [tensor.name for tensor in others]
 
 
 def test_the_input_s_range_does_not_depend_on_the_images(tiny_tflite: dict[str, bytes]) -> None:
@@ -119,8 +178,9 @@ def test_the_input_s_range_does_not_depend_on_the_images(tiny_tflite: dict[str, 
 def test_ranges_are_the_extremes_over_all_images(tiny_tflite: dict[str, bytes]) -> None:
     images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
     graph = tiny_tflite["float32"]
-    each = [measure_ranges(graph, image[np.newaxis]) for image in images]
-    for place, tensor in enumerate(measure_ranges(graph, images)):
+    each = [measure_ranges(graph, image[np.newaxis], method="minmax") for image in images]
+    for place, tensor in enumerate(measure_ranges(graph, images, method="minmax")):
+        assert (tensor.min, tensor.max) == (tensor.seen_min, tensor.seen_max)
         assert tensor.min == min(ranges[place].min for ranges in each)
         assert tensor.max == max(ranges[place].max for ranges in each)
         assert tensor.name == each[0][place].name
@@ -135,7 +195,9 @@ def test_the_output_s_range_is_that_of_the_probabilities(tiny_tflite: dict[str, 
     with Runner(path, xnnpack=False) as runner:
         probabilities = runner.probabilities(images)
     last = measure_ranges(path.read_bytes(), images)[-1]
-    np.testing.assert_allclose((last.min, last.max), (probabilities.min(), probabilities.max()), rtol=1e-6)
+    np.testing.assert_allclose(
+        (last.seen_min, last.seen_max), (probabilities.min(), probabilities.max()), rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -174,7 +236,6 @@ def test_ranges_written_into_a_graph_change_nothing_that_it_computes(
 def hand_made() -> Calibration:
     third = float(np.float32(1) / np.float32(3))
     return Calibration(
-        graph=hashlib.sha256(b"graph").hexdigest(),
         checkpoint=hashlib.sha256(b"weights").hexdigest(),
         dataset="flowers 1.0.0",
         split="train[:90%]",
@@ -183,12 +244,29 @@ def hand_made() -> Calibration:
         method="minmax",
         seed=7,
         images=(5, 3, 8),
-        ranges=(
-            TensorRange("image", 0.0, 255.0),
-            TensorRange('a "name";ü', -third, 1e-30),
-            TensorRange("b", 0.1, 3.4e38),
+        graphs=(
+            GraphRanges(
+                "int8",
+                hashlib.sha256(b"graph").hexdigest(),
+                (
+                    TensorRange("image", 0.0, 255.0, 0.0, 255.0),
+                    TensorRange('a "name";ü', -third, 1e-30, -1.0, 1.0),
+                    TensorRange("b", 0.1, 3.4e38, 0.1, 3.4e38),
+                ),
+            ),
+            GraphRanges(
+                "int8-hybrid",
+                hashlib.sha256(b"hybrid graph").hexdigest(),
+                (TensorRange("image", 0.0, 255.0, 0.0, 255.0),),
+                Kept(("a", "b"), ("block",), (UnitCost("block", 2, third, -0.25, True),)),
+            ),
         ),
     )
+
+
+def without_ranges(**of_the_tensor: Any) -> list[dict[str, Any]]:
+    """The document's graphs with one tensor, and that one as given."""
+    return [{"scheme": "int8", "sha256": "", "kept": None, "ranges": [{"name": "image", **of_the_tensor}]}]
 
 
 def test_the_file_gives_back_what_was_written_bit_for_bit(tmp_path: Path) -> None:
@@ -201,20 +279,21 @@ def test_the_file_gives_back_what_was_written_bit_for_bit(tmp_path: Path) -> Non
 def test_the_file_has_a_line_for_each_tensor(calibrated: tuple[Calibration, Path]) -> None:
     result, path = calibrated
     lines = path.read_text(encoding="utf-8").splitlines()
-    rows = [line for line in lines if line.startswith('    {"name"')]
-    assert len(rows) == len(result.ranges)
-    assert len(lines) < len(rows) + 20
+    rows = [line for line in lines if line.startswith('        {"name"')]
+    assert len(rows) == sum(len(graph.ranges) for graph in result.graphs)
+    assert len(lines) < len(rows) + 30
     assert calibration.read(path) == result
 
 
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
-        ("format", 2, "its format is not 1"),
-        ("ranges", [{"name": "image", "min": 1.0, "max": 0.0}], "not two finite numbers in order"),
-        ("ranges", [{"name": "image", "min": 0.0, "max": float("nan")}], "not two finite numbers in order"),
-        ("ranges", [{"name": "image", "min": 0.0}], "'max'"),
-        ("ranges", 5, "not iterable"),
+        ("format", 1, "its format is not 2"),
+        ("method", "best", "unknown calibration method 'best'"),
+        ("graphs", without_ranges(min=1.0, max=0.0, seen_min=0.0, seen_max=1.0), "not finite numbers in order"),
+        ("graphs", without_ranges(min=0.0, max=float("nan"), seen_min=0, seen_max=1), "not finite numbers in"),
+        ("graphs", without_ranges(min=0.0, seen_min=0.0, seen_max=1.0), "'max'"),
+        ("graphs", 5, "not iterable"),
         ("image", {"height": 32}, "image description"),
         ("unknown", 1, "unexpected keyword"),
     ],
@@ -250,8 +329,15 @@ def test_the_ranges_fit_one_checkpoint_and_one_graph(
     result.check_checkpoint(checkpoint)
     with pytest.raises(InputError, match="made for another checkpoint"):
         hand_made().check_checkpoint(checkpoint)
-    hand_made().check_graph(b"graph")
-    with pytest.raises(InputError, match="made for another graph"):
-        hand_made().check_graph(b"other graph")
+    graph, hybrid = float_graph("eanet", "int8"), float_graph("eanet", "int8-hybrid")
+    digests = (structure_digest(graph), structure_digest(hybrid))
+    graphs = (replace(one, sha256=digest) for one, digest in zip(hand_made().graphs, digests, strict=True))
+    known = replace(hand_made(), graphs=tuple(graphs))
+    assert known.of_graph("int8", graph) == known.graphs[0]
+    assert known.fits({"int8": graph, "int8-hybrid": hybrid})
+    for scheme, other in (("int8", hybrid), ("int8-hybrid", graph), ("dynamic", graph)):
+        assert not known.fits({"int8": graph, scheme: other})
+        with pytest.raises(InputError, match="made for another graph"):
+            known.of_graph(scheme, other)
     moved = open_checkpoint(Path(shutil.copytree(digits_checkpoint, tmp_path / "elsewhere")))
     result.check_checkpoint(moved)

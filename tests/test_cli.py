@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import click
 import pytest
 
 import commands
-from commands import Call, Ended, executable, processes, run, started, wait_for_line, wait_until
+from commands import Call, Ended, executable, on_terminal, processes, run, started, wait_for_line, wait_until
 from test_inspection import FIELDS as INSPECTION
 from vitconv import __version__, manifest
 from vitconv.cli import cli
@@ -24,13 +24,13 @@ from vitconv.cli import cli
 TENSOR = ["name", "shape", "dtype", "scale", "zero_point"]
 VERIFIED = [
     "path", "scheme", "top1", "top5", "top1_drop", "agreement", "max_abs_error", "mean_abs_error", "psnr_db", "kl",
-    "passed", "reasons",
+    "passed", "reasons", "sha256", "top1_interval", "top5_interval",
 ]  # fmt: skip
 TIMED = {
-    "path", "scheme", "threads", "runs", "init_ms", "first_ms", "mean_ms", "p50_ms", "p90_ms", "p95_ms",
-    "peak_memory_mb", "nodes", "delegated_nodes", "partitions",
+    "path", "scheme", "sha256", "threads", "runs", "init_ms", "first_ms", "mean_ms", "p50_ms", "p90_ms", "p95_ms",
+    "peak_memory_mb", "nodes", "delegated_nodes", "partitions", "quantiles_ms",
 }  # fmt: skip
-SCHEMES = ["float32", "float16", "dynamic", "int8"]
+SCHEMES = ["float32", "float16", "dynamic", "int8", "int8-hybrid"]
 HEAVY = {
     "tensorflow", "keras", "tensorflow_datasets", "ai_edge_litert", "flatbuffers", "sklearn", "matplotlib",
     "scipy", "safetensors", "tensorflow_lite_support",
@@ -54,9 +54,20 @@ def document(ended: Ended, status: int = 0) -> Any:
 # --- help ---
 
 
+def commands_of(group: click.Group, before: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Every command with its whole name ("app install"), and the groups themselves."""
+    for name, command in group.commands.items():
+        yield f"{before}{name}", command
+        if isinstance(command, click.Group):
+            yield from commands_of(command, f"{before}{name} ")
+
+
+COMMANDS = dict(commands_of(cli))
+
+
 def test_every_command_and_every_option_is_documented() -> None:
-    assert cli.commands
-    for name, command in cli.commands.items():
+    assert {"benchmark", "report", "app", "app install"} <= COMMANDS.keys()
+    for name, command in COMMANDS.items():
         assert command.help, name
         for parameter in command.params:
             if isinstance(parameter, click.Option):
@@ -66,25 +77,29 @@ def test_every_command_and_every_option_is_documented() -> None:
                 assert all(word in command.help for word in words), f"{name} {words}"
 
 
-@pytest.mark.parametrize("name", [None, *cli.commands])
+@pytest.mark.parametrize("name", [None, *COMMANDS])
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_help_is_on_standard_output(call: Call, name: str | None, flag: str) -> None:
-    ended = call(*filter(None, (name, flag)))
+    ended = call(*(name or "").split(), flag)
     assert (ended.status, ended.err) == (0, "")
     assert ended.out.startswith(f"Usage: vitconv {name or '[OPTIONS]'}")
     assert max(map(len, ended.out.splitlines())) <= 80
 
 
 def test_every_command_can_give_a_document() -> None:
-    for name, command in cli.commands.items():
-        assert any("--json" in parameter.opts for parameter in command.params), name
+    for name, command in COMMANDS.items():
+        if not isinstance(command, click.Group):
+            assert any("--json" in parameter.opts for parameter in command.params), name
 
 
 def test_version() -> None:
     assert run("--version").out == f"vitconv, version {__version__}\n"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["models"], ["models", "--json"], ["export", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["models"], ["models", "--json"], ["export", "--help"], ["app", "--help"], ["doctor"]],
+)
 def test_help_and_the_list_of_models_load_nothing_heavy(arguments: list[str]) -> None:
     code = """
 import json, sys
@@ -96,7 +111,10 @@ finally:
     print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})), file=sys.stderr)
 """
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
-    assert not HEAVY & set(json.loads(done.stderr))
+    loaded = set(json.loads(done.stderr))
+    assert not HEAVY & loaded
+    if "--help" in arguments:
+        assert "numpy" not in loaded
 
 
 # --- documents ---
@@ -106,7 +124,7 @@ def test_models_json() -> None:
     entries = document(run("models", "--json"))
     assert entries[0]["name"] == "mobilevit_xxs"
     for entry in entries:
-        assert set(entry) == {"name", "summary", "image", "sizes_divide_by", "recipe"}
+        assert set(entry) == {"name", "summary", "image", "sizes_divide_by", "recipe", "recipes", "trained"}
         assert set(entry["image"]) == {"height", "width", "channels", "resize"}
         assert entry["recipe"]["epochs"] > 0
 
@@ -138,7 +156,8 @@ def test_export_json_is_the_manifest(export_command: tuple[Path, Ended]) -> None
     assert set(result["calibration"]) == {"file", "sha256"}
     assert [file["scheme"] for file in result["files"]] == SCHEMES
     for file in result["files"]:
-        assert set(file) == {"scheme", "path", "bytes", "sha256"}
+        hybrid = {"keep_float", "sensitivity"} if file["scheme"] == "int8-hybrid" else set()
+        assert set(file) == {"scheme", "path", "bytes", "sha256"} | hybrid
         assert file["path"] == f"mobilevit_xxs-digits-{file['scheme']}.tflite"
     assert "exporting int8" in ended.err
 
@@ -164,11 +183,11 @@ def test_inspect_json_is_an_object_for_one_file_and_a_list_for_several(exported_
     assert both[1]["path"] == str(second)
 
 
-def test_verify_json(exported_digits: Path) -> None:
-    ended = run("verify", exported_digits, "--limit", 40, "--json")
+def test_verify_json(digits_export: Path) -> None:
+    ended = run("verify", digits_export, "--limit", 40, "--json")
     result = document(ended)
     assert set(result) == {"dataset", "examples", "reference", "files", "passed"}
-    assert set(result["reference"]) == {"top1", "top5", "loss"}
+    assert set(result["reference"]) == {"top1", "top5", "loss", "top1_interval", "top5_interval"}
     assert (result["examples"], result["passed"]) == (40, True)
     assert [file["scheme"] for file in result["files"]] == SCHEMES
     for file in result["files"]:
@@ -177,8 +196,8 @@ def test_verify_json(exported_digits: Path) -> None:
     assert "verifying int8 (40)" in ended.err
 
 
-def test_benchmark_json(exported_digits: Path) -> None:
-    ended = run("benchmark", exported_digits, "--runs", 3, "--threads", 2, "--json")
+def test_benchmark_json(digits_export: Path) -> None:
+    ended = run("benchmark", digits_export, "--runs", 3, "--threads", 2, "--json")
     result = document(ended)
     assert set(result) == {"machine", "runtime", "files"}
     assert sorted(file["scheme"] for file in result["files"]) == sorted(SCHEMES)
@@ -191,8 +210,8 @@ def test_benchmark_json(exported_digits: Path) -> None:
 # --- words ---
 
 
-def test_verify_in_words(call: Call, exported_digits: Path) -> None:
-    ended = call("verify", exported_digits, "--limit", 20)
+def test_verify_in_words(call: Call, digits_export: Path) -> None:
+    ended = call("verify", digits_export, "--limit", 20)
     assert ended.status == 0
     title, _, _, keras, *rows = ended.out.splitlines()
     assert title.endswith(", 20 images")
@@ -272,38 +291,23 @@ def test_a_full_device_as_standard_output_is_an_error() -> None:
     assert done.stderr == "vitconv: cannot write to standard output: No space left on device.\n"
 
 
-def test_closed_streams_stop_nothing(exported_digits: Path) -> None:
-    command = f"exec '{executable()}' benchmark '{exported_digits}' --runs 1 <&- >&- 2>&-"
+def test_closed_streams_stop_nothing(digits_export: Path) -> None:
+    command = f"exec '{executable()}' benchmark '{digits_export}' --runs 1 <&- >&- 2>&-"
     assert subprocess.run(["sh", "-c", command]).returncode == 0
 
 
-def test_on_a_narrow_terminal_tables_are_folded_and_progress_redraws_its_line(exported_digits: Path) -> None:
-    main, terminal = pty.openpty()
-    import fcntl
-    import struct
-    import termios
-
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 60, 0, 0))
-    arguments = [executable(), "benchmark", str(exported_digits), "--runs", "2"]
-    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
-    with subprocess.Popen(arguments, stdout=terminal, stderr=terminal, env=environment) as process:
-        os.close(terminal)
-        shown = b""
-        try:
-            while block := os.read(main, 1 << 16):
-                shown += block
-        except OSError:  # the end of a terminal, on Linux
-            pass
-    os.close(main)
-    assert process.returncode == 0
-    text = shown.decode()
+def test_on_a_narrow_terminal_tables_are_folded_and_progress_redraws_its_line(digits_export: Path) -> None:
+    status, text = on_terminal([executable(), "benchmark", str(digits_export), "--runs", "2"])
+    assert status == 0
     assert "\rtiming [" in text
-    result = text.rpartition("\x1b[K\r\n")[2].splitlines()
-    assert all(len(line) <= 60 or str(exported_digits) in line for line in result)
+    result = text.rpartition("\x1b[K\n")[2].splitlines()
+    assert all(len(line) <= 60 or str(digits_export) in line for line in result)
     assert sum(line.startswith("mobilevit_xxs-digits-int8.tflite") for line in result) > 1
 
 
 # --- Ctrl-C ---
+
+FLOAT_SCHEMES = ("--quant", "float32,float16,dynamic")  # which need no calibration
 
 
 @unix
@@ -321,7 +325,7 @@ def test_ctrl_c_says_so_and_leaves_nothing(
 ) -> None:
     out = tmp_path / "export"
     arguments = {
-        "export": (digits_checkpoint, "--quant", "all", "--out", out),
+        "export": (digits_checkpoint, *FLOAT_SCHEMES, "--out", out),
         "verify": (exported_digits,),
         "benchmark": (exported_digits, "--runs", 100_000),
     }[command]
@@ -344,7 +348,7 @@ def test_an_export_that_was_killed_leaves_no_trace_in_the_next_one(
     call: Call, digits_checkpoint: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "export"
-    with started("export", digits_checkpoint, "--quant", "all", "--out", out) as process:
+    with started("export", digits_checkpoint, *FLOAT_SCHEMES, "--out", out) as process:
         assert wait_until(lambda: any(out.rglob("*-float32.tflite")), seconds=commands.SECONDS)
         process.kill()
         process.wait()
@@ -356,5 +360,5 @@ def test_an_export_that_was_killed_leaves_no_trace_in_the_next_one(
         str(out), "file", "mobilevit_xxs-digits-float32.tflite",
     ]  # fmt: skip
     assert {path.name for path in out.iterdir()} == {
-        "manifest.json", "labels.txt", "golden", "mobilevit_xxs-digits-float32.tflite",
+        "manifest.json", "labels.txt", "training.csv", "golden", "mobilevit_xxs-digits-float32.tflite",
     }  # fmt: skip

@@ -88,8 +88,8 @@ def test_a_quantized_file_stays_near_keras(name: str, scheme: str, tmp_path: Pat
     expected = keras_model(name)(batch.astype(np.float32), training=False).numpy()
     with Runner(write(tmp_path, converted(name, scheme))) as runner:
         answers = runner.probabilities(batch)
-    # Measured: 0.001, 0.05, 0.12. Trained-like weights are harder to quantize than trained ones.
-    limit = {"float16": 0.005, "dynamic": 0.1, "int8": 0.2}[scheme]
+    # Measured: 0.001, 0.05, 0.19, 0.13. Trained-like weights are harder to quantize than trained ones.
+    limit = {"float16": 0.005, "dynamic": 0.1, "int8": 0.25, "int8-hybrid": 0.25}[scheme]
     assert np.abs(answers - expected).max() < limit
 
 
@@ -146,7 +146,7 @@ def test_conversion_leaves_the_model_in_its_training_form() -> None:
 def test_ranges_of_another_graph_are_refused() -> None:
     graph = float_graph("eanet", "int8")
     right = ranges("eanet")
-    for wrong in (right[:-1], (*right, right[0]), (TensorRange("other", 0, 1), *right[1:]), right[::-1]):
+    for wrong in (right[:-1], (*right, right[0]), (TensorRange("other", 0, 1, 0, 1), *right[1:]), right[::-1]):
         with pytest.raises(InputError, match="ranges do not fit"):
             conversion.quantize(graph, wrong)
 

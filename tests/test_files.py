@@ -20,6 +20,7 @@ from vitconv.files import (
     atomic_directory,
     atomic_write,
     remove_leftovers,
+    safe_name,
     sha256,
     writable_directory,
     write_bytes,
@@ -194,3 +195,11 @@ def test_readers_only_ever_see_a_whole_file(tmp_path: Path) -> None:
         finally:
             process.kill()
     assert seen == {"a" * 100_000, "b" * 100_000}
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("tf_flowers", "tf_flowers"), ("cats/large:1.0.0", "cats-large-1.0.0"), ('a\\b?"c', "a-b--c")],
+)
+def test_a_name_that_every_system_takes(text: str, name: str) -> None:
+    assert safe_name(text) == name

@@ -180,7 +180,7 @@ def test_a_picture_that_is_missing_broken_or_none_is_named(tmp_path: Path) -> No
     path.write_bytes(path.read_bytes()[:-3000])
     with pytest.raises(InputError, match=rf"cannot read the picture {path}"):
         open_picture(path)
-    with pytest.raises(InputError, match="cannot read the picture"):
+    with pytest.raises(InputError, match=rf"{tmp_path} is a folder, not a picture"):
         open_picture(tmp_path)
 
 

@@ -34,6 +34,7 @@ VERIFICATION = Verification("digits test (all)", 360, Accuracy(0.5555, 0.9999, 1
 TIMING = FileTiming(
     path="export/flowers/mobilevit_xxs-tf_flowers-float32.tflite",
     scheme="float32",
+    sha256="0" * 64,
     threads=1,
     runs=50,
     init_ms=123.4,

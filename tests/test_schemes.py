@@ -42,7 +42,7 @@ def target(model: Any) -> Any:
 @pytest.mark.parametrize("name", list(SCHEMES))
 def test_a_file_keeps_the_promises_of_its_own_scheme_only(name: str, offered: str) -> None:
     file = inspected("eanet", offered)
-    if name == offered:
+    if name == offered or (name, offered) == ("int8-hybrid", "int8"):  # what may be float need not be
         schemes.find(name).check(file)
     else:
         with pytest.raises(PromiseError, match=f"breaks what {name} promises"):

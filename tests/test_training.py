@@ -196,11 +196,15 @@ def test_a_worse_epoch_after_the_best_changes_neither_weights_nor_card(
     once: Path, tmp_path: Path, whole: TrainResult
 ) -> None:
     """The callback of a training, given epochs whose figures are chosen."""
+    from vitconv.averaging import WeightAverage
+    from vitconv.optimization import compile_model
+
     model = open_checkpoint(once).load()
-    training._compile(model, catalogue.find("eanet").recipe)
-    model.optimizer.build(model.trainable_variables)
+    compile_model(model, catalogue.find("eanet").recipe, 1)
     history: list[dict[str, float]] = []
-    keeper = training._keeper(model, history, tmp_path / "out", {}, whole.checkpoint.card)
+    keeper = training._keeper(
+        model, WeightAverage(model, 0.0), history, tmp_path / "out", {}, whole.checkpoint.card
+    )
     bias = model.get_layer("head").bias
     for epoch, validated in enumerate((0.5, 0.7, 0.6, 0.7)):
         bias.assign(np.full(10, epoch, np.float32))
@@ -423,6 +427,71 @@ def test_a_checkpoint_is_not_trained_over(once: Path) -> None:
     with pytest.raises(InputError, match=rf"no {STATE} to go on from. Give another --out"):
         train(config(once, resume=True))
     open_checkpoint(once)
+
+
+# --- recipes and first weights ---
+
+
+@pytest.fixture(scope="module")
+def best(one_block: None, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+    """A training with a schedule, averaged weights and some of the patches, that was never stopped."""
+    return train(config(tmp_path_factory.mktemp("training") / "best", epochs=2, recipe="best"))
+
+
+def test_the_best_recipe_is_recorded_and_its_averaged_weights_are_the_checkpoint(best: TrainResult) -> None:
+    card = best.checkpoint.card
+    assert (card.recipe["name"], card.recipe["average"]) == ("best", 0.998)
+    assert accuracy(best.checkpoint) == pytest.approx(card.results["val_accuracy"], abs=1e-6)
+    state = training.TrainingState.read(best.checkpoint.path / STATE)
+    kept = read_tensors(best.checkpoint.weights)[0]["embed/kernel"]
+    same = [name for name, value in state.arrays.items() if value.shape == kept.shape and (value == kept).all()]
+    # Among the averages, which come last, and not among the weights that training goes on with.
+    assert same == [] or min(same) > f"{len(state.arrays) // 2:04}"
+
+
+def test_the_best_recipe_resumes_as_if_it_had_not_been_stopped(best: TrainResult, tmp_path: Path) -> None:
+    class StopError(Exception):
+        pass
+
+    def stop(*_: Any) -> None:
+        raise StopError
+
+    out = tmp_path / "stopped"
+    with pytest.MonkeyPatch.context() as patch:
+        count = iter(range(10))
+        draw = training._draw_curves
+        patch.setattr(training, "_draw_curves", lambda *given: stop() if next(count) else draw(*given))
+        with pytest.raises(StopError):
+            train(config(out, epochs=2, recipe="best"))
+    train(config(out, epochs=2, recipe="best", resume=True))
+    assert_same_training(out, best)
+
+
+def test_a_training_begins_with_the_weights_of_another(once: Path, tmp_path: Path) -> None:
+    result = train(config(tmp_path / "next", epochs=1, recipe="finetune", init=once))
+    card, before = result.checkpoint.card, open_checkpoint(once).card
+    assert card.init is not None
+    assert card.init["weights"] == dict(before.weights)
+    assert card == open_checkpoint(tmp_path / "next").card
+    # One epoch from random weights stays far below.
+    assert card.results["val_accuracy"] > before.results["val_accuracy"]
+    with pytest.raises(InputError, match=r"cannot resume this training: init was .*, now None"):
+        train(config(tmp_path / "next", epochs=2, recipe="finetune", resume=True))
+
+
+def test_weights_of_another_network_are_no_beginning(once: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"do not fit: .*position"):
+        train(config(tmp_path / "out", image_size=10, init=once))
+    with pytest.raises(CheckpointError, match=r"there is no .*nothing\. Give a checkpoint folder"):
+        train(config(tmp_path / "out", init=tmp_path / "nothing"))
+
+
+def test_an_unknown_recipe_is_named_with_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(
+        UnknownNameError, match=r"unknown recipe of eanet 'bets'. Did you mean 'best'\? Known: art"
+    ):
+        train(config(tmp_path / "out", recipe="bets"))
+    assert not (tmp_path / "out").exists()
 
 
 # --- what cannot be trained ---

@@ -45,7 +45,7 @@ def answers() -> dict[tuple[str, bytes], np.ndarray]:
 @pytest.fixture(autouse=True)
 def quick(answers: dict[tuple[str, bytes], np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
     """Asks Keras once for the same answers: a network takes seconds to start."""
-    ask = verification._keras_probabilities
+    ask = verification.keras_probabilities
 
     def remembered(checkpoint: Checkpoint, pictures: np.ndarray, progress: Any) -> np.ndarray:
         key = (checkpoint.card.weights["sha256"], pictures.tobytes())
@@ -53,7 +53,7 @@ def quick(answers: dict[tuple[str, bytes], np.ndarray], monkeypatch: pytest.Monk
             answers[key] = ask(checkpoint, pictures, progress)
         return answers[key]
 
-    monkeypatch.setattr(verification, "_keras_probabilities", remembered)
+    monkeypatch.setattr(verification, "keras_probabilities", remembered)
 
 
 # Keras's answer to each of four images, whose classes are the first, fifth, sixth and second in its order.
@@ -240,7 +240,7 @@ def test_an_export_as_it_was_made_passes_with_every_scheme(exported_digits: Path
     assert set(document) == {"dataset", "examples", "reference", "files", "passed"}
     assert set(document["files"][0]) == {
         "path", "scheme", "top1", "top5", "top1_drop", "agreement", "max_abs_error", "mean_abs_error", "psnr_db",
-        "kl", "passed", "reasons",
+        "kl", "passed", "reasons", "sha256", "top1_interval", "top5_interval",
     }  # fmt: skip
     assert result.reference.top1 > 0.8
     assert ("verifying int8", 360, 360) in calls
@@ -279,7 +279,7 @@ def integer_graph(digits_checkpoint: Path) -> bytes:
 def test_a_file_made_with_the_right_ranges_is_the_exported_one(
     integer_graph: bytes, exported_digits: Path
 ) -> None:
-    ranges = calibration.read(exported_digits / "calibration.json").ranges
+    ranges = calibration.read(exported_digits / "calibration.json").graphs[0].ranges
     data = metadata.write(conversion.quantize(integer_graph, ranges), described(exported_digits, "int8"))
     assert (
         hashlib.sha256(data).hexdigest()
@@ -291,7 +291,7 @@ def test_a_file_made_with_the_right_ranges_is_the_exported_one(
 def test_a_file_made_with_wrong_ranges_fails(
     factor: float, integer_graph: bytes, digits_export: Path, digits_checkpoint: Path
 ) -> None:
-    source, *others = calibration.read(digits_export / "calibration.json").ranges
+    source, *others = calibration.read(digits_export / "calibration.json").graphs[0].ranges
     wrong = [replace(tensor, min=tensor.min * factor, max=tensor.max * factor) for tensor in others]
     data = conversion.quantize(integer_graph, (source, *wrong))
     redone(digits_export, "int8", metadata.write(data, described(digits_export, "int8")))
@@ -301,7 +301,7 @@ def test_a_file_made_with_wrong_ranges_fails(
 def test_a_file_calibrated_for_pixels_from_zero_to_one_fails(
     integer_graph: bytes, digits_export: Path, digits_checkpoint: Path
 ) -> None:
-    source, *others = calibration.read(digits_export / "calibration.json").ranges
+    source, *others = calibration.read(digits_export / "calibration.json").graphs[0].ranges
     data = conversion.quantize(integer_graph, (replace(source, max=1.0), *others))
     redone(digits_export, "int8", metadata.write(data, described(digits_export, "int8")))
     assert not verified(digits_export, digits_checkpoint).passed

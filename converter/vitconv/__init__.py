@@ -7,6 +7,7 @@ The stages of the command line as functions, each taking a frozen config and ret
     vitconv.calibrate(vitconv.CalibrateConfig(result.checkpoint.path, Path("ranges.json")))
     vitconv.export(vitconv.ExportConfig(result.checkpoint.path, Path("export/flowers")))
     vitconv.verify(vitconv.VerifyConfig(Path("export/flowers"))).passed
+    vitconv.report(vitconv.ReportConfig(Path("export/flowers"))).recommendation.sentence
 
 A stage's module, and TensorFlow with it, is imported when its name is first used.
 """
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from vitconv.exporting import ExportConfig, ExportResult, export
     from vitconv.images import ImageSpec
     from vitconv.inspection import Inspection, inspect
+    from vitconv.reporting.report import Report, ReportConfig, report
     from vitconv.training import TrainConfig, TrainResult, train
     from vitconv.verification import Verification, VerifyConfig, verify
 
@@ -37,6 +39,7 @@ _HOMES = {
     "exporting": ("ExportConfig", "ExportResult", "export"),
     "images": ("ImageSpec",),
     "inspection": ("Inspection", "inspect"),
+    "reporting.report": ("Report", "ReportConfig", "report"),
     "training": ("TrainConfig", "TrainResult", "train"),
     "verification": ("Verification", "VerifyConfig", "verify"),
 }
@@ -44,8 +47,9 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Benchmark", "BenchmarkConfig", "CalibrateConfig", "Calibration", "Checkpoint", "ExportConfig",
-    "ExportResult", "ImageSpec", "Inspection", "TrainConfig", "TrainResult", "Verification", "VerifyConfig",
-    "VitconvError", "benchmark", "calibrate", "export", "inspect", "open_checkpoint", "train", "verify",
+    "ExportResult", "ImageSpec", "Inspection", "Report", "ReportConfig", "TrainConfig", "TrainResult",
+    "Verification", "VerifyConfig", "VitconvError", "benchmark", "calibrate", "export", "inspect",
+    "open_checkpoint", "report", "train", "verify",
 ]  # fmt: skip
 
 

@@ -22,11 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitconv.errors import InputError, ModelFileError
-from vitconv.runtime import MOST_THREADS, Runner
+from vitconv.files import sha256
+from vitconv.model_process import MOST_THREADS
+from vitconv.runtime import Runner
 
 Progress = Callable[[str, int, int], None]
 
 _MOST_RUNS = 1_000_000  # all samples are kept in memory
+_QUANTILES = tuple(range(0, 101, 5))
 _SCHEMES = ("float32", "float16", "dynamic", "int8", "int8-hybrid")
 
 
@@ -62,11 +65,13 @@ class FileTiming:
     Percentiles interpolate linearly between samples (numpy.percentile's default). The true median lies
     between `p50_low_ms` and `p50_high_ms` with at least 95 % confidence, see `median_interval`; with fewer
     than six runs these are merely the extremes. `first_ms` is the very first run, which is in none of the
-    others. `scheme` comes from the file's name, None where it does not end in one.
+    others. `quantiles_ms` are the 0th, 5th, 10th … 100th percentile. `scheme` comes from the file's name, None
+    where it does not end in one.
     """
 
     path: str
     scheme: str | None
+    sha256: str
     threads: int
     runs: int
     init_ms: float
@@ -84,10 +89,15 @@ class FileTiming:
     partitions: int
     samples_ms: tuple[float, ...] = field(repr=False)
 
+    @property
+    def quantiles_ms(self) -> tuple[float, ...]:
+        return tuple(float(value) for value in np.percentile(self.samples_ms, _QUANTILES))
+
     def to_json(self) -> dict[str, Any]:
-        """All but the samples, to a tenth of a microsecond."""
+        """All but the samples, of which quantiles stand, to a tenth of a microsecond."""
         values = asdict(self)
         del values["samples_ms"]
+        values["quantiles_ms"] = [round(value, 4) for value in self.quantiles_ms]
         return {name: round(value, 4) if isinstance(value, float) else value for name, value in values.items()}
 
 
@@ -115,7 +125,7 @@ def benchmark(config: BenchmarkConfig, progress: Progress | None = None) -> Benc
     the runtime refuses. Every process it starts has ended when it returns or raises.
     """
     tell = progress or (lambda what, done, total: None)
-    paths = _files(config.paths)
+    paths = model_files(config.paths)
     with ExitStack() as stack:
         runners = []
         for path in paths:
@@ -175,7 +185,8 @@ def machine() -> str:
     return f"{processor}, {cores} core{'s' if cores > 1 else ''}, {system}"
 
 
-def _files(paths: tuple[Path, ...]) -> list[Path]:
+def model_files(paths: tuple[Path, ...]) -> list[Path]:
+    """The .tflite files that `BenchmarkConfig.paths` means, in order; raises as `benchmark` does."""
     files: list[Path] = []
     for path in paths:
         if not path.is_dir():
@@ -197,6 +208,7 @@ def _timing(runner: Runner, threads: int, first: float, samples: NDArray[Any]) -
     return FileTiming(
         path=str(runner.path),
         scheme=scheme_of(runner.path),
+        sha256=sha256(runner.path),
         threads=threads,
         runs=len(samples),
         init_ms=runner.init_ms,

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-import io
-import json
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from vitconv import __version__
-from vitconv.errors import OutputError, VitconvError
+from vitconv import __version__, completion
+from vitconv.app_commands import app
+from vitconv.benchmark_command import benchmark
+from vitconv.console import draws_bars, fail, keeping, prepare_streams, print_result, warn
+from vitconv.console import json_option as _json
+from vitconv.distribution import STRATEGIES
+from vitconv.errors import VitconvError
+from vitconv.pretrained import DEFAULT
 from vitconv.progress import ConsoleProgress
 from vitconv.quiet import import_tensorflow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from vitconv.datasets import Progress
+    from vitconv.histograms import Method
 
-_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 _folder = click.Path(path_type=Path)
-_checkpoint = click.argument("checkpoint", type=_folder)
+_checkpoint = partial(click.argument, "checkpoint", type=_folder, shell_complete=completion.checkpoints)
+_dataset = partial(click.option, "--dataset", shell_complete=completion.datasets)
 _dataset_help = "digits, any tfds name (tf_flowers, cifar100 …), or a folder of class folders."
 
 
@@ -49,8 +52,9 @@ def cli() -> None:
 @cli.command()
 @_json
 def models(as_json: bool) -> None:
-    """Lists the models that can be trained."""
-    from vitconv import reports
+    """Lists the models that can be trained, and which of them come with trained weights."""
+    from vitconv import pretrained, reports
+    from vitconv.checkpoints import read_card
     from vitconv.models.catalogue import CATALOGUE
 
     entries = [
@@ -60,10 +64,12 @@ def models(as_json: bool) -> None:
             "image": entry.image.to_json(),
             "sizes_divide_by": entry.sizes_divide_by,
             "recipe": entry.recipe.to_json(),
+            "recipes": {name: recipe.to_json() for name, recipe in entry.recipes.items()},
+            "trained": read_card(folder).trained() if (folder := pretrained.folder(entry.name)) else None,
         }
         for entry in CATALOGUE.values()
     ]
-    _print(as_json, entries, lambda width: reports.models_table(entries, width))
+    print_result(as_json, entries, lambda width: reports.models_table(entries, width))
 
 
 @cli.command()
@@ -75,7 +81,7 @@ def datasets(as_json: bool) -> None:
 
     entries = available()
     more = "Also: any other tfds name (downloaded when first used), or a folder with one folder a class."
-    _print(
+    print_result(
         as_json,
         entries,
         lambda width: f"{reports.datasets_table(entries, width)}\n{reports.wrapped(more, width)}",
@@ -83,14 +89,43 @@ def datasets(as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("model")
-@click.option("--dataset", required=True, help=_dataset_help)
+@_json
+def doctor(as_json: bool) -> None:
+    """Says what this machine has and what it lacks, for which command, and how to get it.
+
+    Exit status 1 only where something is broken that every command needs.
+    """
+    from vitconv import reports
+    from vitconv.doctor import examine
+
+    report = examine()
+    print_result(as_json, report.to_json(), lambda width: reports.doctor_text(report, width))
+    if not report.passed:
+        sys.exit(1)
+
+
+@cli.command()
+@click.argument("model", shell_complete=completion.models)
+@_dataset(required=True, help=_dataset_help)
 @click.option("--out", type=_folder, required=True, help="The checkpoint folder to make.")
 @click.option("--image-size", type=int, help="Pixels a side; the model's own otherwise.")
 @click.option("--epochs", type=int, help="How often to see every image; the recipe's otherwise.")
-@click.option("--batch-size", type=int, help="Images a step; the recipe's otherwise.")
+@click.option("--batch-size", type=int, help="Images a step, of all replicas together; the recipe's otherwise.")
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Order, augmentation, first weights."
+)
+@click.option(
+    "--recipe",
+    shell_complete=completion.recipes,
+    help="A recipe of the model, from `vitconv models --json`; the article's otherwise.",
+)
+@click.option("--init", type=_folder, help="Begin with these weights: a checkpoint, or timm's .safetensors.")
+@click.option(
+    "--strategy",
+    type=click.Choice(STRATEGIES),
+    default="none",
+    show_default=True,
+    help="tf.distribute: mirrored over this machine's GPUs, or multi-worker over the processes of TF_CONFIG.",
 )
 @click.option("--resume", is_flag=True, help="Go on after the last whole epoch of a stopped training.")
 @_json
@@ -102,61 +137,95 @@ def train(
     epochs: int | None,
     batch_size: int | None,
     seed: int,
+    recipe: str | None,
+    init: Path | None,
+    strategy: str,
     resume: bool,
     as_json: bool,
 ) -> None:
-    """Trains MODEL (see `vitconv models`) and keeps the best epoch by validation accuracy."""
+    """Trains MODEL (see `vitconv models`) and keeps the best epoch by validation accuracy.
+
+    With --strategy multi-worker the same command is started on every worker, each with its own TF_CONFIG; the
+    chief, or else the first worker, keeps the checkpoint.
+    """
+    from vitconv.cluster import Cluster
     from vitconv.models import catalogue
     from vitconv.training import TrainConfig
     from vitconv.training import train as run
 
-    catalogue.find(model).spec(image_size)  # named before TensorFlow is loaded, which takes seconds
-    config = TrainConfig(model, dataset, out, image_size, epochs, batch_size, seed, resume)
+    entry = catalogue.find(model)  # what is wrong is named before TensorFlow is loaded, which takes seconds
+    entry.spec(image_size)
+    entry.find_recipe(recipe)
+    worker = Cluster.from_environment() if strategy == "multi-worker" else None
+    # TensorFlow's faster kernels, which it leaves off where the processor has no AVX-512; a fifth less time there.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    config = TrainConfig(model, dataset, out, image_size, epochs, batch_size, seed, resume, recipe, init, strategy)
     with _progress() as progress, _fit_output():
-        result = run(config, progress, verbose=1 if sys.stderr.isatty() else 2)
+        result = run(config, progress, verbose=1 if draws_bars(sys.stderr) else 2)
     results = result.checkpoint.card.results
-    _print(
+    print_result(
         as_json,
         result.to_json(),
         lambda width: (
-            f"{out}: best epoch {results['epoch']} of {len(result.history)}, "
+            f"{out if worker is None or worker.is_chief else f'{worker.name}, kept by the chief'}: "
+            f"best epoch {results['epoch']} of {len(result.history)}, "
             f"validation accuracy {results['val_accuracy']:.2%}"
         ),
     )
 
 
 @cli.command()
-@_checkpoint
+@_checkpoint()
 @click.option("--out", type=_folder, required=True, help="The calibration file to write.")
-@click.option("--dataset", help="The one the checkpoint was trained on, unless given.")
+@_dataset(help="The one the checkpoint was trained on, unless given.")
 @click.option("--samples", type=int, default=100, show_default=True, help="Images of the training split.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which images.")
+@click.option(
+    "--method",
+    shell_complete=completion.methods,
+    default="mse",
+    show_default=True,
+    help="Where to clip: minmax nowhere, percentile the rarest values, mse where the error is least.",
+)
 @_json
-def calibrate(checkpoint: Path, out: Path, dataset: str | None, samples: int, seed: int, as_json: bool) -> None:
-    """Runs representative images through CHECKPOINT and writes each activation's range."""
-    from vitconv.calibration import CalibrateConfig
+def calibrate(
+    checkpoint: Path, out: Path, dataset: str | None, samples: int, seed: int, method: str, as_json: bool
+) -> None:
+    """Runs representative images through CHECKPOINT, a folder or a name, and writes each activation's range.
+
+    Also measures which operations int8-hybrid had better keep in float.
+    """
+    from vitconv import reports
+    from vitconv.calibration import CalibrateConfig, check_method
     from vitconv.calibration import calibrate as run
     from vitconv.checkpoints import open_checkpoint
 
-    config = CalibrateConfig(checkpoint, out, dataset, samples, seed)
+    check_method(method)
+    config = CalibrateConfig(checkpoint, out, dataset, samples, seed, cast("Method", method))
     open_checkpoint(checkpoint)  # before TensorFlow is loaded
     with _progress() as progress:
         result = run(config, progress)
-    _print(
-        as_json,
-        result.to_json(),
-        lambda width: f"{out}: ranges of {len(result.ranges)} tensors over {len(result.images)} images",
-    )
+    _advise(result.advice)
+    print_result(as_json, result.to_json(), lambda width: reports.calibration_text(out, result, width))
 
 
 @cli.command()
-@_checkpoint
-@click.option("--quant", required=True, help="float32, float16, dynamic, int8, several with commas, or all.")
-@click.option("--out", type=_folder, required=True, help="The export folder to make.")
-@click.option("--dataset", help="Calibration and golden images; the checkpoint's own data set unless given.")
-@click.option("--calibration", type=_folder, help="A file that `vitconv calibrate` wrote.")
+@_checkpoint(required=False, default=DEFAULT)
 @click.option(
-    "--samples", type=int, default=100, show_default=True, help="Calibration images, without --calibration."
+    "--quant",
+    required=True,
+    shell_complete=completion.schemes,
+    help="float32, float16, dynamic, int8, int8-hybrid, several with commas, or all.",
+)
+@click.option("--out", type=_folder, required=True, help="The export folder to make.")
+@_dataset(help="Calibration and golden images; the checkpoint's own data set unless given.")
+@click.option("--calibration", type=_folder, help="A file that `vitconv calibrate` wrote.")
+@click.option("--samples", type=int, help="Calibration images, 100 unless given, without --calibration.")
+@click.option(
+    "--keep-float",
+    multiple=True,
+    metavar="PATTERN",
+    help="Layers that int8-hybrid keeps in float (block0.*), instead of what was measured; can be repeated.",
 )
 @click.option("--author", default="unknown", show_default=True, help="Author in the files' metadata.")
 @click.option("--licence", default="unknown", show_default=True, help="Licence in the files' metadata.")
@@ -167,12 +236,18 @@ def export(
     out: Path,
     dataset: str | None,
     calibration: Path | None,
-    samples: int,
+    samples: int | None,
+    keep_float: tuple[str, ...],
     author: str,
     licence: str,
     as_json: bool,
 ) -> None:
-    """Writes .tflite files of CHECKPOINT with metadata, each checked against its scheme's promises."""
+    """Writes .tflite files of CHECKPOINT with metadata, each checked against its scheme's promises.
+
+    CHECKPOINT is a folder that `vitconv train` made, or the name of a model that comes with trained weights (see
+    `vitconv models`); mobilevit_xxs where none is given. Trained weights come with a calibration file, which is
+    used unless --dataset, --calibration or --samples is given: no data set is needed.
+    """
     from vitconv import reports, schemes
     from vitconv.checkpoints import open_checkpoint
     from vitconv.exporting import ExportConfig
@@ -181,11 +256,16 @@ def export(
     wanted = [name.strip() for name in quant.split(",")]
     if "all" in wanted:
         wanted = list(schemes.SCHEMES)
-    config = ExportConfig(checkpoint, out, tuple(wanted), dataset, calibration, samples, author, licence)
+    config = ExportConfig(
+        checkpoint, out, tuple(wanted), dataset, calibration, keep_float or None, samples, author, licence
+    )
     open_checkpoint(checkpoint)  # before TensorFlow is loaded
     with _progress() as progress:
         result = run(config, progress)
-    _print(
+    _advise(result.calibration.advice if result.calibration else None)
+    for note in result.notes:
+        _advise(note)
+    print_result(
         as_json,
         result.to_json(),
         lambda width: reports.export_text(out, result.manifest, width),
@@ -205,19 +285,52 @@ def inspect(files: tuple[Path, ...], as_json: bool) -> None:
 
     results = [run(file) for file in files]
     document: Any = [result.to_json() for result in results]
-    _print(
+    print_result(
         as_json,
         document[0] if len(results) == 1 else document,
         lambda width: "\n\n".join(reports.inspection_text(result, width) for result in results),
     )
 
 
+@cli.command(name="run")
+@click.argument("file", type=_folder)
+@click.argument("images", nargs=-1, required=True, type=_folder, metavar="IMAGE...")
+@click.option("--top", type=int, default=5, show_default=True, help="How many labels of each picture.")
+@_json
+def run_file(file: Path, images: tuple[Path, ...], top: int, as_json: bool) -> None:
+    """Classifies each IMAGE with a .tflite FILE that has metadata, whoever made it.
+
+    The picture's size, the resize rule, the pixels' range and the labels are read from the file. A picture that
+    cannot be read is named, with exit status 2, after the results of the others.
+    """
+    from vitconv import reports
+    from vitconv.classification import ClassifyConfig, classify
+
+    config = ClassifyConfig(file, images, top)
+    with closing(ConsoleProgress()) as progress:
+        result = classify(config, progress if len(images) > 1 else None)
+    if as_json or len(result.problems) < len(images):
+        print_result(as_json, result.to_json(), lambda width: reports.classification_text(result, width))
+    for problem in result.problems:
+        warn(problem)
+    if result.problems:
+        sys.exit(2)
+
+
 @cli.command()
 @click.argument("folder", type=_folder)
-@click.option("--dataset", help="The one the checkpoint was trained on, unless given.")
+@_dataset(help="The one the checkpoint was trained on, unless given.")
 @click.option("--limit", type=int, help="Only the first so many images of the held-out split.")
 @click.option("--max-drop", type=float, help="Percentage points of top-1 a file may lose; its scheme's otherwise.")
 @click.option("--checkpoint", type=_folder, help="Where the checkpoint of the manifest is now.")
+@click.option("--layers", is_flag=True, help="Also each layer's error against the float graph, worst first.")
+@click.option(
+    "--runtime",
+    type=click.Choice(["litert", "android"]),
+    default="litert",
+    show_default=True,
+    help="android: the golden images also through the library that Android apps ship (x86-64 Linux; Maven, gcc).",
+)
 @_json
 def verify(
     folder: Path,
@@ -225,97 +338,94 @@ def verify(
     limit: int | None,
     max_drop: float | None,
     checkpoint: Path | None,
+    runtime: str,
+    layers: bool,
     as_json: bool,
 ) -> None:
-    """Compares every file of an export FOLDER with Keras on held-out images; exit status 1 where one fails."""
-    from vitconv import manifest, reports
+    """Compares every file of an export FOLDER with Keras on held-out images; exit status 1 where one fails.
+
+    What was found is also kept in FOLDER/results, for `vitconv report`.
+    """
+    from vitconv import manifest, reports, results
     from vitconv.verification import VerifyConfig
     from vitconv.verification import verify as run
 
-    config = VerifyConfig(folder, dataset, limit, max_drop, checkpoint)
+    config = VerifyConfig(
+        folder, dataset, limit, max_drop, checkpoint, android=runtime == "android", layers=layers
+    )
     manifest.read(folder)  # before TensorFlow is loaded
     with _progress() as progress:
         result = run(config, progress)
-    _print(as_json, result.to_json(), lambda width: reports.verification_table(result, width))
+    keeping(lambda: results.keep_verification(config, result))
+    print_result(as_json, result.to_json(), lambda width: reports.verification_table(result, width))
     if not result.passed:
         sys.exit(1)
 
 
 @cli.command()
-@click.argument("paths", nargs=-1, required=True, type=_folder, metavar="FILE|FOLDER...")
-@click.option("--threads", type=int, default=1, show_default=True, help="Threads the runtime may use.")
-@click.option("--runs", type=int, default=50, show_default=True, help="Timed runs of each file.")
+@click.argument("folder", type=_folder)
+@click.option("--out", type=_folder, help="The file to write; FOLDER/report.html unless given.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["html", "markdown"]),
+    default="html",
+    show_default=True,
+    help="html: one page that needs nothing else. markdown: for a pull request, to standard output without --out.",
+)
+@click.option(
+    "--compare", type=_folder, metavar="FOLDER", help="Another export folder, side by side with this one."
+)
 @_json
-def benchmark(paths: tuple[Path, ...], threads: int, runs: int, as_json: bool) -> None:
-    """Times each .tflite FILE on this machine, interleaved round by round; a FOLDER means all files in it."""
+def report(folder: Path, out: Path | None, form: str, compare: Path | None, as_json: bool) -> None:
+    """Says which file of an export FOLDER to ship, and why, from what `verify` and `benchmark` found of it."""
     from vitconv import reports
-    from vitconv.benchmarking import BenchmarkConfig
-    from vitconv.benchmarking import benchmark as run
+    from vitconv.reporting.report import Format, ReportConfig
+    from vitconv.reporting.report import report as run
 
-    progress = ConsoleProgress()
-    with closing(progress):
-        result = run(BenchmarkConfig(paths, threads, runs), progress)
-    _print(as_json, result.to_json(), lambda width: reports.benchmark_table(result, width))
+    result = run(ReportConfig(folder, out, cast("Format", form), compare))
+    print_result(as_json, result.to_json(), lambda width: reports.report_text(result, width))
+
+
+@cli.command(name="completion")
+@click.argument("shell", type=click.Choice(list(completion.SHELLS)))
+@_json
+def print_completion(shell: str, as_json: bool) -> None:
+    """Prints what makes SHELL (bash, zsh, fish) complete commands, options, and names of models and data sets.
+
+    \b
+    eval "$(vitconv completion bash)"     in ~/.bashrc (zsh: ~/.zshrc)
+    vitconv completion fish | source      in ~/.config/fish/config.fish
+    """
+    script = completion.script(shell)
+    print_result(as_json, {"shell": shell, "script": script}, lambda width: script)
+
+
+cli.add_command(app)
+cli.add_command(benchmark)
 
 
 def main() -> None:
     """The `vitconv` command: turns vitconv's own errors and Ctrl-C into a message and an exit status."""
-    _prepare_streams()
+    prepare_streams()
     try:
         cli.main(prog_name="vitconv", standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        _fail("stopped; nothing half-written was left.", 128 + signal.SIGINT)
+        fail("stopped; nothing half-written was left.", 128 + signal.SIGINT)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except VitconvError as error:
-        _fail(str(error), error.exit_status)
+        fail(str(error), error.exit_status)
     except MemoryError:
-        _fail("there is not enough memory for this. Try a smaller image size or batch.", 2)
+        fail("there is not enough memory for this. Try a smaller image size or batch.", 2)
     except OSError as error:
-        _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.", 2)
+        fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.", 2)
 
 
-def _prepare_streams() -> None:
-    """Makes sure that no character and no stream can stop what is to be said."""
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:  # closed by whoever started us: the next file opened would take its number
-            os.open(os.devnull, os.O_RDWR)
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123  kept for good
-        elif isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
-
-
-def _fail(message: str, status: int) -> None:
-    from vitconv.reports import printable
-
-    click.echo(f"vitconv: {printable(message)}", err=True)
-    sys.exit(status)
-
-
-def _print(as_json: bool, document: Any, text: Callable[[int], str]) -> None:
-    """The command's result, the only thing that goes to standard output. `text` is told the columns there are."""
-    from vitconv.reports import printable
-
-    if as_json:
-        # Escapes instead of any character but ASCII: what arrives doesn't depend on the terminal's encoding.
-        output = json.dumps(document, indent=2, allow_nan=False)
-    else:
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
-        output = printable(text(width))
-    try:
-        click.echo(output)
-    except OSError as error:
-        # What the stream still holds would be tried again, and fail again, when Python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        # Whoever read it may have seen enough (`| head`); that changes nothing about what the command found.
-        if not isinstance(error, BrokenPipeError):
-            raise OutputError(f"cannot write to standard output: {error.strerror}.") from error
+def _advise(advice: str | None) -> None:
+    if advice:
+        warn(advice)
 
 
 @contextmanager

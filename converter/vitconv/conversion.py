@@ -6,11 +6,12 @@ more than four dimensions, layers in the form their scheme names. What comes out
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from vitconv.errors import PromiseError
+from vitconv.folding import fold_pixel_scaling
 from vitconv.models.forms import GraphForm, graph_form
 from vitconv.quiet import native_output
 from vitconv.ranges import TensorRange, with_ranges
@@ -48,30 +49,44 @@ def convert_frozen(function: Any, scheme: Scheme) -> bytes:
 
     with _converting(scheme.name):
         converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
-        converter.unfold_batchmatmul = scheme.unfold_matmul
         if not scheme.needs_calibration and scheme.weights != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             if scheme.weights == "float16":
                 converter.target_spec.supported_types = [tf.float16]
             # Dense weights with a scale per channel need FULLY_CONNECTED 12, which TFLite 2.16.1 doesn't have.
             converter._experimental_disable_per_channel_quantization_for_dense_layers = True
-        return bytes(converter.convert())
+        data = bytes(converter.convert())
+    return fold_pixel_scaling(data) if scheme.needs_calibration else data
 
 
-def quantize(graph: bytes, ranges: tuple[TensorRange, ...]) -> bytes:
-    """The float graph in integers throughout: int8 weights and activations, uint8 input and output.
+def quantize(graph: bytes, ranges: tuple[TensorRange, ...], keep_float: Iterable[str] = ()) -> bytes:
+    """The float graph in integers: int8 weights and activations, uint8 input and output.
 
-    Needs no images. Where an op cannot be quantized it stays float, which Scheme.check then reports.
+    `keep_float` names operations, by the tensors they compute, that stay float with conversions around them.
+    Needs no images. Where an op cannot be quantized it stays float, too, which Scheme.check then reports.
     """
     import tensorflow as tf
-    from tensorflow.lite.python.convert import _types_pb2, mlir_quantize
     from tensorflow.lite.python.util import modify_model_io_type
 
-    ranged = with_ranges(graph, ranges)
+    # Float input and output first: only their QUANTIZE and DEQUANTIZE can be made to take and give uint8.
+    with_float_ends = quantize_inside(with_ranges(graph, ranges), keep_float)
     with _converting("int8"):
-        # Float input and output first: only their QUANTIZE and DEQUANTIZE can be made to take and give uint8.
-        with_float_ends = mlir_quantize(ranged, fully_quantize=False, inference_type=_types_pb2.QUANTIZED_INT8)
         return bytes(modify_model_io_type(with_float_ends, tf.uint8, tf.uint8))
+
+
+def quantize_inside(ranged: bytes, keep_float: Iterable[str] = ()) -> bytes:
+    """`quantize` of a graph that holds its ranges (`ranges.with_ranges`), but for input and output: float32."""
+    from tensorflow.lite.python.convert import _types_pb2, mlir_quantize
+
+    with _converting("int8"):
+        return bytes(
+            mlir_quantize(
+                ranged,
+                fully_quantize=False,
+                inference_type=_types_pb2.QUANTIZED_INT8,
+                denylisted_nodes=set(keep_float) or None,
+            )
+        )
 
 
 @contextmanager

@@ -103,7 +103,7 @@ def prepare(
         return found
     try:
         writable_directory(folder.parent)
-        with _lock(folder):
+        with lock_beside(folder):
             # Another process may have made it while this one waited.
             if found := _open(folder, key, shape):
                 return found
@@ -205,7 +205,7 @@ def _decode(example: Example, spec: ImageSpec) -> NDArray[np.uint8]:
 
 
 @contextmanager
-def _lock(folder: Path) -> Iterator[None]:
+def lock_beside(folder: Path) -> Iterator[None]:
     """Lets one process (or thread) at a time make `folder`; the system frees it even after a kill."""
     path = folder.with_name(f".{folder.name}.lock")
     try:

@@ -32,7 +32,7 @@ from vitconv.errors import DatasetError, UnknownNameError
 from vitconv.image_folders import read_image_folder, shuffled
 from vitconv.images import ImageSpec
 
-__all__ = ["Dataset", "Progress", "Split", "available", "open_dataset"]
+__all__ = ["Dataset", "Progress", "Split", "available", "is_here", "open_dataset"]
 
 DIGITS = 1797  # how many pictures scikit-learn ships
 
@@ -131,6 +131,18 @@ def open_dataset(name: str) -> Dataset:
     return _open_tfds(name)
 
 
+def is_here(name: str) -> bool:
+    """Whether `open_dataset` finds that name without a download."""
+    if name == "digits":
+        return True
+    if not name or name[0] in "./~" or (_is_folder(name) and not _is_tfds_name(name)):
+        return _is_folder(os.path.expanduser(name))  # noqa: PTH111  leaves an unknown user's ~ as it is
+    try:
+        return bool(_tfds_builder(name).is_prepared())
+    except (DatasetError, UnknownNameError):
+        return False
+
+
 @_quiet()
 def available() -> list[dict[str, Any]]:
     """The data sets that need no download: `digits`, and the prepared ones in TensorFlow Datasets' folder.
@@ -138,7 +150,7 @@ def available() -> list[dict[str, Any]]:
     Each is {"name": str, "version": str, "classes": int, "splits": {split: number of examples}}.
     """
     rows = [_row(_open_digits())]
-    root = _tfds_directory()
+    root = tfds_directory()
     if not root.is_dir():
         return rows
     for folder in sorted(root.iterdir()):
@@ -213,8 +225,15 @@ def _digit_examples(indices: NDArray[np.int64]) -> Iterator[Example]:
 # --- TensorFlow Datasets ---
 
 
-def _tfds_directory() -> Path:
+def tfds_directory() -> Path:
     return Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+
+
+def prepared_names() -> list[str]:
+    """The data sets in TensorFlow Datasets' folder, "name" or "name/config", by their files alone: in a moment."""
+    root = tfds_directory()
+    found = {path.parent.parent for depth in (2, 3) for path in root.glob("*/" * depth + "features.json")}
+    return sorted(path.relative_to(root).as_posix() for path in found)
 
 
 def _is_folder(name: str) -> bool:
@@ -283,14 +302,14 @@ def _check_features(name: str, builder: Any) -> None:
 def _download(name: str, builder: Any) -> None:
     """Downloads and prepares. Where no server can be reached, says so at once: tfds tries for minutes."""
     help_text = (
-        f"Prepare it on a machine with a network, copy the folder to {_tfds_directory() / builder.name}, "
+        f"Prepare it on a machine with a network, copy the folder to {tfds_directory() / builder.name}, "
         "or set TFDS_DATA_DIR to where it is."
     )
     if _is_folder(name):
         help_text += f" If you mean the folder of that name, write ./{name}."
     if unreachable := _unreachable_host(builder):
         raise DatasetError(
-            f"the data set {name!r} is not in {_tfds_directory()}, and {unreachable} cannot be reached "
+            f"the data set {name!r} is not in {tfds_directory()}, and {unreachable} cannot be reached "
             f"to download it. {help_text}"
         )
     try:
@@ -300,7 +319,7 @@ def _download(name: str, builder: Any) -> None:
 
 
 def _unreachable_host(builder: Any) -> str | None:
-    downloaded = (_tfds_directory() / "downloads" / builder.name).glob("*")
+    downloaded = (tfds_directory() / "downloads" / builder.name).glob("*")
     if urllib.request.getproxies() or any(".tmp." not in path.name for path in downloaded):
         return None
     hosts = {urlsplit(url).hostname for url in builder.url_infos or ()}

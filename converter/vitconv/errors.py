@@ -7,9 +7,13 @@
     │   ├── DatasetError          a data set that cannot be read, or does not fit the model
     │   ├── ModelFileError        a .tflite file that is missing, corrupt, or that the runtime refuses
     │   ├── OutputError           an output place that cannot be written, or a full disk
-    │   └── MissingToolError      a program or library this command needs is not installed
+    │   ├── MissingToolError      a program or library this command needs is not installed
+    │   └── DeviceError           no phone that can be used, or several and none chosen
     └── CheckError            exit status 1: the work was done, and what came out breaks a promise
-        └── PromiseError          an exported file breaks a promise of its scheme
+        ├── PromiseError          an exported file breaks a promise of its scheme
+        ├── WorkerLostError       another process of a training on several workers stopped or no longer answers
+        └── DeviceRunError        what was begun on a phone failed there: unplugged, hung, crashed, full
+            └── DeviceLostError       the phone no longer answers, so nothing more can be done on it
 
 Every message says what was wrong, the value that was seen, and what to do next.
 """
@@ -65,6 +69,10 @@ class MissingToolError(InputError):
     """A program or library that this command needs is not installed."""
 
 
+class DeviceError(InputError):
+    """There is no phone that can be used, or there are several and none was chosen."""
+
+
 class CheckError(VitconvError):
     """The work was done, and what came out is not as promised."""
 
@@ -73,3 +81,15 @@ class CheckError(VitconvError):
 
 class PromiseError(CheckError):
     """An exported file breaks a promise of its scheme."""
+
+
+class WorkerLostError(CheckError):
+    """Another process of a training on several workers stopped or no longer answers."""
+
+
+class DeviceRunError(CheckError):
+    """What was begun on a phone failed there."""
+
+
+class DeviceLostError(DeviceRunError):
+    """The phone no longer answers: unplugged, restarted, or adb's server has gone."""

@@ -2,8 +2,9 @@
 
 DIR/manifest.json                    what is here, from which checkpoint, made by which versions
 DIR/MODEL-DATASET-SCHEME.tflite      one a scheme, with metadata
-DIR/labels.txt, calibration.json     class names, one a line; the ranges that int8 was made from
-DIR/golden/                          eight held-out images as PNG, golden.json with Keras's probabilities
+DIR/labels.txt, calibration.json     class names, one a line; the ranges that integer files were made from
+DIR/training.csv                     loss and accuracy of every epoch, where the checkpoint tells
+DIR/golden/                          eight images as PNG, golden.json with Keras's probabilities
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from typing import Any
 import numpy as np
 
 from vitconv import calibration as calibrations
-from vitconv import checkpoints, conversion, golden, manifest, metadata, schemes
+from vitconv import checkpoints, conversion, golden, manifest, metadata, pretrained, schemes, sensitivity
+from vitconv.calibration import Calibration
 from vitconv.checkpoints import Checkpoint
-from vitconv.datasets import Dataset, Progress
+from vitconv.datasets import Dataset, Progress, is_here
 from vitconv.errors import InputError, OutputError, PromiseError
-from vitconv.files import sha256, writable_directory, write_json, write_text
+from vitconv.files import safe_name, sha256, writable_directory, write_json, write_text
 from vitconv.inspection import inspect_bytes
 from vitconv.metadata import ModelMetadata
 from vitconv.models.forms import GraphForm
@@ -35,14 +37,18 @@ from vitconv.trained_data import open_dataset_of
 @dataclass(frozen=True)
 class ExportConfig:
     """What to export. `dataset` None means the one the checkpoint was trained on; `calibration` is a file that
-    `calibrate` wrote and, where given, makes calibration images unnecessary."""
+    `calibrate` wrote and, where given, makes calibration images unnecessary. Where neither it nor `dataset` nor
+    `samples` is given, the calibration file that comes with vitconv for these weights is taken, if there is one;
+    `samples` None means DEFAULT_SAMPLES otherwise. `keep_float` are patterns of layer
+    names (`block0.attention`, `stage2.*`) that stay float in int8-hybrid; None lets measurement decide."""
 
     checkpoint: Path
     out: Path
     schemes: tuple[str, ...] = tuple(schemes.SCHEMES)
     dataset: str | None = None
     calibration: Path | None = None
-    samples: int = calibrations.DEFAULT_SAMPLES
+    keep_float: tuple[str, ...] | None = None
+    samples: int | None = None
     author: str = "unknown"
     licence: str = "unknown"
 
@@ -51,15 +57,21 @@ class ExportConfig:
             raise InputError(f"no scheme to export. Known: {', '.join(schemes.SCHEMES)}.")
         for name in self.schemes:
             schemes.find(name)
-        calibrations.check_samples(self.samples)
+        if self.samples is not None:
+            calibrations.check_samples(self.samples)
+        if self.keep_float is not None and "int8-hybrid" not in self.schemes:
+            raise InputError("layers can be kept in float in int8-hybrid only. Add it to --quant.")
 
 
 @dataclass(frozen=True)
 class ExportResult:
-    """A finished export; `manifest` is manifest.json's content."""
+    """A finished export; `manifest` is manifest.json's content. `calibration` is None where nothing was
+    calibrated. `notes` say what a user should know of how it was made."""
 
     folder: Path
     manifest: Mapping[str, Any]
+    calibration: Calibration | None = None
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return dict(self.manifest)
@@ -69,51 +81,108 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportResu
     """Writes the files of every scheme asked for, each checked against its promises, and the manifest last.
 
     Files of other schemes that an earlier export of the same checkpoint left in the folder stay in the manifest.
+    Where no image of the data set is needed for calibration and it is not on this machine, the golden images are
+    `golden.sample_photographs`.
     Raises PromiseError where a file is not what its scheme promises; nothing is written then.
     """
     checkpoint = checkpoints.open_checkpoint(config.checkpoint)
-    calibration = calibrations.read(config.calibration) if config.calibration else None
-    if calibration:
-        calibration.check_checkpoint(checkpoint)
-    dataset = open_dataset_of(checkpoint, config.dataset)
+    wanted = [schemes.find(name) for name in dict.fromkeys(config.schemes)]
+    calibration = _known_calibration(config, checkpoint)
+    source = config.dataset or checkpoint.card.dataset["source"]
+    images_needed = calibration is None and any(scheme.needs_calibration for scheme in wanted)
+    dataset = None
+    if config.dataset or images_needed or is_here(source):
+        dataset = open_dataset_of(checkpoint, config.dataset)
     out = writable_directory(config.out)
     earlier = _Earlier.read(out, checkpoint)
-    wanted = [schemes.find(name) for name in dict.fromkeys(config.schemes)]
+    notes = []
 
     with _staging(out) as staging:
         model = checkpoint.load()
-        held_out = dataset.split(dataset.evaluation_name, checkpoint.card.image, progress)
-        pictures = golden.write(staging, model, held_out)
-        frozen: dict[GraphForm, Any] = {}
+        if dataset is not None:
+            pictures = golden.held_out(dataset.split(dataset.evaluation_name, checkpoint.card.image, progress))
+        else:
+            pictures = golden.sample_photographs(checkpoint.card.image)
+            notes.append(
+                f"the data set {source} is not on this machine: the golden images are cut out of scikit-learn's "
+                "sample photographs."
+            )
+        golden.write(staging, model, pictures)
+        graphs = _float_graphs(model, wanted, progress)
+        calibrated = {scheme.name: graphs[scheme.name] for scheme in wanted if scheme.needs_calibration}
+        if calibrated:
+            if calibration is not None and config.calibration is None and not calibration.fits(calibrated):
+                calibration = None  # the one that comes with vitconv was made with other versions of its libraries
+            if calibration is None:
+                dataset = dataset or open_dataset_of(checkpoint, config.dataset)
+                samples = config.samples or calibrations.DEFAULT_SAMPLES
+                calibration = calibrations.measure(calibrated, checkpoint, dataset, samples, progress=progress)
+            if earlier.calibration:
+                calibration = calibration.joined(calibrations.read(out / manifest.CALIBRATION))
+            calibration.save(staging / manifest.CALIBRATION)
+        described = _describe(checkpoint, dataset)
         files = []
         for done, scheme in enumerate(wanted):
             if progress:
                 progress(f"exporting {scheme.name}", done, len(wanted))
-            if scheme.form not in frozen:
-                frozen[scheme.form] = conversion.freeze(model, scheme.form)
-            data = conversion.convert_frozen(frozen[scheme.form], scheme)
-            if scheme.needs_calibration:
-                if calibration is None:
-                    calibration = calibrations.measure(
-                        data, checkpoint, dataset, config.samples, progress=progress
-                    )
-                calibration.check_graph(data)
-                data = conversion.quantize(data, calibration.ranges)
-                calibration.save(staging / manifest.CALIBRATION)
-            path = staging / f"{checkpoint.card.model}-{dataset.name}-{scheme.name}.tflite"
-            path.write_bytes(metadata.write(data, _metadata(config, checkpoint, dataset, scheme)))
+            data, facts = graphs[scheme.name], {}
+            if calibration is not None and scheme.needs_calibration:
+                measured = calibration.of_graph(scheme.name, data)
+                kept = measured.kept
+                if scheme.hybrid and config.keep_float is not None:
+                    kept = sensitivity.matching(data, config.keep_float)
+                if kept is not None:
+                    facts = {"keep_float": list(kept.layers), "sensitivity": [vars(unit) for unit in kept.units]}
+                data = conversion.quantize(data, measured.ranges, kept.tensors if kept else ())
+            path = staging / f"{checkpoint.card.model}-{safe_name(described['name'])}-{scheme.name}.tflite"
+            path.write_bytes(metadata.write(data, _metadata(config, checkpoint, described["name"], scheme)))
             scheme.check(inspect_bytes(path.read_bytes(), path.name))
-            _check_runs(path, scheme, pictures[:1])
-            files.append(manifest.file_entry(path, scheme.name))
+            _check_runs(path, scheme, pictures.images[:1])
+            files.append({**manifest.file_entry(path, scheme.name), **facts})
         if progress:
             progress("exporting", len(wanted), len(wanted))
         write_text(staging / manifest.LABELS, "".join(f"{label}\n" for label in checkpoint.card.labels))
-        document = _manifest(checkpoint, dataset, staging, files, earlier)
+        if (checkpoint.path / checkpoints.HISTORY).is_file():
+            shutil.copyfile(checkpoint.path / checkpoints.HISTORY, staging / manifest.HISTORY)
+        document = _manifest(checkpoint, described, staging, files, earlier)
         _move_into_place(staging, out)
         write_json(out / manifest.MANIFEST, document)
     for name in earlier.names - {entry["path"] for entry in document["files"]}:
         (out / name).unlink(missing_ok=True)
-    return ExportResult(out, document)
+    return ExportResult(out, document, calibration if calibrated else None, tuple(notes))
+
+
+def _known_calibration(config: ExportConfig, checkpoint: Checkpoint) -> Calibration | None:
+    """Ranges that need no image: of the file given, or of the one that comes with vitconv for these weights."""
+    if config.calibration:
+        calibration = calibrations.read(config.calibration)
+        calibration.check_checkpoint(checkpoint)
+        return calibration
+    if config.dataset or config.samples is not None:
+        return None
+    shipped = pretrained.calibration_file(checkpoint.card.weights["sha256"])
+    return calibrations.read(shipped) if shipped else None
+
+
+def _describe(checkpoint: Checkpoint, dataset: Dataset | None) -> dict[str, Any]:
+    """The data set in the manifest: the checkpoint's own where no other was opened."""
+    if dataset is not None:
+        return {"name": dataset.name, "version": dataset.version}
+    card = checkpoint.card.dataset
+    return {"name": card["name"], "version": card.get("version")}
+
+
+def _float_graphs(model: Any, wanted: list[Scheme], progress: Progress | None) -> dict[str, bytes]:
+    """Scheme → its file, or the float graph that its file is quantized from."""
+    frozen: dict[GraphForm, Any] = {}
+    graphs = {}
+    for done, scheme in enumerate(wanted):
+        if progress:
+            progress("converting", done, len(wanted))
+        if scheme.form not in frozen:
+            frozen[scheme.form] = conversion.freeze(model, scheme.form)
+        graphs[scheme.name] = conversion.convert_frozen(frozen[scheme.form], scheme)
+    return graphs
 
 
 @dataclass(frozen=True)
@@ -172,14 +241,14 @@ def _check_runs(path: Path, scheme: Scheme, picture: np.ndarray) -> None:
             raise PromiseError(f"XNNPACK takes {path.name} in {runner.partitions} partitions, not 1.")
 
 
-def _metadata(config: ExportConfig, checkpoint: Checkpoint, dataset: Dataset, scheme: Scheme) -> ModelMetadata:
+def _metadata(config: ExportConfig, checkpoint: Checkpoint, dataset: str, scheme: Scheme) -> ModelMetadata:
     card = checkpoint.card
     accuracy = card.results.get("val_accuracy")
     measured = f" Keras's top-1 accuracy on its validation split: {accuracy:.1%}." if accuracy is not None else ""
     return ModelMetadata(
-        name=f"{card.model} {dataset.name} {scheme.name}",
+        name=f"{card.model} {dataset} {scheme.name}",
         description=(
-            f"Classifies a picture into {len(card.labels)} classes of {dataset.name}. {scheme.weights} weights, "
+            f"Classifies a picture into {len(card.labels)} classes of {dataset}. {scheme.weights} weights, "
             f"{'integer' if scheme.integer else 'float'} computation.{measured}"
         ),
         version=version("vitconv"),
@@ -191,7 +260,11 @@ def _metadata(config: ExportConfig, checkpoint: Checkpoint, dataset: Dataset, sc
 
 
 def _manifest(
-    checkpoint: Checkpoint, dataset: Dataset, staging: Path, files: list[dict[str, Any]], earlier: _Earlier
+    checkpoint: Checkpoint,
+    dataset: Mapping[str, Any],
+    staging: Path,
+    files: list[dict[str, Any]],
+    earlier: _Earlier,
 ) -> dict[str, Any]:
     made = {entry["scheme"] for entry in files}
     kept = [entry for entry in earlier.files if entry["scheme"] not in made]
@@ -203,8 +276,8 @@ def _manifest(
         calibration = earlier.calibration
     return {
         "model": checkpoint.card.model,
-        "checkpoint": {"name": str(checkpoint.path), "sha256": checkpoint.card.weights["sha256"]},
-        "dataset": {"name": dataset.name, "version": dataset.version},
+        "checkpoint": {"name": checkpoint.name, "sha256": checkpoint.card.weights["sha256"]},
+        "dataset": dict(dataset),
         "labels": list(checkpoint.card.labels),
         "image": checkpoint.card.image.to_json(),
         "versions": {

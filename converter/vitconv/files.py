@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -73,6 +74,11 @@ def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
     for name in names:
         for leftover in folder.glob(f".{name}.*.tmp"):
             leftover.unlink(missing_ok=True)
+
+
+def safe_name(text: str) -> str:
+    """`text` as a part of a file's name that every system takes: "cats/large" → "cats-large"."""
+    return re.sub(r'[<>:"/\\|?*\x00-\x1f]', "-", text)
 
 
 def writable_directory(path: Path) -> Path:

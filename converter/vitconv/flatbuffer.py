@@ -179,6 +179,15 @@ def operator_name(code: Any) -> str:
     return _BUILTIN_NAMES.get(builtin, f"OPERATOR_{builtin}")
 
 
+def readers(model: Any) -> dict[int, list[Any]]:
+    """Tensor → the operators of the first subgraph that read it, in order, each once."""
+    found: dict[int, list[Any]] = {}
+    for operator in model.subgraphs[0].operators:
+        for index in {int(tensor) for tensor in operator.inputs}:
+            found.setdefault(index, []).append(operator)
+    return found
+
+
 def builtin_code(code: Any) -> int:
     """An OperatorCodeT's number. Old files keep it in a field of one byte, new ones in another or in both."""
     return max(int(code.deprecatedBuiltinCode), int(code.builtinCode))

@@ -103,6 +103,8 @@ def open_picture(path: Path) -> Image.Image:
             return picture.copy()  # an Image rather than an ImageFile, and free of the open file
     except FileNotFoundError:
         raise InputError(f"there is no picture {path}.") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder, not a picture. Name a file in it.") from None
     except UnidentifiedImageError:
         raise InputError(f"{path} is not a picture that can be read (JPEG, PNG, WebP, BMP, GIF).") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:

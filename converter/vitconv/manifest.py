@@ -13,6 +13,7 @@ from vitconv.files import sha256
 MANIFEST = "manifest.json"
 CALIBRATION = "calibration.json"
 LABELS = "labels.txt"
+HISTORY = "training.csv"
 
 _KEYS = {
     "model", "checkpoint", "dataset", "labels", "image", "versions", "calibration", "files", "golden",
@@ -22,8 +23,8 @@ _KEYS = {
 def read(folder: Path) -> dict[str, Any]:
     """The manifest of an export folder. Raises InputError where there is none or it is not one.
 
-    `checkpoint.name` is the checkpoint's path as it was given to the export; a relative one is relative to the
-    folder that the export was started in.
+    `checkpoint.name` is the checkpoint's path as it was given to the export (a relative one is relative to the
+    folder that the export was started in), or the name of one that comes with vitconv.
     """
     file = folder / MANIFEST
     try:

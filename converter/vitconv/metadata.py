@@ -96,6 +96,40 @@ def read_parsed(parsed: Any, model: bytes) -> ModelMetadata | None:
         ) from error
 
 
+def read_normalization(model: bytes) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """What a float input wants of pixels 0–255, as (mean, standard deviation): (pixel − mean) / deviation.
+
+    Each has one number, or one a channel. Files made here have 0 and 1. None where the file does not say.
+    Raises ModelFileError as `read` does.
+    """
+    record = _get_record(flatbuffer.parse(model, "the model"))
+    if record is None:
+        return None
+    try:
+        return _read_normalization(record)
+    except Exception as error:
+        raise ModelFileError(
+            f"the model's metadata cannot be read ({type(error).__name__}: {error}). Export the model again."
+        ) from error
+
+
+def _read_normalization(record: bytes) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    from tensorflow_lite_support.metadata import metadata_schema_py_generated as records
+
+    source = records.ModelMetadata.GetRootAs(record, 0).SubgraphMetadata(0).InputTensorMetadata(0)
+    for index in range(min(source.ProcessUnitsLength(), _MAX_FILES)):
+        unit = source.ProcessUnits(index)
+        if unit.OptionsType() == records.ProcessUnitOptions.NormalizationOptions:
+            options, table = records.NormalizationOptions(), unit.Options()
+            options.Init(table.Bytes, table.Pos)
+            mean = tuple(float(value) for value in options.MeanAsNumpy())
+            deviation = tuple(float(value) for value in options.StdAsNumpy())
+            if {len(mean), len(deviation)} <= {1, 3} and all(deviation):
+                return mean, deviation
+            raise InputError(f"a normalisation by {mean} and {deviation}")
+    return None
+
+
 def _check(parsed: Any, metadata: ModelMetadata) -> None:
     for field in ("name", "description", "version", "author", "licence"):
         _check_text(field, getattr(metadata, field))

@@ -7,6 +7,8 @@ import sys
 import time
 from typing import TextIO
 
+_SHORTEST_BAR, _LONGEST_BAR = 5, 30  # columns
+
 
 class ConsoleProgress:
     """Called as (what, done, total) as often as the work likes; draws at most ten times a second."""
@@ -43,10 +45,16 @@ class ConsoleProgress:
         self._what = ""
 
     def _line(self, done: int, total: int, seconds: float) -> str:
-        width = max(10, min(30, shutil.get_terminal_size().columns - len(self._what) - 30))
-        filled = width * done // max(total, 1)
+        """At most one column less than the terminal has: a line that is broken could not be drawn over."""
+        columns = shutil.get_terminal_size().columns
         left = f", {seconds / done * (total - done):.0f} s left" if 0 < done < total else f", {seconds:.0f} s"
-        return f"{self._what} [{'#' * filled}{'.' * (width - filled)}] {done}/{total}{left}"
+        numbers = f"{done}/{total}{left}"
+        room = columns - 1 - len(self._what) - len(numbers) - len(" [] ")
+        if room < _SHORTEST_BAR:
+            return f"{self._what[: max(columns - 2 - len(numbers), 0)]} {numbers}"[: columns - 1]
+        width = min(_LONGEST_BAR, room)
+        filled = width * done // max(total, 1)
+        return f"{self._what} [{'#' * filled}{'.' * (width - filled)}] {numbers}"
 
     def _end_line(self) -> None:
         if self._terminal and self._what:

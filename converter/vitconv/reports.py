@@ -12,8 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vitconv.android_verification import AndroidVerification
+    from vitconv.app import BuildResult
     from vitconv.benchmarking import Benchmark
+    from vitconv.calibration import Calibration
+    from vitconv.classification import Classification, Picture
+    from vitconv.doctor import Check, Examination
     from vitconv.inspection import Inspection
+    from vitconv.layer_errors import LayerError
+    from vitconv.reporting.report import Report
     from vitconv.verification import Verification
 
 _GAP = "  "
@@ -21,7 +28,12 @@ _GAP = "  "
 
 def printable(text: str) -> str:
     """`text` without control characters but line ends: names that come out of files could steer a terminal."""
-    return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)
+    return "\n".join(map(visible, text.split("\n")))
+
+
+def visible(text: str) -> str:
+    """The same without line ends."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in text)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], width: int) -> str:
@@ -58,16 +70,31 @@ def wrapped(text: str, width: int, indent: str = "") -> str:
     )
 
 
-def models_table(entries: Iterable[Mapping[str, Any]], width: int) -> str:
+def models_table(entries: Sequence[Mapping[str, Any]], width: int) -> str:
     """`vitconv models`."""
     rows = [
         (entry["name"], f"{entry['image']['height']}×{entry['image']['width']}", entry["summary"])
         for entry in entries
     ]
     names = max(len(row[0]) for row in rows)
-    return "\n".join(
-        wrapped(f"{name.ljust(names)}  {size:>7}  {summary}", width, "    ") for name, size, summary in rows
-    )
+    lines = [f"{name.ljust(names)}  {size:>7}  {summary}" for name, size, summary in rows]
+    for entry in entries:
+        if entry["trained"]:
+            lines += ["", *_trained_lines(entry["name"], entry["trained"])]
+    return "\n".join(wrapped(line, width, "    ") for line in lines)
+
+
+def _trained_lines(name: str, trained: Mapping[str, Any]) -> Iterable[str]:
+    size = f"{trained['image']['height']}×{trained['image']['width']}"
+    yield f"{name} comes with trained weights: {trained['dataset']} at {size}"
+    if trained["top1"] is not None:
+        line = f"    top-1 {trained['top1']:.1%}"
+        if trained["top1_interval"]:
+            low, high = trained["top1_interval"]
+            line += (
+                f" ({low:.1%} to {high:.1%}, 95 % confidence) on {trained['images']} images, {trained['split']}"
+            )
+        yield line
 
 
 def datasets_table(entries: Iterable[Mapping[str, Any]], width: int) -> str:
@@ -81,6 +108,55 @@ def datasets_table(entries: Iterable[Mapping[str, Any]], width: int) -> str:
 
 def _splits(splits: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in splits.items())
+
+
+def doctor_text(report: Examination, width: int) -> str:
+    """`vitconv doctor`: what is there, what is missing and how to get it, and what that means for the commands."""
+    names = max(len(check.name) for check in report.checks)
+    lines = []
+    for section, checks in report.sections.items():
+        lines += [section, *(line for check in checks for line in _check_lines(check, names, width)), ""]
+    ready = [command for command, lacking in report.lacking.items() if not lacking]
+    lines.append(wrapped(f"Ready: {', '.join(ready) or 'no command'}", width, "    "))
+    for command, missing in report.lacking.items():
+        if missing:
+            lines.append(
+                wrapped(f"Not ready: {command}, for want of {', '.join(dict.fromkeys(missing))}", width, "    ")
+            )
+    return "\n".join(lines)
+
+
+def _check_lines(check: Check, names: int, width: int) -> Iterable[str]:
+    indent = " " * (6 + names + len(_GAP))
+    yield wrapped(
+        f"  {'--' if check.problem else 'ok'}  {check.name.ljust(names)}{_GAP}{check.problem or check.found}",
+        width,
+        indent,
+    )
+    if check.remedy:
+        yield wrapped(f"{indent}{check.remedy}", width, indent)
+
+
+def calibration_text(path: Path, result: Calibration, width: int) -> str:
+    """`vitconv calibrate`: what was measured, and what quantizing each unit of the hybrid file costs."""
+    lines = [f"{path}: {len(result.images)} images, ranges by {result.method}"]
+    for graph in result.graphs:
+        lines.append(f"{graph.scheme}: {len(graph.ranges)} tensors")
+        if graph.kept is not None and graph.kept.units:
+            lines += ["", sensitivity_table([vars(unit) for unit in graph.kept.units], width)]
+    return "\n".join(lines)
+
+
+def sensitivity_table(units: Iterable[Mapping[str, Any]], width: int) -> str:
+    """What quantizing each unit would cost, the most erroneous first: a calibration's or a manifest's units."""
+    rows = [
+        (
+            unit["unit"], str(unit["operations"]), f"{unit['error_added']:+.1e}", f"{unit['time_added_ms']:+.2f}",
+            "float" if unit["kept_float"] else "int8",
+        )
+        for unit in units
+    ]  # fmt: skip
+    return table(("layer", "ops", "error added (nats)", "time added (ms)", "stays"), rows, width)
 
 
 def export_text(folder: Path, manifest: Mapping[str, Any], width: int) -> str:
@@ -110,6 +186,28 @@ def inspection_text(file: Inspection, width: int) -> str:
     return "\n".join(wrapped(line, width, "    ") for line in lines)
 
 
+def classification_text(result: Classification, width: int) -> str:
+    """`vitconv run`: the labels of each picture with bars, as long as the score is large."""
+    blocks = [_picture_text(picture, width) for picture in result.pictures if picture.problem is None]
+    return "\n\n".join(blocks)
+
+
+def _picture_text(picture: Picture, width: int, longest_bar: int = 40) -> str:
+    probabilities = all(-0.01 <= guess.score <= 1.01 for guess in picture.labels)
+    scores = [f"{guess.score:.1%}" if probabilities else f"{guess.score:.4g}" for guess in picture.labels]
+    names = max(len(guess.label) for guess in picture.labels)
+    numbers = max(map(len, scores))
+    bar = min(longest_bar, width - 2 - names - numbers - 2 * len(_GAP)) if probabilities else 0
+    lines = [picture.path]
+    for guess, score in zip(picture.labels, scores, strict=True):
+        line = f"  {guess.label.ljust(names)}{_GAP}{score.rjust(numbers)}"
+        # Where names leave no room for bars worth looking at, there are none.
+        if bar >= 8:
+            line += f"{_GAP}{'#' * round(bar * min(max(guess.score, 0.0), 1.0))}"
+        lines.append(line.rstrip() if len(line) <= width else wrapped(f"{guess.label} {score}", width, "    "))
+    return "\n".join(lines)
+
+
 def verification_table(result: Verification, width: int) -> str:
     """`vitconv verify`: accuracy and parity, and what failed."""
     reference = result.reference
@@ -127,7 +225,45 @@ def verification_table(result: Verification, width: int) -> str:
         for file in result.files
         if not file.passed
     ]
+    for file in result.files:
+        if file.layers is not None:
+            lines += ["", layers_table(file.path, file.layers, width)]
+    if result.android:
+        lines += ["", _android_table(result.android, width)]
     return "\n".join(lines)
+
+
+def _android_table(result: AndroidVerification, width: int) -> str:
+    rows = []
+    for check in result.checks:
+        error = "" if check.max_abs_error is None else f"{check.max_abs_error:.1e}"
+        rows.append((
+            check.scheme, check.abi, "XNNPACK" if check.xnnpack else "",
+            "passed" if check.passed else "FAILED", error,
+            "" if check.max_steps is None else str(check.max_steps),
+            "" if check.nodes is None else f"{check.delegated_nodes}/{check.nodes}",
+            "" if check.partitions is None else str(check.partitions),
+        ))  # fmt: skip
+    header = ("scheme", "ABI", "delegate", "", "max error", "steps", "delegated", "partitions")
+    lines = ["Android's own runtime, golden images", table(header, rows, width)]
+    for check in result.checks:
+        where = f"{check.path} on {check.abi} {'with' if check.xnnpack else 'without'} XNNPACK"
+        lines += [wrapped(f"{where}: {reason}.", width, "    ") for reason in check.reasons]
+    lines += [wrapped(f"{abi} was skipped: {why}", width, "    ") for abi, why in result.skipped.items()]
+    return "\n".join(lines)
+
+
+def layers_table(path: str, layers: Sequence[LayerError], width: int, most: int = 12) -> str:
+    """`vitconv verify --layers`: the layers of one file that are furthest from the float graph."""
+    rows = []
+    for layer in layers[:most]:
+        rms = "" if layer.rms_steps is None else f"{layer.rms_steps:.2f}"
+        largest = "" if layer.max_steps is None else f"{layer.max_steps:.0f}"
+        snr, lost = f"{layer.snr_db:.1f}", "" if layer.lost_db is None else f"{layer.lost_db:.1f}"
+        rows.append((layer.layer, layer.operator, snr, lost, rms, largest))
+    header = ("layer", "operator", "SNR dB", "lost there", "rms error in steps", "largest")
+    more = f"\n({len(layers) - most} better ones; --json has all)" if len(layers) > most else ""
+    return f"{path}\n{table(header, rows, width)}{more}"
 
 
 def benchmark_table(result: Benchmark, width: int) -> str:
@@ -148,3 +284,23 @@ def benchmark_table(result: Benchmark, width: int) -> str:
     if len(folders) == 1:
         lines.append(f"in {folders.pop()}")
     return "\n".join([*lines, table(header, rows, width)])
+
+
+def report_text(result: Report, width: int) -> str:
+    """`vitconv report`: the recommendation and where the report is; or the report itself, if it is in no file."""
+    if result.path is None:
+        return result.text.removesuffix("\n")
+    found = result.recommendation
+    lines = [wrapped(f"{found.sentence} {found.reason}", width)]
+    lines += [wrapped(f"- {warning}", width, "  ") for warning in found.warnings]
+    return "\n".join([*lines, str(result.path)])
+
+
+def build_text(result: BuildResult, width: int) -> str:
+    """`vitconv app build`: the packages, and what each part weighs."""
+    parts = sorted({part for package in result.packages for part in package.parts})
+    header = ("MB", *(package.variant for package in result.packages))
+    rows = [(part, *(f"{package.parts.get(part, 0) / 1e6:.2f}" for package in result.packages)) for part in parts]
+    total = ("APK", *(f"{package.bytes / 1e6:.2f}" for package in result.packages))
+    paths = "\n".join(str(package.path) for package in result.packages)
+    return f"{table(header, [*rows, total], width)}\n{paths}"

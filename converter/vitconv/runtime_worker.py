@@ -94,7 +94,7 @@ class Worker:
     def run(self, request: dict[str, Any], data: bytes) -> bytes:
         (tensor,) = self._inputs
         # Cast here, not by the parent: uint8 pixels are a quarter of the bytes through the pipe.
-        pixels = _cast(np.frombuffer(data, request["dtype"]), tensor["dtype"])
+        pixels = cast_pixels(np.frombuffer(data, request["dtype"]), tensor["dtype"])
         self._interpreter.set_tensor(tensor["index"], pixels.reshape(tensor["shape"]))
         self._interpreter.invoke()
         output: NDArray[Any] = self._interpreter.get_tensor(self._outputs[0]["index"])
@@ -176,7 +176,8 @@ def _detail(tensor: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _cast(pixels: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
+def cast_pixels(pixels: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
+    """Pixels as an input of that type takes them: rounded and clipped for uint8."""
     if dtype == np.uint8 and pixels.dtype != np.uint8:
         pixels = np.rint(pixels).clip(0, 255)
     return pixels.astype(dtype, copy=False)

@@ -6,6 +6,7 @@
 | float16 | float16 | float32 | the same |
 | dynamic | int8    | float32, activations quantized on the fly in dense and convolution layers | the same |
 | int8    | int8    | integers only | uint8 raw pixels → uint8 probabilities |
+| int8-hybrid | int8 | integers, but float for operations that measurement says must stay float | the same |
 
 All of them have batch 1, fixed shapes of at most four dimensions, TFLite's own operators only, and load on the
 newest TFLite for Android. A promise that a file breaks is an error, never a warning.
@@ -33,20 +34,23 @@ class Limits:
     min_agreement: smallest fraction of images on which file and Keras name the same class first. It catches what
         the drop cannot: a collapsed file of a checkpoint that is not much better than chance itself.
     max_error: largest difference of any probability.
+    min_layer_snr_db: least signal-to-noise ratio of any layer's output against the float graph, in decibels;
+        looked at where layers are compared.
     """
 
     max_drop: float
     min_agreement: float = 0.0
     max_error: float = 1.0
+    min_layer_snr_db: float = 0.0
 
 
 @dataclass(frozen=True)
 class Scheme:
     """A way to write a model's file.
 
+    integer: pixels, probabilities, weights and computation are integers.
+    hybrid: of an integer scheme, some operations may stay float inside.
     form: how the layers write themselves into the float graph that is then quantized.
-    unfold_matmul: write a product of two activations as fully connected layers with a computed filter; TFLite's
-        own int8 BATCH_MATMUL is several times slower than its int8 FULLY_CONNECTED.
     """
 
     name: str
@@ -54,7 +58,7 @@ class Scheme:
     integer: bool
     limits: Limits
     form: GraphForm = TRAINING_FORM
-    unfold_matmul: bool = False
+    hybrid: bool = False
 
     @property
     def needs_calibration(self) -> bool:
@@ -85,12 +89,14 @@ class Scheme:
             yield "it holds tensors whose shape is not fixed"
         if not file.loads_on(ANDROID_RELEASE):
             yield f"it needs TFLite {file.runtime_needed}, newer than Android's {release_name(ANDROID_RELEASE)}"
-        if self.integer and file.float_ops:
-            yield f"it computes in float: {', '.join(file.float_ops)}"
-        if self.integer and not file.all_integer:
-            yield "it holds float tensors"
-        # On-the-fly quantization leaves small weights and tables in float32.
-        allowed = {self.weights} if self.integer or self.weights != "int8" else {self.weights, "float32"}
+        if self.integer and not self.hybrid:
+            if file.float_ops:
+                yield f"it computes in float: {', '.join(file.float_ops)}"
+            if not file.all_integer:
+                yield "it holds float tensors"
+        # On-the-fly quantization leaves small weights and tables in float32, and so does what is kept in float.
+        mixed = self.weights == "int8" and (self.hybrid or not self.integer)
+        allowed = {self.weights, "float32"} if mixed else {self.weights}
         sizes, total = file.weight_bytes, sum(file.weight_bytes.values())
         if not set(sizes) <= allowed or 2 * sizes.get(self.weights, 0) < total:
             shares = ", ".join(f"{size / total:.0%} {dtype}" for dtype, size in sizes.items())
@@ -98,13 +104,19 @@ class Scheme:
 
 
 _FLOAT_FORM = GraphForm(attention="merged")
-_INTEGER_FORM = GraphForm(attention="merged", layer_norm="l2", double_norm="logsumexp")
+_INTEGER_FORM = GraphForm(
+    attention="merged", projections="separate", layer_norm="l2", double_norm="logsumexp", softmax="log"
+)
+# What stays float computes fastest as the float file does; what doesn't is dense layers, convolutions and their
+# activations, which have one form only.
+_HYBRID_FORM = GraphForm(attention="merged", projections="separate")
 
 _SCHEMES = (
     Scheme("float32", "float32", False, Limits(0.0, min_agreement=1.0, max_error=1e-4), _FLOAT_FORM),
-    Scheme("float16", "float16", False, Limits(0.1, min_agreement=0.99), _FLOAT_FORM),
-    Scheme("dynamic", "int8", False, Limits(0.5, min_agreement=0.9), _FLOAT_FORM),
-    Scheme("int8", "int8", True, Limits(1.0, min_agreement=0.8), _INTEGER_FORM, unfold_matmul=True),
+    Scheme("float16", "float16", False, Limits(0.1, min_agreement=0.998), _FLOAT_FORM),
+    Scheme("dynamic", "int8", False, Limits(0.5, min_agreement=0.97), _FLOAT_FORM),
+    Scheme("int8", "int8", True, Limits(0.8, min_agreement=0.96), _INTEGER_FORM),
+    Scheme("int8-hybrid", "int8", True, Limits(0.5, min_agreement=0.97), _HYBRID_FORM, hybrid=True),
 )
 
 SCHEMES = {scheme.name: scheme for scheme in _SCHEMES}

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,25 +24,35 @@ from vitconv import checkpoints
 from vitconv.augmentation import augment
 from vitconv.checkpoints import Card, Checkpoint
 from vitconv.datasets import Dataset, Progress, Split, open_dataset
-from vitconv.errors import InputError
+from vitconv.distribution import STRATEGIES, Distribution, open_distribution
+from vitconv.errors import InputError, UnknownNameError
 from vitconv.files import atomic_write, remove_leftovers, writable_directory, write_text
+from vitconv.first_weights import FirstWeights
 from vitconv.images import ImageSpec
+from vitconv.memory import keep_freed_memory
 from vitconv.models import catalogue
 from vitconv.models.catalogue import ModelEntry, Recipe
-from vitconv.training_state import TrainingState
+from vitconv.training_state import TrainingState, differences
 
 if TYPE_CHECKING:
     import keras
 
+    from vitconv.averaging import WeightAverage
+
 STATE = "training.safetensors"
-HISTORY = "history.csv"
+HISTORY = checkpoints.HISTORY
 CURVES = "curves.png"
 _FILES = (checkpoints.CARD, checkpoints.WEIGHTS, STATE, HISTORY, CURVES)
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """What to train. None means the recipe's, or the model's own image size. `seed` is 0 to 2³² − 1."""
+    """What to train. None means the recipe's, or the model's own image size, and the article's recipe.
+
+    `init` is a checkpoint of the same model, perhaps of another image size or other classes, or a safetensors file
+    of timm's MobileViT, whose weights to begin with. `seed` is 0 to 2³² − 1. `strategy` is one of
+    `distribution.STRATEGIES`; `batch_size` counts the images of all its replicas together.
+    """
 
     model: str
     dataset: str
@@ -50,8 +62,13 @@ class TrainConfig:
     batch_size: int | None = None
     seed: int = 0
     resume: bool = False
+    recipe: str | None = None
+    init: Path | None = None
+    strategy: str = "none"
 
     def __post_init__(self) -> None:
+        if self.strategy not in STRATEGIES:
+            raise UnknownNameError("strategy", self.strategy, STRATEGIES)
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed must be from 0 to {2**32 - 1}, not {self.seed}.")
 
@@ -77,84 +94,152 @@ def train(config: TrainConfig, progress: Progress | None = None, verbose: int = 
     With `config.resume`, goes on after the last whole epoch of an earlier call into the same folder; what it was
     called with then must not differ now, except for more epochs. `verbose` is Keras's: 0 silent, 1 a progress bar,
     2 a line an epoch.
+
+    With the strategy "multi-worker" every worker of TF_CONFIG calls this with the same config; the chief alone
+    reads and writes `config.out` and shows progress, and all return the same. Where one stops, the others raise
+    WorkerLostError.
     """
+    keep_freed_memory()
     entry = catalogue.find(config.model)
     spec = entry.spec(config.image_size)
+    init = FirstWeights.open(config.init) if config.init is not None else None
+    distribution = open_distribution(config.strategy)
+    with distribution.watched():
+        if not distribution.is_chief:
+            progress, verbose = None, 0
+        return _train(config, entry, spec, init, distribution, progress, verbose)
+
+
+def _train(
+    config: TrainConfig,
+    entry: ModelEntry,
+    spec: ImageSpec,
+    init: FirstWeights | None,
+    distribution: Distribution,
+    progress: Progress | None,
+    verbose: int,
+) -> TrainResult:
     dataset = open_dataset(config.dataset)
-    recipe = entry.recipe.changed(epochs=config.epochs, batch_size=config.batch_size)
+    recipe = entry.find_recipe(config.recipe).changed(epochs=config.epochs, batch_size=config.batch_size)
     if recipe.flip and not dataset.mirrored_keeps_label:
         recipe = recipe.changed(flip=False)
-    out = writable_directory(config.out)
-    resumed = TrainingState.read(out / STATE) if config.resume else None
-    if resumed is None and (out / checkpoints.CARD).exists():
-        if config.resume:
-            raise InputError(f"{out} holds a checkpoint, but no {STATE} to go on from. Give another --out.")
-        raise InputError(
-            f"{out} already holds a checkpoint. Give another --out, or --resume to go on with its training."
-        )
-    remove_leftovers(out, _FILES)
+    out = config.out
+    resumed = _earlier_state(out, config.resume) if distribution.is_chief else None
 
     larger = ImageSpec(
         round(spec.height * recipe.crop_margin), round(spec.width * recipe.crop_margin), resize=spec.resize
     )
     training = dataset.split("train", larger, progress)
     validation = dataset.split("validation", spec, progress)
-    identity = _identity(config, spec, dataset, training, recipe)
+    distribution.check_batch(recipe.batch_size, min(len(training), len(validation)))
+    identity = _identity(config, spec, dataset, training, recipe, init)
     if resumed is not None:
         resumed.check(identity)
+    resumed = _chief_s_state(distribution, identity, resumed)
 
     history = resumed.history if resumed is not None else []
     first = len(history)
     if first < recipe.epochs:
-        model = _new_model(entry, spec, dataset, training, recipe, config.seed)
+        from vitconv.averaging import WeightAverage
+
+        with distribution.scope():
+            model = _new_model(entry, spec, dataset, training, recipe, config.seed, init)
+        average = WeightAverage(model, recipe.average, distribution.strategy)
         if resumed is not None:
-            resumed.restore(model)
+            resumed.restore(model, average.variables)
         else:
             # So that a stop in the first epoch, its best weights already kept, can be resumed like any other.
-            TrainingState.of(model, identity, history).write(out / STATE)
-        card = _card(config, spec, dataset, training, validation, recipe)
+            state = TrainingState.of(model, identity, history, average.variables)
+            if distribution.is_chief:
+                state.write(out / STATE)
+        card = _card(config, spec, dataset, training, validation, recipe, init)
         classes = len(dataset.labels)
-        batches = _training_batches(training, spec, recipe, config.seed, classes)
-        model.fit(
-            batches,
-            initial_epoch=first,
-            epochs=recipe.epochs,
-            validation_data=_validation_batches(validation, recipe.batch_size, classes),
-            callbacks=[_starter(batches), _keeper(model, history, out, identity, card)],
-            verbose=verbose,
-            shuffle=False,
+        keeper = _keeper(model, average, history, out, identity, card, distribution.is_chief)
+        if distribution.strategy is not None:
+            from vitconv.distributed_training import Trainer
+
+            trainer = Trainer(model, average, distribution, recipe, spec, classes)
+            trainer.fit(training, validation, config.seed, first, keeper, verbose)
+        else:
+            batches = _training_batches(training, spec, recipe, config.seed, classes)
+            model.fit(
+                batches,
+                initial_epoch=first,
+                epochs=recipe.epochs,
+                validation_data=_validation_batches(validation, recipe.batch_size, classes),
+                callbacks=[_starter(batches), keeper],
+                verbose=verbose,
+                shuffle=False,
+            )
+    return TrainResult(_chief_s_checkpoint(distribution, out), tuple(history))
+
+
+def _earlier_state(out: Path, resume: bool) -> TrainingState | None:
+    """Makes the folder ready to be written into. Raises InputError where it holds what must not be overwritten."""
+    writable_directory(out)
+    state = TrainingState.read(out / STATE) if resume else None
+    if state is None and (out / checkpoints.CARD).exists():
+        if resume:
+            raise InputError(f"{out} holds a checkpoint, but no {STATE} to go on from. Give another --out.")
+        raise InputError(
+            f"{out} already holds a checkpoint. Give another --out, or --resume to go on with its training."
         )
-    return TrainResult(checkpoints.open_checkpoint(out), tuple(history))
+    remove_leftovers(out, _FILES)
+    return state
+
+
+def _chief_s_state(
+    distribution: Distribution, identity: Mapping[str, Any], state: TrainingState | None
+) -> TrainingState | None:
+    """What the chief goes on from, on every worker. Raises InputError on one that was to train something else."""
+    if distribution.cluster is None:
+        return state
+    wanted = json.loads(distribution.from_chief(json.dumps(identity).encode()))
+    if changes := differences(wanted, identity, "is", "here"):
+        raise InputError(
+            f"{distribution.cluster.name} was not started like the chief, whose {'; '.join(changes)}. Give all "
+            "workers the same command and data."
+        )
+    data = distribution.from_chief(state.to_bytes() if state is not None else b"")
+    if distribution.is_chief or not data:
+        return state
+    with TemporaryDirectory() as folder:
+        copy = Path(folder) / STATE
+        copy.write_bytes(data)
+        return TrainingState.read(copy)
+
+
+def _chief_s_checkpoint(distribution: Distribution, out: Path) -> Checkpoint:
+    """What the training left in the chief's folder, on every worker."""
+    if distribution.cluster is None:
+        return checkpoints.open_checkpoint(out)
+    kept = checkpoints.open_checkpoint(out).card.to_json() if distribution.is_chief else None
+    card = json.loads(distribution.from_chief(json.dumps(kept).encode()))
+    return Checkpoint(out, checkpoints.card_from_json(card))
 
 
 def _new_model(
-    entry: ModelEntry, spec: ImageSpec, dataset: Dataset, training: Split, recipe: Recipe, seed: int
+    entry: ModelEntry,
+    spec: ImageSpec,
+    dataset: Dataset,
+    training: Split,
+    recipe: Recipe,
+    seed: int,
+    init: FirstWeights | None,
 ) -> keras.Model:
-    """The network with fresh weights that depend on `seed` alone, compiled, with all its variables made."""
+    """The network with weights that depend on `seed` and `init` alone, compiled, with all its variables made."""
     import keras
+
+    from vitconv.optimization import compile_model, prepare
 
     keras.utils.set_random_seed(seed)
     model = entry.build(spec, len(dataset.labels))
+    if init is not None:
+        init.put_into(model)
     _adapt(model, training)
-    _compile(model, recipe)
-    model.optimizer.build(model.trainable_variables)
+    prepare(model, recipe, seed)
+    compile_model(model, recipe, -(-len(training) // recipe.batch_size))
     return model
-
-
-def _compile(model: keras.Model, recipe: Recipe) -> None:
-    import keras
-
-    if recipe.optimizer == "adamw":
-        optimizer = keras.optimizers.AdamW(recipe.learning_rate, weight_decay=recipe.weight_decay)
-    else:
-        optimizer = keras.optimizers.Adam(recipe.learning_rate)
-    top5 = keras.metrics.TopKCategoricalAccuracy(5, name="top5")
-    model.compile(
-        optimizer,
-        keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
-        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy"), top5],
-        jit_compile=False,  # XLA on a CPU trains these networks at a quarter to half the speed
-    )
 
 
 def _adapt(model: keras.Model, training: Split) -> None:
@@ -226,11 +311,29 @@ def _validation_batches(split: Split, batch_size: int, classes: int) -> Any:
     return Batches()
 
 
-def _keeper(model: keras.Model, history: list[dict[str, float]], out: Path, identity: Any, card: Card) -> Any:
-    """A callback that after every epoch keeps the best weights, the history and the state to resume from."""
+def _keeper(
+    model: keras.Model,
+    average: WeightAverage,
+    history: list[dict[str, float]],
+    out: Path,
+    identity: Any,
+    card: Card,
+    writes: bool = True,
+) -> Any:
+    """A callback that after every epoch keeps the best weights, the history and the state to resume from.
+
+    Where the recipe averages weights, the averages are what is validated and kept. Of several workers one
+    `writes`, but all read the variables, for reading those that replicas keep apart takes them all.
+    """
     import keras
 
     class Keeper(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            average.update()
+
+        def on_test_begin(self, logs: Any = None) -> None:
+            average.put_in()
+
         def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
             row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
             if bad := [f"{name} became {value}" for name, value in row.items() if not np.isfinite(value)]:
@@ -244,17 +347,30 @@ def _keeper(model: keras.Model, history: list[dict[str, float]], out: Path, iden
                 results = {
                     name: value for name, value in row.items() if name == "epoch" or name.startswith("val_")
                 }
-                checkpoints.save(out, model, replace(card, results=results))
+                if writes:
+                    checkpoints.save(out, model, replace(card, results=results))
+                else:
+                    for weight in model.weights:
+                        weight.numpy()
+            average.take_out()
+            state = TrainingState.of(model, identity, history, average.variables)
+            if not writes:
+                return
             write_text(out / HISTORY, _history_csv(history))
             _draw_curves(history, out / CURVES, f"{card.model} on {card.dataset['name']}")
             # The state goes last: a kill before it repeats this epoch, and repeats it the same.
-            TrainingState.of(model, identity, history).write(out / STATE)
+            state.write(out / STATE)
 
     return Keeper()
 
 
 def _identity(
-    config: TrainConfig, spec: ImageSpec, dataset: Dataset, training: Split, recipe: Recipe
+    config: TrainConfig,
+    spec: ImageSpec,
+    dataset: Dataset,
+    training: Split,
+    recipe: Recipe,
+    init: FirstWeights | None,
 ) -> dict[str, Any]:
     """What must not change between a training and its resumption; the number of epochs may."""
     how = {name: value for name, value in recipe.to_json().items() if name != "epochs"}
@@ -264,11 +380,18 @@ def _identity(
         "dataset": {"name": dataset.name, "version": dataset.version, "digest": training.digest},
         "seed": config.seed,
         "recipe": how,
+        "init": init.digest if init is not None else None,
     }
 
 
 def _card(
-    config: TrainConfig, spec: ImageSpec, dataset: Dataset, training: Split, validation: Split, recipe: Recipe
+    config: TrainConfig,
+    spec: ImageSpec,
+    dataset: Dataset,
+    training: Split,
+    validation: Split,
+    recipe: Recipe,
+    init: FirstWeights | None,
 ) -> Card:
     splits = {
         split.name: {"source": split.source, "images": len(split), "digest": split.digest}
@@ -291,6 +414,7 @@ def _card(
             **{name: version(name) for name in ("tensorflow", "keras", "numpy", "pillow")},
         },
         results={},
+        init=init.note if init is not None else None,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,9 +37,16 @@ class TrainingState:
     arrays: Mapping[str, np.ndarray]
 
     @classmethod
-    def of(cls, model: keras.Model, identity: Mapping[str, Any], history: list[dict[str, float]]) -> TrainingState:
-        """The state of a compiled model whose optimizer is built."""
-        arrays = {f"{index:04}": np.asarray(value) for index, value in enumerate(_variables(model))}
+    def of(
+        cls,
+        model: keras.Model,
+        identity: Mapping[str, Any],
+        history: list[dict[str, float]],
+        more: Sequence[Any] = (),
+    ) -> TrainingState:
+        """The state of a compiled model whose optimizer is built, and of `more` variables."""
+        variables = [*_variables(model), *more]
+        arrays = {f"{index:04}": np.asarray(variable.numpy()) for index, variable in enumerate(variables)}
         return cls(identity, history, arrays)
 
     @classmethod
@@ -56,24 +63,24 @@ class TrainingState:
 
     def write(self, path: Path) -> None:
         """Writes the file atomically. Raises OutputError."""
+        write_bytes(path, self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """The file's contents."""
         text = json.dumps({"identity": self.identity, "history": self.history})
         notes = {"state": text, "sha256": _digest(text, self.arrays)}
-        write_bytes(path, checkpoints.to_safetensors(self.arrays, notes))
+        return checkpoints.to_safetensors(self.arrays, notes)
 
     def check(self, identity: Mapping[str, Any]) -> None:
         """Raises InputError that lists the differences, where another training is to go on from this state."""
-        before, now = _flat(self.identity), _flat(identity)
-        changes = [
-            f"{name} was {before.get(name)}, now {now[name]}" for name in now if before.get(name) != now[name]
-        ]
-        if changes:
+        if changes := differences(self.identity, identity, "was", "now"):
             raise InputError(
                 f"cannot resume this training: {'; '.join(changes)}. Give the same as before, or another --out."
             )
 
-    def restore(self, model: keras.Model) -> None:
+    def restore(self, model: keras.Model, more: Sequence[Any] = ()) -> None:
         """Puts the values into a model that was made in the same way. Raises CheckpointError where it was not."""
-        variables = _variables(model)
+        variables = [*_variables(model), *more]
         arrays = [self.arrays[name] for name in sorted(self.arrays)]
         if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
             raise CheckpointError(
@@ -95,6 +102,13 @@ def _digest(text: str, arrays: Mapping[str, np.ndarray]) -> str:
         digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
         digest.update(arrays[name].tobytes())
     return digest.hexdigest()
+
+
+def differences(first: Mapping[str, Any], second: Mapping[str, Any], verb: str, other: str) -> list[str]:
+    """Where two identities differ: "seed was 0, now 1" with the verbs "was" and "now"."""
+    before, now = _flat(first), _flat(second)
+    names = [name for name in now if before.get(name) != now[name]]
+    return [f"{name} {verb} {before.get(name)}, {other} {now[name]}" for name in names]
 
 
 def _flat(identity: Mapping[str, Any]) -> dict[str, Any]:

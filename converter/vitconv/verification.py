@@ -4,31 +4,42 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vitconv import checkpoints, flatbuffer, manifest, metadata, schemes
+from vitconv import checkpoints, conversion, evidence, flatbuffer, manifest, metadata, pretrained, schemes
+from vitconv.android_verification import AndroidVerification, runnable_abis, verify_android
 from vitconv.checkpoints import Card, Checkpoint
 from vitconv.datasets import Progress, Split
 from vitconv.errors import CheckpointError, InputError, ModelFileError
+from vitconv.evidence import Answers, Evidence
+from vitconv.intervals import wilson_interval
+from vitconv.layer_errors import IMAGES as LAYER_IMAGES
+from vitconv.layer_errors import LayerError, layer_errors, losses
 from vitconv.runtime import Runner
-from vitconv.schemes import Limits
+from vitconv.schemes import Limits, Scheme
 from vitconv.trained_data import open_dataset_of
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True)
 class VerifyConfig:
     """What to verify. `limit` takes the first so many images of the evaluation split; `max_drop` (percentage
-    points) replaces every scheme's own limit; `checkpoint` is where the manifest's has moved to."""
+    points) replaces every scheme's own limit; `checkpoint` is where the manifest's has moved to; `android` has the
+    golden images run through Android's own runtime, too; `layers` has every layer compared."""
 
     folder: Path
     dataset: str | None = None
     limit: int | None = None
     max_drop: float | None = None
     checkpoint: Path | None = None
+    android: bool = False
+    layers: bool = False
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
@@ -54,6 +65,7 @@ class FileVerification:
     top1_drop: accuracy lost, in percentage points (negative: gained). agreement: fraction of images with the same
     first class. max_abs_error, mean_abs_error: of the probabilities. psnr_db: 10·log10(1 / mean squared error),
     None where the two are equal. kl: mean Kullback–Leibler divergence of the file's answer from Keras's, in nats.
+    layers: each layer's error, the worst first, where that was asked for. sha256: of the file that was run.
     """
 
     path: str
@@ -68,30 +80,51 @@ class FileVerification:
     kl: float
     passed: bool
     reasons: tuple[str, ...]
+    layers: tuple[LayerError, ...] | None = None
+    sha256: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        document = {**asdict(self), "reasons": list(self.reasons)}
+        if self.layers is None:
+            del document["layers"]
+        return document
 
 
 @dataclass(frozen=True)
 class Verification:
-    """All files of an export folder. `dataset` names the data set and the split."""
+    """All files of an export folder. `dataset` names the data set and the split, `split_digest` is of its images.
+    `checkpoint` is the SHA-256 of its weights. `evidence` is what a report shows and the document leaves out."""
 
     dataset: str
     examples: int
     reference: Accuracy
     files: tuple[FileVerification, ...]
+    android: AndroidVerification | None = None
+    checkpoint: str = ""
+    split_digest: str = ""
+    evidence: Evidence | None = field(default=None, repr=False, compare=False)
 
     @property
     def passed(self) -> bool:
         """Whether every file stayed within its limits."""
-        return all(file.passed for file in self.files)
+        return all(file.passed for file in self.files) and (self.android is None or self.android.passed)
 
     def to_json(self) -> dict[str, Any]:
-        files = [{**asdict(file), "reasons": list(file.reasons)} for file in self.files]
+        files = [{**file.to_json(), **self._intervals(file)} for file in self.files]
         return {
             "dataset": self.dataset,
             "examples": self.examples,
-            "reference": asdict(self.reference),
+            "reference": {**asdict(self.reference), **self._intervals(self.reference)},
             "files": files,
             "passed": self.passed,
+            **(self.android.to_json() if self.android else {}),
+        }
+
+    def _intervals(self, measured: Accuracy | FileVerification) -> dict[str, list[float]]:
+        """What holds the true accuracy, on all such images, in 95 % of cases."""
+        return {
+            f"{name}_interval": list(wilson_interval(getattr(measured, name), self.examples))
+            for name in ("top1", "top5")
         }
 
 
@@ -103,6 +136,7 @@ def verify(config: VerifyConfig, progress: Progress | None = None) -> Verificati
     changed since its export, or cannot be run.
     """
     document = manifest.read(config.folder)
+    abis, skipped = runnable_abis() if config.android else ((), {})  # what is missing is said before the work
     checkpoint = _open_checkpoint(config, document)
     dataset = open_dataset_of(checkpoint, config.dataset)
     described = {
@@ -112,17 +146,36 @@ def verify(config: VerifyConfig, progress: Progress | None = None) -> Verificati
     split = dataset.split(dataset.evaluation_name, checkpoint.card.image, progress)
     count = min(config.limit or len(split), len(split))
     images, labels = split.images[:count], np.asarray(split.labels[:count])
-    expected = _keras_probabilities(checkpoint, images, progress)
-    files = []
+    expected = keras_probabilities(checkpoint, images, progress)
+    files, answers = [], {}
+    model = checkpoint.load() if config.layers else None
     for entry in document["files"]:
         scheme = schemes.find(entry["scheme"])
         limits = scheme.limits if config.max_drop is None else replace(scheme.limits, max_drop=config.max_drop)
         with Runner(config.folder / entry["path"]) as runner:
             actual = _file_probabilities(runner, images, f"verifying {scheme.name}", progress)
         file = compare(entry["path"], scheme.name, actual, expected, labels, limits)
-        reasons = (*described[entry["path"]], *file.reasons)
-        files.append(replace(file, passed=not reasons, reasons=reasons))
-    return Verification(_describe(dataset.name, split), count, accuracy(expected, labels), tuple(files))
+        layers = None
+        if model is not None:
+            layers = _layers(model, scheme, config.folder / entry["path"], images, progress)
+        reasons = (*described[entry["path"]], *file.reasons, *_layer_reasons(layers or (), scheme))
+        files.append(replace(file, passed=not reasons, reasons=reasons, layers=layers, sha256=entry["sha256"]))
+        furthest = evidence.disagreements(actual, expected, labels) if scheme.integer else ()
+        answers[entry["path"]] = Answers(evidence.confusion(actual, labels), furthest)
+    android = None
+    if config.android:
+        android = AndroidVerification(verify_android(config.folder, document, abis, progress), skipped)
+    shown = {one.index for file in answers.values() for one in file.disagreements}
+    return Verification(
+        _describe(dataset.name, split),
+        count,
+        accuracy(expected, labels),
+        tuple(files),
+        android,
+        checkpoint.card.weights["sha256"],
+        split.digest,
+        Evidence(Answers(evidence.confusion(expected, labels)), answers, evidence.thumbnails(images, shown)),
+    )
 
 
 def compare(
@@ -163,6 +216,25 @@ def compare(
     return replace(result, passed=not reasons, reasons=tuple(reasons))
 
 
+def _layers(
+    model: keras.Model, scheme: Scheme, path: Path, images: np.ndarray, progress: Progress | None
+) -> tuple[LayerError, ...]:
+    """Of the file at `path`, against the float graph of its scheme's form."""
+    graph = conversion.convert_frozen(conversion.freeze(model, scheme.form), schemes.find("float32"))
+    what = f"comparing layers of {scheme.name}"
+    return layer_errors(graph, flatbuffer.read(path), images[:LAYER_IMAGES], what, progress)
+
+
+def _layer_reasons(layers: tuple[LayerError, ...], scheme: Scheme) -> Iterator[str]:
+    broken = [layer for layer in layers if layer.snr_db < scheme.limits.min_layer_snr_db]
+    if broken:
+        first = losses(layers)[0].layer
+        yield (
+            f"computes {len(broken)} layers with less than {scheme.limits.min_layer_snr_db:g} dB; most is lost in "
+            f"{first.layer} ({first.snr_db:.1f} dB)"
+        )
+
+
 def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> Accuracy:
     """probabilities: float [N, classes]; labels: int [N]. With fewer than six classes top5 is 1.
 
@@ -196,7 +268,7 @@ def _reasons(file: FileVerification, limits: Limits) -> Iterator[str]:
 
 def _open_checkpoint(config: VerifyConfig, document: Mapping[str, Any]) -> Checkpoint:
     path = config.checkpoint or Path(document["checkpoint"]["name"])
-    if config.checkpoint is None and not path.is_dir():
+    if config.checkpoint is None and not path.is_dir() and pretrained.folder(str(path)) is None:
         raise CheckpointError(
             f"{config.folder} was exported from the checkpoint {path}, which is not there"
             f"{'' if path.is_absolute() else f' (looked for it from {Path.cwd()})'}. "
@@ -234,7 +306,13 @@ def _wrong_metadata(path: Path, digest: str, card: Card) -> Iterator[str]:
         yield f"takes {found.image} by its metadata, the checkpoint {card.image}"
 
 
-def _keras_probabilities(checkpoint: Checkpoint, images: np.ndarray, progress: Progress | None) -> np.ndarray:
+def keras_probabilities(
+    checkpoint: Checkpoint, images: np.ndarray, progress: Progress | None = None
+) -> np.ndarray:
+    """What the checkpoint itself answers: uint8 [N, H, W, 3] → float32 [N, classes].
+
+    Raises CheckpointError where an answer is NaN or infinite.
+    """
     model = checkpoint.load()
     batch = 32
     answers = []

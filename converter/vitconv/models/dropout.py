@@ -11,6 +11,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from vitconv.models.seeds import next_seed
+
 
 @keras.saving.register_keras_serializable("vitconv")
 class Dropout(keras.layers.Layer):
@@ -23,18 +25,22 @@ class Dropout(keras.layers.Layer):
         super().__init__(**kwargs)
         if not 0 <= rate < 1:
             raise ValueError(f"rate must be at least 0 and below 1, not {rate}")
-        self.rate = rate
-        self._dropped = round(rate * 256)  # of 256 byte values
+        self.set_rate(rate)
         if self._dropped:
             self.seed_generator = keras.random.SeedGenerator(seed)
         self.built = True
+
+    def set_rate(self, rate: float) -> None:
+        """Changes the rate, before a training step is traced. A layer made with the rate 0 stays at it."""
+        self.rate = rate
+        self._dropped = round(rate * 256)  # of 256 byte values
 
     def call(self, x: Any, training: bool = False) -> Any:
         if not training or not self._dropped:
             return x
         size = tf.size(x)
         words = tf.random.stateless_uniform(
-            [(size + 3) // 4], self.seed_generator.next(), minval=None, maxval=None, dtype=tf.int32
+            [(size + 3) // 4], next_seed(self.seed_generator), minval=None, maxval=None, dtype=tf.int32
         )
         random_bytes = tf.reshape(tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:size], tf.shape(x))
         keep_scale = 256 / (256 - self._dropped)

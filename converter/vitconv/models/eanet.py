@@ -13,6 +13,7 @@ from keras import layers, ops
 
 from vitconv.images import ImageSpec
 from vitconv.models.dropout import Dropout
+from vitconv.models.fake_quantization import Add
 from vitconv.models.layers import LayerNorm, NormedExternalAttention, NormedSelfAttention, PatchEmbedding
 
 PATCH_SIZE = 2
@@ -54,10 +55,10 @@ def _encoder(x: Any, attention: str, name: str) -> Any:
         )(x)
     else:
         y = NormedSelfAttention(1e-5, HEADS, EMBEDDING, DROPOUT, name=f"{name}.attention")(x)
-    x = layers.Add(name=f"{name}.add1")([y, x])
+    x = Add(name=f"{name}.add1")([y, x])
     y = LayerNorm(1e-5, name=f"{name}.norm2")(x)
     y = layers.Dense(MLP, activation=ops.gelu, name=f"{name}.mlp1")(y)
     y = Dropout(DROPOUT, name=f"{name}.drop1")(y)
     y = layers.Dense(EMBEDDING, name=f"{name}.mlp2")(y)
     y = Dropout(DROPOUT, name=f"{name}.drop2")(y)
-    return layers.Add(name=f"{name}.add2")([y, x])
+    return Add(name=f"{name}.add2")([y, x])

@@ -6,6 +6,7 @@ algebra: `forms.current_form()` says which arrangement to write, and tests hold 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from keras import layers, ops
 from vitconv.models import gradients
 from vitconv.models.dropout import Dropout
 from vitconv.models.forms import current_form
+from vitconv.models.seeds import next_seed
 
 
 def normalise(x: Any, epsilon: float) -> tuple[Any, float]:
@@ -34,6 +36,16 @@ def normalise(x: Any, epsilon: float) -> tuple[Any, float]:
     centred = x - ops.mean(x, axis=-1, keepdims=True)
     variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
     return centred * ops.rsqrt(variance + epsilon), 1.0
+
+
+def softmax(x: Any) -> Any:
+    """Softmax over the last axis: float [..., N] → the same shape, each row summing to 1."""
+    if current_form().softmax == "fused":
+        return tf.nn.softmax(x)
+    x -= ops.max(x, axis=-1, keepdims=True)
+    # A mean, as the converter would make one slower LOG_SOFTMAX of the same formula with a sum.
+    mean = ops.mean(ops.exp(x), axis=-1, keepdims=True)
+    return ops.exp(x - (ops.log(mean) + math.log(x.shape[-1])))
 
 
 class _TransformerLayer(layers.Layer):
@@ -117,20 +129,31 @@ class NormedSelfAttention(_TransformerLayer):
         return self._projected(unit * (self.gamma * scale) + self.beta, training)
 
     def _projected(self, x: Any, training: bool) -> Any:
-        """As published, with query, key and value as one product and 1/√key_dim in the query's kernel."""
+        """As published, with 1/√key_dim in the query's kernel."""
         tokens = x.shape[1]
-        scale = self.key_dim**-0.5
-        kernel = ops.concatenate([self.query_kernel * scale, self.key_kernel, self.value_kernel], axis=-1)
-        bias = ops.concatenate([self.query_bias * scale, self.key_bias, self.value_bias], axis=-1)
-        qkv = ops.matmul(x, kernel) + bias  # [B, N, 3·h·d]
-        qkv = ops.reshape(qkv, (-1, tokens, 3 * self.heads, self.key_dim))
-        qkv = ops.transpose(qkv, (0, 2, 1, 3))  # [B, N, 3h, d] -> [B, 3h, N, d]
-        query, key, value = ops.split(qkv, 3, axis=1)  # each [B, h, N, d]
-        weights = tf.nn.softmax(tf.matmul(query, key, transpose_b=True))  # [B, h, N, N]
+        query, key, value = self._query_key_value(x)  # each [B, h, N, d]
+        weights = softmax(tf.matmul(query, key, transpose_b=True))  # [B, h, N, N]
         mixed = tf.matmul(self.dropout(weights, training=training), value)  # [B, h, N, d]
         mixed = ops.transpose(mixed, (0, 2, 1, 3))
         mixed = ops.reshape(mixed, (-1, tokens, self.heads * self.key_dim))
         return ops.matmul(mixed, self.output_kernel) + self.output_bias
+
+    def _query_key_value(self, x: Any) -> Any:
+        """x: float [B, N, C] → query / √key_dim, key and value, each float [B, h, N, d]."""
+        scale = self.key_dim**-0.5
+        kernels = (self.query_kernel * scale, self.key_kernel, self.value_kernel)
+        biases = (self.query_bias * scale, self.key_bias, self.value_bias)
+        if current_form().projections == "separate":
+            return [
+                self._by_head(ops.matmul(x, kernel) + bias) for kernel, bias in zip(kernels, biases, strict=True)
+            ]
+        joined = ops.matmul(x, ops.concatenate(kernels, axis=-1)) + ops.concatenate(biases, axis=-1)
+        return ops.split(self._by_head(joined), 3, axis=1)
+
+    def _by_head(self, x: Any) -> Any:
+        """[B, N, n·d] -> [B, n, N, d]"""
+        x = ops.reshape(x, (-1, x.shape[1], x.shape[2] // self.key_dim, self.key_dim))
+        return ops.transpose(x, (0, 2, 1, 3))
 
     def _merged(self, unit: Any, gamma_scale: float) -> Any:
         """The same with every kernel that the softmax doesn't separate multiplied into one.
@@ -147,7 +170,7 @@ class NormedSelfAttention(_TransformerLayer):
         into, into_bias, out_of, out_bias = _constants(self._merged_kernels, gamma_scale)
         asked = ops.matmul(unit, into) + into_bias
         asked = ops.reshape(asked, (-1, tokens * self.heads, channels))  # [B, N, h·C] -> [B, N·h, C]
-        weights = tf.nn.softmax(tf.matmul(asked, unit, transpose_b=True))  # [B, N·h, N]
+        weights = softmax(tf.matmul(asked, unit, transpose_b=True))  # [B, N·h, N]
         mixed = ops.reshape(tf.matmul(weights, unit), (-1, tokens, width))  # [B, N·h, C] -> [B, N, h·C]
         return ops.matmul(mixed, out_of) + out_bias
 
@@ -278,7 +301,7 @@ def double_normalise(scores: Any) -> Any:
     raised = ops.exp(scores)
     sums = ops.sum(raised, axis=1, keepdims=True)
     if current_form().double_norm == "logsumexp":
-        return tf.nn.softmax(scores - ops.log(sums))
+        return softmax(scores - ops.log(sums))
     weights = raised / sums
     return weights / (1e-9 + ops.sum(weights, axis=-1, keepdims=True))
 
@@ -289,12 +312,17 @@ class PatchEmbedding(layers.Layer):
 
     x: float [B, H, W, 3] → float [B, N, C] with N = H·W / patch², patches row by row. The projection of patches
     is a convolution whose stride is its kernel size; a patch's values are ordered row, column, channel.
+
+    `kept` is for training alone: below 1, only that fraction of an image's patches goes on, chosen at random for
+    each image and step, so that x becomes [B, round(N · kept), C].
     """
 
     def __init__(self, patch_size: int, channels: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.patch_size = patch_size
         self.channels = channels
+        self.kept = 1.0
+        self.seed_generator = keras.random.SeedGenerator(0)
 
     def build(self, input_shape: tuple[int, ...]) -> None:
         _, height, width, depth = input_shape
@@ -306,11 +334,18 @@ class PatchEmbedding(layers.Layer):
             name="position", shape=(self.patches, self.channels), initializer="random_uniform"
         )
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Any, training: bool = False) -> Any:
         size = self.patch_size
         kernel = ops.reshape(self.kernel, (size, size, x.shape[-1], self.channels))
         x = ops.conv(x, kernel, strides=size, padding="valid") + self.bias  # [B, H/p, W/p, C]
-        return ops.reshape(x, (-1, self.patches, self.channels)) + self.position
+        x = ops.reshape(x, (-1, self.patches, self.channels)) + self.position
+        return self._some(x) if training and self.kept < 1 else x
+
+    def _some(self, x: Any) -> Any:
+        """Some tokens of each image: [B, N, C] -> [B, round(N · kept), C]."""
+        noise = tf.random.stateless_uniform([tf.shape(x)[0], self.patches], next_seed(self.seed_generator))
+        chosen = tf.math.top_k(noise, round(self.patches * self.kept), sorted=False).indices
+        return tf.gather(x, chosen, batch_dims=1)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "patch_size": self.patch_size, "channels": self.channels}

@@ -18,7 +18,10 @@ import keras
 from keras import layers
 
 from vitconv.images import ImageSpec
+from vitconv.models.batch_norm import BatchNorm
 from vitconv.models.dropout import Dropout
+from vitconv.models.fake_quantization import Add, Swish
+from vitconv.models.gradients import swish
 from vitconv.models.layers import FoldPatches, LayerNorm, NormedSelfAttention, UnfoldPatches
 
 
@@ -45,23 +48,23 @@ def article(spec: ImageSpec, classes: int) -> keras.Model:
 
 
 def _conv_swish(x: Any, filters: int, kernel: int, name: str, strides: int = 1) -> Any:
-    return layers.Conv2D(filters, kernel, strides, padding="same", activation="swish", name=name)(x)
+    return layers.Conv2D(filters, kernel, strides, padding="same", activation=swish, name=name)(x)
 
 
 def _article_residual(x: Any, expanded: int, filters: int, strides: int, name: str) -> Any:
     """MobileNetV2's inverted residual: expand 1×1, filter each channel 3×3, project 1×1."""
     shortcut = x
     x = layers.Conv2D(expanded, 1, use_bias=False, name=f"{name}.expand")(x)
-    x = layers.BatchNormalization(name=f"{name}.expand_bn")(x)
-    x = layers.Activation("swish", name=f"{name}.expand_swish")(x)
+    x = BatchNorm(name=f"{name}.expand_bn")(x)
+    x = Swish(name=f"{name}.expand_swish")(x)
     # At stride 2 on an even size, "same" pads below and on the right only, as the article's explicit padding does.
     x = layers.DepthwiseConv2D(3, strides, padding="same", use_bias=False, name=f"{name}.depthwise")(x)
-    x = layers.BatchNormalization(name=f"{name}.depthwise_bn")(x)
-    x = layers.Activation("swish", name=f"{name}.depthwise_swish")(x)
+    x = BatchNorm(name=f"{name}.depthwise_bn")(x)
+    x = Swish(name=f"{name}.depthwise_swish")(x)
     x = layers.Conv2D(filters, 1, use_bias=False, name=f"{name}.project")(x)
-    x = layers.BatchNormalization(name=f"{name}.project_bn")(x)
+    x = BatchNorm(name=f"{name}.project_bn")(x)
     if strides == 1 and shortcut.shape[-1] == filters:
-        x = layers.Add(name=f"{name}.add")([x, shortcut])
+        x = Add(name=f"{name}.add")([x, shortcut])
     return x
 
 
@@ -83,13 +86,13 @@ def _article_block(x: Any, dim: int, depth: int, name: str) -> Any:
 
 def _article_transformer(x: Any, dim: int, name: str) -> Any:
     y = NormedSelfAttention(1e-6, heads=2, key_dim=dim, dropout=0.1, name=f"{name}.attention")(x)
-    x = layers.Add(name=f"{name}.add1")([y, x])
+    x = Add(name=f"{name}.add1")([y, x])
     y = LayerNorm(1e-6, name=f"{name}.norm2")(x)
-    y = layers.Dense(2 * dim, activation="swish", name=f"{name}.mlp1")(y)
+    y = layers.Dense(2 * dim, activation=swish, name=f"{name}.mlp1")(y)
     y = Dropout(0.1, name=f"{name}.drop1")(y)
-    y = layers.Dense(dim, activation="swish", name=f"{name}.mlp2")(y)
+    y = layers.Dense(dim, activation=swish, name=f"{name}.mlp2")(y)
     y = Dropout(0.1, name=f"{name}.drop2")(y)
-    return layers.Add(name=f"{name}.add2")([y, x])
+    return Add(name=f"{name}.add2")([y, x])
 
 
 @dataclass(frozen=True)
@@ -129,11 +132,11 @@ def paper(size: str, spec: ImageSpec, classes: int) -> keras.Model:
     return keras.Model(inputs, outputs, name=f"mobilevit_paper_{size}")
 
 
-def _conv_bn(x: Any, filters: int, kernel: int, name: str, strides: int = 1, swish: bool = True) -> Any:
+def _conv_bn(x: Any, filters: int, kernel: int, name: str, strides: int = 1, activated: bool = True) -> Any:
     x = _pad_for_stride(x, strides, f"{name}.pad")
     padding = "same" if strides == 1 else "valid"
     x = layers.Conv2D(filters, kernel, strides, padding=padding, use_bias=False, name=f"{name}.conv")(x)
-    return _bn(x, f"{name}.bn", swish)
+    return _bn(x, f"{name}.bn", activated)
 
 
 def _pad_for_stride(x: Any, strides: int, name: str) -> Any:
@@ -141,9 +144,9 @@ def _pad_for_stride(x: Any, strides: int, name: str) -> Any:
     return layers.ZeroPadding2D(1, name=name)(x) if strides == 2 else x
 
 
-def _bn(x: Any, name: str, swish: bool) -> Any:
-    x = layers.BatchNormalization(epsilon=1e-5, momentum=0.9, name=name)(x)
-    return layers.Activation("swish", name=f"{name}.act")(x) if swish else x
+def _bn(x: Any, name: str, activated: bool) -> Any:
+    x = BatchNorm(epsilon=1e-5, momentum=0.9, name=name)(x)
+    return Swish(name=f"{name}.act")(x) if activated else x
 
 
 def _paper_residual(x: Any, expansion: int, filters: int, strides: int, name: str) -> Any:
@@ -152,10 +155,10 @@ def _paper_residual(x: Any, expansion: int, filters: int, strides: int, name: st
     x = _pad_for_stride(x, strides, f"{name}.conv2_kxk.pad")
     padding = "same" if strides == 1 else "valid"
     x = layers.DepthwiseConv2D(3, strides, padding=padding, use_bias=False, name=f"{name}.conv2_kxk.conv")(x)
-    x = _bn(x, f"{name}.conv2_kxk.bn", swish=True)
-    x = _conv_bn(x, filters, 1, f"{name}.conv3_1x1", swish=False)
+    x = _bn(x, f"{name}.conv2_kxk.bn", activated=True)
+    x = _conv_bn(x, filters, 1, f"{name}.conv3_1x1", activated=False)
     if strides == 1 and shortcut.shape[-1] == filters:
-        x = layers.Add(name=f"{name}.add")([x, shortcut])
+        x = Add(name=f"{name}.add")([x, shortcut])
     return x
 
 
@@ -177,8 +180,8 @@ def _paper_block(x: Any, dim: int, depth: int, name: str) -> Any:
 def _paper_transformer(x: Any, dim: int, name: str) -> Any:
     heads = 4
     y = NormedSelfAttention(1e-5, heads, key_dim=dim // heads, name=f"{name}.attn")(x)
-    x = layers.Add(name=f"{name}.add1")([y, x])
+    x = Add(name=f"{name}.add1")([y, x])
     y = LayerNorm(1e-5, name=f"{name}.norm2")(x)
-    y = layers.Dense(2 * dim, activation="swish", name=f"{name}.mlp.fc1")(y)
+    y = layers.Dense(2 * dim, activation=swish, name=f"{name}.mlp.fc1")(y)
     y = layers.Dense(dim, name=f"{name}.mlp.fc2")(y)
-    return layers.Add(name=f"{name}.add2")([y, x])
+    return Add(name=f"{name}.add2")([y, x])

@@ -1,0 +1,179 @@
+"""Figures as SVG that takes its colours from the page (CSS variables) and keeps its text as text."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from vitconv.layer_errors import LayerError
+from vitconv.reporting.export import ModelFile, Timing
+from vitconv.schemes import SCHEMES
+
+# Stand-ins for the page's variables: matplotlib wants colours, the page has them in light and dark.
+INK, MUTED, LINE, BAD, SURFACE = "#010101", "#020202", "#030303", "#040404", "#050505"
+_SCHEME = {name: f"#06060{number}" for number, name in enumerate(SCHEMES)}
+_VARIABLES = {
+    INK: "ink", MUTED: "muted", LINE: "line", BAD: "bad", SURFACE: "surface",
+    **{colour: f"s{number}" for number, colour in enumerate(_SCHEME.values())},
+}  # fmt: skip
+_MARKERS = {"float32": "o", "float16": "s", "dynamic": "^", "int8": "D", "int8-hybrid": "P"}
+_STYLE = {
+    "svg.fonttype": "none", "font.family": "DejaVu Sans", "font.size": 10, "text.color": INK,
+    "axes.edgecolor": LINE, "axes.labelcolor": MUTED, "axes.linewidth": 0.8, "axes.grid": True,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True, "axes.facecolor": "none",
+    "grid.color": LINE, "grid.linewidth": 0.6, "xtick.color": MUTED, "ytick.color": MUTED,
+    "legend.frameon": False, "figure.facecolor": "none", "savefig.facecolor": "none",
+}  # fmt: skip
+
+
+def accuracy_against_latency(
+    files: Sequence[ModelFile], times: Mapping[str, Timing], reference: float, where: str
+) -> str:
+    """Top-1 with its 95 % interval over milliseconds; a mark's area is the file's megabytes."""
+
+    def draw(axes: Any) -> None:
+        axes.axhline(100 * reference, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), label="Keras")
+        largest = max(file.bytes for file in files) or 1
+        for file in files:
+            assert file.verified
+            low, high = (100 * value for value in file.verified.top1_interval)
+            timing, colour, y = times[file.path], _SCHEME[file.scheme], 100 * file.verified.top1
+            axes.plot([timing.ms] * 2, [low, high], color=colour, linewidth=1.2, alpha=0.6)
+            size = 24 + 300 * file.bytes / largest
+            axes.scatter(
+                timing.ms, y, size, color=colour, marker=_MARKERS[file.scheme], edgecolor=SURFACE, zorder=3
+            )
+            label = f"{file.scheme}, {file.bytes / 1e6:.2f} MB"
+            axes.plot([], [], color=colour, marker=_MARKERS[file.scheme], linestyle="none", label=label)
+        axes.set_xlabel("median milliseconds for one image")
+        axes.set_ylabel("top-1 accuracy, %")
+        axes.margins(x=0.12)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=9, handletextpad=0.3)
+
+    return _svg(f"accuracy against latency on {where}", draw, height=3.7)
+
+
+def latency_spread(files: Sequence[ModelFile], times: Mapping[str, Timing]) -> str:
+    """A row a file: 5th to 95th percentile as a line, the middle half as a bar, the median as a mark."""
+
+    def draw(axes: Any) -> None:
+        for row, file in enumerate(files):
+            values = times[file.path].quantiles_ms
+            colour = _SCHEME[file.scheme]
+            axes.plot([values[1], values[19]], [row, row], color=colour, linewidth=1.6, solid_capstyle="round")
+            axes.plot([values[5], values[15]], [row, row], color=colour, linewidth=11, solid_capstyle="butt")
+            axes.plot(values[10], row, color=SURFACE, marker="|", markersize=11, markeredgewidth=2)
+        axes.set_yticks(range(len(files)), [file.scheme for file in files])
+        axes.set_ylim(len(files) - 0.5, -0.5)
+        axes.set_xlim(left=0)
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel("milliseconds for one image")
+
+    return _svg("spread of latency", draw, height=1.0 + 0.4 * len(files))
+
+
+def layers_along_the_graph(files: Sequence[ModelFile], marked: Sequence[LayerError], scheme: str) -> str:
+    """Signal-to-noise ratio of every layer in the order of computation; `marked` are layers of `scheme`'s file."""
+
+    def draw(axes: Any) -> None:
+        for file in files:
+            assert file.verified
+            layers = sorted(file.verified.layers, key=lambda layer: layer.place)
+            width = 1.8 if file.scheme == scheme else 1.0
+            values = [min(layer.snr_db, 60) for layer in layers]
+            places = [layer.place for layer in layers]
+            axes.plot(places, values, color=_SCHEME[file.scheme], linewidth=width, label=file.scheme)
+        for layer in marked:
+            axes.plot(layer.place, min(layer.snr_db, 60), "o", color=BAD, markersize=8, zorder=4)
+            right = layer.place > 0.6 * max(layers[-1].place, 1)
+            axes.annotate(
+                plain(layer.layer), (layer.place, min(layer.snr_db, 60)), (-9 if right else 9, 9),
+                textcoords="offset points", ha="right" if right else "left", color=BAD, weight="bold",
+            )  # fmt: skip
+        starts: dict[str, int] = {}
+        for layer in layers:
+            starts.setdefault(plain(layer.layer.partition(".")[0]), layer.place)
+        kept = _spaced(starts, max(1, layers[-1].place // 12))
+        axes.set_xticks(list(kept.values()), list(kept), rotation=40, ha="right", fontsize=8)
+        axes.set_ylabel("signal to noise, dB")
+        axes.margins(x=0.02, y=0.12)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, fontsize=9)
+
+    return _svg("signal-to-noise ratio of each layer", draw, height=3.2, width=6.4)
+
+
+def training_curve(history: Sequence[Mapping[str, float]], key: str, name: str) -> str:
+    """A figure of every epoch, of the training images and of the validation images."""
+
+    def draw(axes: Any) -> None:
+        epochs = [row["epoch"] for row in history]
+        marker = "o" if len(epochs) < 30 else ""
+        for which, column, colour in (("training", key, "float32"), ("validation", f"val_{key}", "int8")):
+            if all(column in row for row in history):
+                values = [row[column] for row in history]
+                axes.plot(epochs, values, color=_SCHEME[colour], marker=marker, markersize=3, label=which)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(name)
+        axes.legend(fontsize=9)
+
+    return _svg(f"{name} of every epoch", draw, height=2.8)
+
+
+def plain(text: str) -> str:
+    """A name of a file that may hold anything: characters that the figures' font has, and no formula."""
+    return "".join(char if " " <= char <= "~" else "?" for char in text).replace("$", r"\$")
+
+
+def _spaced(starts: Mapping[str, int], least: int) -> dict[str, int]:
+    kept: dict[str, int] = {}
+    for name, place in starts.items():
+        if not kept or place - max(kept.values()) >= least:
+            kept[name] = place
+    return kept
+
+
+def _svg(title: str, draw: Callable[[Any], None], height: float, width: float = 5.0) -> str:
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": title}):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        draw(figure.add_subplot())
+        data = io.StringIO()
+        figure.savefig(data, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    text = data.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'<g id="[^"]*"', "<g", text)
+    text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
+    text = re.sub(r"font: (?:(bold|\d{3}) )?([\d.]+)px [^;\"]*", _font, text)
+    text = re.sub(r"font-family: [^;\"]*;? ?", "", text)
+    text = re.sub(r' (?:width|height)="[\d.]+pt"', "", text, count=2)
+    for colour, name in _VARIABLES.items():
+        text = text.replace(colour, f"var(--{name})")
+    text = re.sub(r"\n\s*", "\n", text)
+    return text.replace("<svg", f'<svg class="chart" role="img" aria-label="{escape(title)}"', 1).replace(
+        ">", f"><title>{escape(title)}</title>", 1
+    )
+
+
+def _font(match: re.Match[str]) -> str:
+    weight = f"font-weight: {match[1]}; " if match[1] else ""
+    return f"{weight}font-size: {match[2]}px"
+
+
+def thin(values: np.ndarray) -> bytes:
+    """float [rows, columns], 0 to 1 → a PNG file of one pixel each, ever less transparent: for any ground."""
+    from PIL import Image
+
+    pixels = np.zeros((*values.shape, 4), np.uint8)
+    pixels[..., :3] = (37, 99, 235)
+    pixels[..., 3] = np.rint(255 * np.clip(values, 0, 1))
+    data = io.BytesIO()
+    Image.fromarray(pixels).save(data, "PNG", optimize=True)
+    return data.getvalue()

@@ -1,0 +1,38 @@
+"""Sections of a report without data, and how to get it."""
+
+from __future__ import annotations
+
+from vitconv.reporting.export import Export
+
+
+def missing(export: Export) -> dict[str, str]:
+    """Section → what to do, in the report's order."""
+    verify, benchmark = f"vitconv verify {export.name}", f"vitconv benchmark {export.name}"
+    verified = [file for file in export.files if file.verified]
+    found = {}
+    if not verified:
+        found["accuracy"] = f"Run `{verify}`."
+    if not any(file.desktop for file in export.files):
+        found["latency"] = f"Run `{benchmark}`."
+    if not any(file.phones for file in export.files):
+        found["phone"] = f"Connect a phone with USB debugging and run `{benchmark} --device`."
+    if not any(file.verified and file.verified.layers for file in export.files):
+        found["layers"] = f"Run `{verify} --layers`."
+    if not any(file.verified and file.verified.confusion is not None for file in export.files):
+        found["classes"] = f"Run `{verify}`."
+    if not any(file.verified and file.verified.disagreements for file in export.files):
+        integers = any(file.scheme.startswith("int8") for file in export.files)
+        found["disagreements"] = (
+            f"Run `{verify}`."
+            if integers and not verified
+            else "No integer file differs from Keras on any image."
+            if integers
+            else "Export int8, too: `vitconv export … --quant int8`."
+        )
+    if export.calibration is None:
+        found["calibration"] = "Export an integer file: `vitconv export … --quant int8` keeps its ranges here."
+    if not export.history:
+        found["training"] = (
+            "The checkpoint came without a history. `vitconv train` writes one, `vitconv export` takes it along."
+        )
+    return found

@@ -1,0 +1,192 @@
+"""An export folder → `Export`. A result of other contents than the folder's is left out, and a note says so."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from vitconv import calibration, files, manifest, results
+from vitconv.calibration import Calibration
+from vitconv.errors import InputError, ModelFileError
+from vitconv.images import ImageSpec
+from vitconv.inspection import inspect
+from vitconv.reporting import parsing
+from vitconv.reporting.export import Export, ModelFile, Reference, Timing, Verified
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_LARGEST_PICTURE = 200_000  # bytes; verify writes a fifth of that
+
+
+@dataclass
+class _Found:
+    """What has been read so far; results by the SHA-256 of the file that they are of."""
+
+    notes: list[str] = field(default_factory=list)
+    reference: Reference | None = None
+    verified: dict[str, Verified] = field(default_factory=dict)
+    desktop: dict[str, Timing] = field(default_factory=dict)
+    machine: str | None = None
+    runtime: str | None = None
+    phones: dict[str, list[Timing]] = field(default_factory=dict)
+    places: list[str] = field(default_factory=list)
+
+
+def read_export(folder: Path) -> Export:
+    """Raises InputError where it is no export folder, or where one of its results is not what vitconv writes."""
+    document = manifest.read(folder)
+    labels = document["labels"]
+    if not isinstance(labels, list) or not labels:
+        raise InputError(f"{folder / manifest.MANIFEST} has no labels. Export again.")
+    ImageSpec.from_json(document["image"])  # raises InputError
+    models = [_model_file(folder, entry) for entry in document["files"]]
+    found = _Found()
+    known = {file.sha256: file.path for file in models}
+    _read_verification(folder, document, known, found)
+    _read_benchmarks(folder, known, found)
+    complete = tuple(
+        replace(
+            file,
+            verified=found.verified.get(file.sha256),
+            desktop=found.desktop.get(file.sha256),
+            phones=tuple(found.phones.get(file.sha256, ())),
+        )
+        for file in models
+    )
+    shown = {one.index for file in found.verified.values() for one in file.disagreements}
+    return Export(
+        name=str(folder),
+        manifest=document,
+        files=complete,
+        reference=found.reference,
+        machine=found.machine,
+        runtime=found.runtime,
+        phones=tuple(found.places),
+        calibration=_calibration(folder, document, found),
+        history=_history(folder / manifest.HISTORY),
+        thumbnails={index: data for index in sorted(shown) if (data := _picture(folder, index))},
+        notes=tuple(found.notes),
+    )
+
+
+def _model_file(folder: Path, entry: Mapping[str, Any]) -> ModelFile:
+    path = folder / entry["path"]
+    kept = tuple(map(str, entry.get("keep_float") or ()))
+    described = ModelFile(entry["path"], entry["scheme"], 0, "", kept, None)
+    if not path.is_file():
+        return replace(described, problem="it is in the manifest, but not in the folder. Export it again.")
+    try:
+        inspection = inspect(path)
+    except ModelFileError as error:
+        return replace(described, problem=f"{error}")
+    changed = inspection.sha256 != entry["sha256"]
+    return replace(
+        described,
+        bytes=inspection.bytes,
+        sha256=inspection.sha256,
+        inspection=inspection,
+        problem="it is not the file of the manifest (another SHA-256). Export it again." if changed else None,
+    )
+
+
+def _read_verification(folder: Path, document: Mapping[str, Any], known: Mapping[str, str], found: _Found) -> None:
+    path = folder / results.VERIFY
+    value = _json(path, f"vitconv verify {folder}")
+    if value is None:
+        return
+    with parsing.of(path, f"vitconv verify {folder}"):
+        verification = parsing.verification(value, len(document["labels"]))
+    if verification.checkpoint != document["checkpoint"]["sha256"]:
+        found.notes.append(
+            f"{results.VERIFY} is of another checkpoint and was left out. {_again('verify', folder)}"
+        )
+        return
+    found.reference = verification.reference
+    for name, digest, file in verification.files:
+        if digest in known:
+            found.verified[digest] = file
+        else:
+            found.notes.append(_stale(results.VERIFY, name, _again("verify", folder)))
+
+
+def _read_benchmarks(folder: Path, known: Mapping[str, str], found: _Found) -> None:
+    here = folder / results.BENCHMARK
+    for path in (here, *sorted(folder.glob(results.PHONES))):
+        again = f"vitconv benchmark {folder}{'' if path == here else ' --device'}"
+        value = _json(path, again)
+        if value is None:
+            continue
+        with parsing.of(path, again):
+            place, runtime, timings = parsing.benchmark(value)
+        used = False
+        for name, digest, timing in timings:
+            if digest not in known:
+                if name in known.values():  # others that lay in the folder are no part of the export
+                    found.notes.append(_stale(f"{results.FOLDER}/{path.name}", name, f"Run `{again}` again."))
+                continue
+            used = True
+            if path == here:
+                found.desktop[digest] = timing
+            else:
+                found.phones.setdefault(digest, []).append(timing)
+        if used and path == here:
+            found.machine, found.runtime = place, runtime
+        elif used:
+            found.places.append(f"{place}; {runtime}")
+
+
+def _calibration(folder: Path, document: Mapping[str, Any], found: _Found) -> Calibration | None:
+    entry = document["calibration"]
+    path = folder / manifest.CALIBRATION
+    if not isinstance(entry, dict) or not path.is_file():
+        return None
+    if files.sha256(path) != entry.get("sha256"):
+        found.notes.append(
+            f"{manifest.CALIBRATION} is not the file of the manifest (another SHA-256) and was left out. "
+            "Export again."
+        )
+        return None
+    return calibration.read(path)
+
+
+def _history(path: Path) -> tuple[dict[str, float], ...]:
+    if not path.is_file():
+        return ()
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            rows = tuple({name: float(value) for name, value in row.items()} for row in csv.DictReader(stream))
+        if not all(math.isfinite(row["epoch"]) for row in rows):
+            raise ValueError("an epoch has no number")
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, csv.Error) as error:
+        raise InputError(f"{path} is no training history: {error}. Export again.") from error
+    return rows
+
+
+def _picture(folder: Path, index: int) -> bytes | None:
+    try:
+        data = (folder / results.DISAGREEMENTS / f"{index}.png").read_bytes()
+    except OSError:
+        return None
+    return data if data.startswith(_PNG) and len(data) <= _LARGEST_PICTURE else None
+
+
+def _json(path: Path, command: str) -> Any:
+    """None where there is no such file."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"cannot read {path}: {error}. Remove it, or run `{command}` again.") from error
+
+
+def _stale(path: str, name: str, again: str) -> str:
+    return f"{path} has a {name} with other contents than the folder's: those figures were left out. {again}"
+
+
+def _again(command: str, folder: Path) -> str:
+    return f"Run `vitconv {command} {folder}` again."

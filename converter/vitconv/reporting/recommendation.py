@@ -1,0 +1,201 @@
+"""Which file of an export to ship, in a sentence with its reason, and what to be careful of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from vitconv import schemes
+from vitconv.layer_errors import LayerLoss, losses
+from vitconv.reporting.export import Export, ModelFile
+from vitconv.runtime_versions import ANDROID_RELEASE, release_name
+
+# Files whose times are this close are equally fast: no reader would feel it, and the smaller one is better.
+_AS_FAST = 1.05
+# Half the width of a confidence interval, in points, above which more images are worth their time.
+_FEW_POINTS = 2.0
+_NO_LOSS_DB = 3.0  # half of the signal's power; every sound int8 file has layers that lose so much
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """verdict: "ship" a file; "none" of them may be shipped; "unknown" where too little was measured. `file` is
+    None but for "ship"."""
+
+    verdict: Literal["ship", "none", "unknown"]
+    file: str | None
+    sentence: str
+    reason: str
+    warnings: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "warnings": list(self.warnings)}
+
+
+def recommend(export: Export) -> Recommendation:
+    """Of the files that `verify` passed and Android's runtime takes: the fastest on a phone, or on this machine
+    where none was measured; of those within 5 % of it the smallest."""
+    warnings = tuple(_warnings(export))
+    if export.reference is None or not any(file.verified for file in export.files):
+        return Recommendation(
+            "unknown",
+            None,
+            "No file can be recommended yet.",
+            f"Nothing says how accurate they are: run `vitconv verify {export.name} --layers`.",
+            warnings,
+        )
+    fit = [file for file in export.files if file.verified and file.verified.passed and not obstacle(file)]
+    if not fit:
+        return Recommendation(
+            "none", None, "Ship none of these files.", " ".join(_failures(export)) or "None can be used.", warnings
+        )
+    places = _common_places(fit)
+    times = _times(fit, places)
+    known = [file for file in fit if file.path in times]
+    fastest = min((times[file.path] for file in known), default=math.inf)
+    close = [file for file in known if times[file.path] <= _AS_FAST * fastest] or fit
+    chosen = min(close, key=lambda file: (file.bytes, file.path))
+    reason = _reason(export, chosen, fit, close, bool(places))
+    return Recommendation("ship", chosen.path, f"Ship {chosen.path}.", reason, warnings)
+
+
+def obstacle(file: ModelFile) -> str | None:
+    """Why a file cannot be shipped whatever its accuracy."""
+    if file.problem or file.inspection is None:
+        return file.problem or "it cannot be read."
+    if file.inspection.flex_ops:
+        return f"it needs TensorFlow's own operators: {', '.join(file.inspection.flex_ops)}."
+    if not file.inspection.loads_on(ANDROID_RELEASE):
+        newest = release_name(ANDROID_RELEASE)
+        return f"it needs TFLite {file.inspection.runtime_needed}; Android's newest is {newest}."
+    return None
+
+
+def broken_layers(file: ModelFile) -> tuple[LayerLoss, ...]:
+    """The layers that do what quantization alone does not, the worst first."""
+    return tuple(loss for loss in losses(file.verified.layers) if loss.broken) if file.verified else ()
+
+
+def culprit_sentence(file: ModelFile) -> str | None:
+    """Which layer a file's error comes from; None where layers were not compared."""
+    if file.verified is None or not file.verified.layers:
+        return None
+    broken = broken_layers(file)
+    if broken:
+        first = broken[0]
+        others = f" Also: {', '.join(loss.layer.layer for loss in broken[1:4])}." if len(broken) > 1 else ""
+        return (
+            f"{first.layer.layer} breaks {file.path}: what goes into it is right to {_db(first.before_db)}, "
+            f"what comes out only to {first.layer.snr_db:.1f} dB ({first.layer.operator}).{others}"
+        )
+    first = losses(file.verified.layers)[0]
+    if first.lasting_db < _NO_LOSS_DB:
+        return f"No layer of {file.path} is broken, and none loses more than {_NO_LOSS_DB:g} dB for good."
+    return (
+        f"No layer of {file.path} is broken; most is lost in {first.layer.layer}: what goes into it is right to "
+        f"{_db(first.before_db)}, and behind it {first.after_db:.1f} dB are left."
+    )
+
+
+def _db(value: float) -> str:
+    return "the last digit" if value >= 200 else f"{value:.1f} dB"
+
+
+def _common_places(files: list[ModelFile]) -> list[str]:
+    """The phones on which all these files were timed."""
+    places = {timing.place for file in files for timing in file.phones}
+    return [place for place in sorted(places) if all(_best(file, place) for file in files)]
+
+
+def _times(files: list[ModelFile], phones: list[str]) -> dict[str, float]:
+    """Milliseconds by path: on the phones, where there are some, else on this machine. Of several phones, the
+    geometric mean; of several settings, the fastest."""
+    if phones:
+        root = 1 / len(phones)
+        return {file.path: math.prod(_best(file, name) or 1.0 for name in phones) ** root for file in files}
+    return {file.path: file.desktop.ms for file in files if file.desktop}
+
+
+def _best(file: ModelFile, place: str) -> float | None:
+    return min((timing.ms for timing in file.phones if timing.place == place), default=None)
+
+
+def _reason(
+    export: Export, chosen: ModelFile, fit: list[ModelFile], close: list[ModelFile], on_phone: bool
+) -> str:
+    assert chosen.verified
+    assert export.reference
+    parts = [
+        f"It gives Keras's answer on {chosen.verified.agreement:.1%} of {export.reference.examples} images and "
+        f"{_lost(chosen.verified.top1_drop)}"
+    ]
+    best = chosen.phone if on_phone else chosen.desktop
+    if best:
+        where = f"on {best.place} ({best.setting})" if on_phone else "on this desktop"
+        rank = "the fastest of" if len(close) == 1 else "the smallest of those as fast as the fastest of"
+        whole = f"{rank} the {len(fit)} that passed" if len(fit) > 1 else "the only one that passed"
+        parts.append(f"it is {whole}: {best.ms:.2f} ms {where} and {chosen.bytes / 1e6:.2f} MB")
+    else:
+        whole = f"the smallest of the {len(fit)} that passed" if len(fit) > 1 else "the only one that passed"
+        parts.append(f"it is {whole}: {chosen.bytes / 1e6:.2f} MB")
+    base = next((file for file in export.files if file.scheme == "float32" and file is not chosen), None)
+    if base and base.bytes:
+        parts.append(f"float32 has {base.bytes / 1e6:.2f} MB{_beside(base, chosen, on_phone)}")
+    return "; ".join(parts) + "."
+
+
+def _lost(points: float) -> str:
+    if abs(points) < 0.005:
+        return "loses no accuracy"
+    return f"{'loses' if points > 0 else 'gains'} {abs(points):.2f} points of top-1"
+
+
+def _beside(base: ModelFile, chosen: ModelFile, on_phone: bool) -> str:
+    pair = (base.phone, chosen.phone) if on_phone else (base.desktop, chosen.desktop)
+    return f" and takes {pair[0].ms:.2f} ms there" if pair[0] and pair[1] else ""
+
+
+def _failures(export: Export) -> Iterator[str]:
+    for file in export.files:
+        why = obstacle(file)
+        if why:
+            yield f"{file.path}: {why}"
+        elif file.verified and not file.verified.passed:
+            yield f"{file.path} {'; '.join(file.verified.reasons)}."
+
+
+def _warnings(export: Export) -> Iterator[str]:
+    yield from export.notes
+    reference = export.reference
+    for file in export.files:
+        if broken_layers(file):
+            yield str(culprit_sentence(file))
+    unverified = [file.path for file in export.files if not file.verified and not file.problem]
+    if reference and unverified:
+        yield f"Not verified: {', '.join(unverified)}. Run `vitconv verify {export.name} --layers`."
+    for file in export.files:
+        if file.problem:
+            yield f"{file.path}: {file.problem}"
+    if reference:
+        half = 50 * (reference.top1_interval[1] - reference.top1_interval[0])
+        if half > _FEW_POINTS:
+            more = " Verify without --limit." if reference.limit is not None else ""
+            yield f"Accuracy was measured on {reference.examples} images: it is known to ±{half:.1f} points.{more}"
+        if reference.max_drop is not None:
+            yield (
+                f"verify ran with --max-drop {reference.max_drop:g}: that limit, not the schemes' own "
+                f"({_own_limits(export)}), is what 'passed' means here."
+            )
+    if not any(file.desktop or file.phones for file in export.files):
+        yield f"No times: run `vitconv benchmark {export.name}`, and with --device on a phone."
+    elif not any(file.phones for file in export.files):
+        yield (
+            "Times are this desktop's; a phone may rank the files otherwise. Run "
+            f"`vitconv benchmark {export.name} --device`."
+        )
+
+
+def _own_limits(export: Export) -> str:
+    return ", ".join(f"{file.scheme} {schemes.find(file.scheme).limits.max_drop:g}" for file in export.files)

@@ -1,0 +1,63 @@
+"""timm's names and layouts of MobileViT's weights (pytorch-image-models, mobilevit_xxs, _xs and _s)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+_NAMES = {
+    "kernel": "weight",
+    "bias": "bias",
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+_PARTS = ("query", "key", "value")  # which timm keeps as one tensor, "qkv", in this order
+
+
+def source(path: str) -> tuple[str, int | None]:
+    """Where timm keeps the weight that is `path` in mobilevit_paper_*: its tensor's name, and which third of it.
+
+    "stem.conv/kernel" → ("stem.conv.weight", None); "….attn/key_bias" → ("….attn.qkv.bias", 1).
+    """
+    layer, _, name = path.rpartition("/")
+    if layer.endswith(".attn"):
+        part, _, kind = name.rpartition("_")
+        if not part:  # of the normalisation that the layer begins with
+            return f"{layer.removesuffix('attn')}norm1.{_NAMES[kind]}", None
+        if part in _PARTS:
+            return f"{layer}.qkv.{_NAMES[kind]}", _PARTS.index(part)
+        return f"{layer}.proj.{_NAMES[kind]}", None
+    return f"{layer}.{_NAMES[name]}", None
+
+
+def to_keras(tensors: Mapping[str, np.ndarray], paths: Iterable[str]) -> dict[str, np.ndarray]:
+    """The tensors under the paths and in the layouts of mobilevit_paper_*, float32.
+
+    What no path asks for keeps its own name, so that it is seen, except PyTorch's counters of batches; a path
+    whose tensor is missing is left out.
+    """
+    values: dict[str, np.ndarray] = {}
+    used = set()
+    for path in paths:
+        name, third = source(path)
+        if name not in tensors:
+            continue
+        used.add(name)
+        value = tensors[name]
+        if third is not None and len(value) % 3 == 0:
+            value = np.split(value, 3)[third]
+        values[path] = _layout(value).astype(np.float32)
+    left = {name: value for name, value in tensors.items() if name not in used}
+    return {**values, **{n: value for n, value in left.items() if not n.endswith(".num_batches_tracked")}}
+
+
+def _layout(value: np.ndarray) -> np.ndarray:
+    """PyTorch's layout of a kernel → Keras's."""
+    if value.ndim == 4 and value.shape[1] == 1:
+        return value.transpose(2, 3, 0, 1)  # depthwise: [C, 1, rows, columns] -> [rows, columns, C, 1]
+    if value.ndim == 4:
+        return value.transpose(2, 3, 1, 0)  # [out, in, rows, columns] -> [rows, columns, in, out]
+    return value.T

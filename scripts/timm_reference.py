@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+"""Saves timm's MobileViTs with random weights, and what they answer: the other side of scripts/compare-with-timm.
+
+Runs in an environment of its own, because PyTorch and vitconv's packages do not go together:
+
+    python scripts/timm_reference.py OUT_FOLDER
+
+Writes, for xxs, xs and s, OUT_FOLDER/mobilevit_SIZE.safetensors (every tensor under timm's name, as timm publishes
+its weights) and OUT_FOLDER/mobilevit_SIZE.npz (pixels: uint8 RGB [N, 256, 256, 3]; features after pooling: float32
+[N, channels]; logits: float32 [N, 1000]).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import timm
+import torch
+
+SIZES = ("xxs", "xs", "s")
+IMAGES = 4
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Save timm's MobileViTs with random weights, and their answers.")
+    parser.add_argument("folder", type=Path, help="where the files go")
+    folder = parser.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
+    for size in SIZES:
+        name = f"mobilevit_{size}"
+        torch.manual_seed(0)
+        network = timm.create_model(name, pretrained=False)
+        randomise(network)
+        network.eval()
+        config = network.pretrained_cfg
+        _, height, width = config["input_size"]
+        pixels = torch.randint(0, 256, (IMAGES, height, width, 3), dtype=torch.uint8)
+        mean, std = torch.tensor(config["mean"]), torch.tensor(config["std"])
+        images = ((pixels / 255 - mean) / std).permute(0, 3, 1, 2)
+        with torch.inference_mode():
+            features = network.forward_head(network.forward_features(images), pre_logits=True)
+            logits = network(images)
+        safetensors.torch.save_file(network.state_dict(), folder / f"{name}.safetensors")
+        np.savez(folder / f"{name}.npz", pixels=pixels, features=features, logits=logits)
+        print(name, "of timm", timm.__version__, "with torch", torch.__version__)
+
+
+def randomise(network: torch.nn.Module) -> None:
+    """Changes every tensor, so that each counts: timm begins with statistics of 0 and 1, biases of 0, and factors
+    of 0 where a residual branch ends, behind which nothing could be seen."""
+    normalisations = (torch.nn.BatchNorm2d, torch.nn.LayerNorm)
+    for module in network.modules():
+        if isinstance(module, normalisations):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.bias, 0, 0.2)
+        elif getattr(module, "bias", None) is not None:
+            torch.nn.init.normal_(module.bias, 0, 0.1)
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0
+    torch.nn.init.normal_(network.head.fc.weight, 0, 0.1)
+    # Statistics of images that pass, as after training, or the activations would die out or blow up; then a little
+    # off, so that each layer has to use its own.
+    network.train()
+    with torch.no_grad():
+        network(torch.rand(8, 3, 128, 128))
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.running_mean += torch.randn_like(module.running_mean) * module.running_var.sqrt() * 0.2
+                module.running_var *= torch.empty_like(module.running_var).uniform_(0.7, 1.4)
+
+
+if __name__ == "__main__":
+    main()

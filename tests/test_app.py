@@ -1,0 +1,212 @@
+"""Staging export folders for the app, and driving its Maven build, with a stand-in for Maven that speaks like it.
+
+The real build is run by scripts/test, beside these tests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import zipfile
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from commands import Call
+from vitconv import app, app_tools, schemes
+from vitconv.errors import CheckError, InputError, MissingToolError, ModelFileError
+
+unix = pytest.mark.skipif(os.name != "posix", reason="the stand-in for Maven is a shell script")
+
+
+def staged_files(out: Path) -> set[str]:
+    return {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+
+
+# --- staging ---
+
+
+def test_a_staged_folder_holds_what_the_app_reads_and_nothing_of_this_machine(
+    exported_digits: Path, tmp_path: Path
+) -> None:
+    names = app.stage((exported_digits,), tmp_path / "out")
+    models = tmp_path / "out" / "models"
+    assert json.loads((models / "index.json").read_text()) == ["mobilevit_xxs-digits"]
+    folder = models / "mobilevit_xxs-digits"
+    document = json.loads((folder / "manifest.json").read_text())
+    assert [entry["path"] for entry in document["files"]] == list(names)
+    for entry in document["files"]:
+        limits = schemes.find(entry["scheme"]).limits
+        assert entry["limits"] == {"min_agreement": limits.min_agreement, "max_error": limits.max_error}
+        assert (folder / entry["path"]).read_bytes() == (exported_digits / entry["path"]).read_bytes()
+    assert (folder / document["golden"]).is_file()
+    assert (folder / "labels.txt").read_text().splitlines()[0] == "0"
+    assert "checkpoint" not in document
+    assert not any("calibration" in name for name in staged_files(tmp_path / "out"))
+
+
+def test_only_the_schemes_that_are_wanted_are_staged(exported_digits: Path, tmp_path: Path) -> None:
+    assert app.stage((exported_digits,), tmp_path / "out", ("int8",)) == ("mobilevit_xxs-digits-int8.tflite",)
+    assert sum(name.endswith(".tflite") for name in staged_files(tmp_path / "out")) == 1
+
+
+def test_staging_replaces_what_was_there(exported_digits: Path, tmp_path: Path) -> None:
+    app.stage((exported_digits,), tmp_path / "out")
+    app.stage((exported_digits,), tmp_path / "out", ("int8",))
+    assert sum(name.endswith(".tflite") for name in staged_files(tmp_path / "out")) == 1
+
+
+def test_what_cannot_be_staged_is_said_and_leaves_nothing(digits_export: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(InputError, match="2 of the folders are exports of mobilevit_xxs-digits"):
+        app.stage((digits_export, digits_export), out)
+    with pytest.raises(InputError, match="not an export folder"):
+        app.stage((tmp_path,), out)
+    file = digits_export / "mobilevit_xxs-digits-int8.tflite"
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(ModelFileError, match="not the file of the manifest"):
+        app.stage((digits_export,), out)
+    assert not out.exists()
+
+
+def test_a_scheme_that_no_folder_holds_is_said(digits_export: Path, tmp_path: Path) -> None:
+    document = json.loads((digits_export / "manifest.json").read_text())
+    document["files"] = [entry for entry in document["files"] if entry["scheme"] == "float32"]
+    (digits_export / "manifest.json").write_text(json.dumps(document))
+    with pytest.raises(InputError, match="holds float32, and none of int8"):
+        app.stage((digits_export,), tmp_path / "out", ("int8",))
+
+
+# --- building ---
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder android-app of its own, whose build the stand-in for Maven does."""
+    folder = tmp_path / "clone" / "android-app"
+    (folder / "app" / "target").mkdir(parents=True)
+    (folder / "pom.xml").write_text("<project/>")
+    monkeypatch.setattr(app_tools, "find_source", lambda: folder)
+    return folder
+
+
+def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str, java: str = "17.0.15") -> None:
+    """Puts programs named mvn and java before all others on PATH."""
+    programs = folder / "bin"
+    programs.mkdir()
+    for name, body in (("mvn", script), ("java", f"echo 'openjdk version \"{java}\" 2025-04-15' >&2")):
+        program = programs / name
+        program.write_text(f"#!/bin/sh\n{body}\n")
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+
+
+BUILDS = """
+echo "[INFO] --- maven-dependency-plugin:3.8.1:copy (copy-aars) @ android-libraries ---"
+echo "[INFO] --- kotlin-maven-plugin:2.1.21:compile (compile) @ android-core ---"
+echo "[INFO] --- maven-antrun-plugin:3.1.0:run (apk) @ vitconv-demo ---"
+"""
+
+
+def apk(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("classes.dex", bytes(10))
+        archive.writestr("lib/arm64-v8a/libx.so", bytes(20))
+        archive.writestr("assets/models/m/m.tflite", bytes(30))
+        archive.writestr("assets/models/m/labels.txt", bytes(5))
+        archive.writestr("resources.arsc", bytes(7))
+
+
+@unix
+def test_a_build_is_followed_and_its_packages_are_weighed(
+    source: Path, exported_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(tmp_path, monkeypatch, f'{BUILDS}\necho "$@" > {tmp_path}/arguments')
+    for variant in ("release", "debug"):
+        apk(source / "app" / "target" / f"vitconv-demo-{variant}.apk")
+    told: list[str] = []
+    result = app.build(app.BuildConfig((exported_digits,)), lambda what, done, total: told.append(what))
+    assert [package.variant for package in result.packages] == ["release", "debug"]
+    assert result.packages[0].parts == {
+        "code": 10, "golden images and labels": 5, "lib/arm64-v8a": 20, "models": 30, "resources": 7,
+    }  # fmt: skip
+    assert told == [
+        "building the app: fetching libraries",
+        "building the app: compiling the logic",
+        "building the app: packaging and signing",
+        "building the app",
+    ]
+    arguments = (tmp_path / "arguments").read_text().split()
+    assert "verify" in arguments
+    assert f"-Dmodels={source / 'target' / 'models'}" in arguments
+    assert "apk" in (source / "target" / "build.log").read_text()
+
+
+@unix
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("[ERROR] Failed to execute goal x: Compilation failure", "Failed to execute goal x: Compilation failure"),
+        ('Exception in thread "main" java.io.IOException: aapt2 was not found.', "aapt2 was not found"),
+        ("[INFO] nothing special", "Maven ended with status 1"),
+    ],
+)
+def test_a_build_that_fails_says_why_and_where_the_rest_is(
+    source: Path, exported_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, reason: str
+) -> None:
+    stand_in(tmp_path, monkeypatch, f"echo '{line}'\nexit 1")
+    with pytest.raises(CheckError, match=f"the app's build failed: {reason}. Maven's whole output is in"):
+        app.build(app.BuildConfig((exported_digits,)))
+    assert line in (source / "target" / "build.log").read_text()
+
+
+@unix
+def test_an_older_java_is_refused(
+    source: Path, exported_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(tmp_path, monkeypatch, "exit 0", java="1.8.0_402")
+    with pytest.raises(MissingToolError, match=r"Java 17 or newer, and .*java is Java 8"):
+        app.build(app.BuildConfig((exported_digits,)))
+
+
+def test_without_maven_the_user_is_told_what_to_install(
+    source: Path, call: Call, exported_digits: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    ended = call("app", "build", exported_digits)
+    assert ended.status == 2
+    assert "mvn, which builds the app, is not installed" in ended.err
+
+
+def test_the_source_is_found_beside_the_package() -> None:
+    assert (app_tools.find_source() / "app" / "src" / "main" / "AndroidManifest.xml").is_file()
+
+
+# --- Gradle ---
+
+
+def test_gradle_and_maven_use_the_same_versions() -> None:
+    """Those that both builds know. Gradle takes LiteRT, which Maven Central doesn't have, instead of TFLite."""
+    source = app_tools.find_source()
+    text = (source / "gradle" / "libs.versions.toml").read_text(encoding="utf-8")
+    catalogue = dict(re.findall(r'^([\w-]+) = "([^"]*)"$', text.partition("[libraries]")[0], re.MULTILINE))
+    pom = ElementTree.parse(source / "pom.xml")
+    space = {"m": "http://maven.apache.org/POM/4.0.0"}
+    properties = {element.tag.split("}")[1]: element.text for element in pom.findall("m:properties/*", space)}
+    shared = {
+        "kotlin": "kotlin.version",
+        "coroutines": "coroutines.version",
+        "serialization": "serialization.version",
+        "tflite-metadata": "tflite.metadata.version",
+        "junit": "junit.version",
+        "robolectric": "robolectric.version",
+        "minSdk": "min.sdk",
+        "targetSdk": "target.sdk",
+        "versionCode": "version.code",
+    }
+    assert {name: catalogue[name] for name in shared} == {name: properties[key] for name, key in shared.items()}
+    assert catalogue["versionName"] == pom.findtext("m:version", namespaces=space)

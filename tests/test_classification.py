@@ -1,0 +1,192 @@
+"""`vitconv run`: one file, some pictures, and what is said about each."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from commands import Call
+from vitconv import flatbuffer, metadata, reports
+from vitconv.classification import Classification, ClassifyConfig, Guess, Picture, classify
+from vitconv.errors import ModelFileError
+from vitconv.images import ImageSpec, ResizeRule, open_picture
+from vitconv.runtime import Runner
+
+LABELS = ("rose", "tulip", "daisy", "a label of several words", "×")
+
+
+def write_model(path: Path, model: bytes, resize: ResizeRule = "stretch") -> Path:
+    facts = metadata.ModelMetadata("tiny", "", "1", "nobody", "none", LABELS, ImageSpec(16, 16, resize=resize))
+    path.write_bytes(metadata.write(model, facts))
+    return path
+
+
+def write_foreign(path: Path, model: bytes, mean: float | None, deviation: float | None) -> Path:
+    """With metadata as another tool writes them: its own normalisation, and no resize rule."""
+    metadata._load_libusb()
+    from tensorflow_lite_support.metadata.python.metadata_writers import image_classifier, metadata_info
+
+    labels = path.with_suffix(".txt")
+    labels.write_text("\n".join(LABELS))
+    source = metadata_info.InputImageTensorMd(
+        norm_mean=None if mean is None else [mean], norm_std=None if deviation is None else [deviation]
+    )
+    output = metadata_info.ClassificationTensorMd(label_files=[metadata_info.LabelFileMd(str(labels))])
+    writer = image_classifier.MetadataWriter.create_from_metadata_info(
+        bytearray(model), input_md=source, output_md=output
+    )
+    path.write_bytes(writer.populate())
+    return path
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[Path]:
+    """Of other sizes than the model's, and of other kinds than RGB."""
+    random = np.random.default_rng(3)
+    paths = []
+    for number, shape in enumerate([(16, 16, 3), (40, 90, 3), (33, 20), (50, 50, 4)]):
+        paths.append(tmp_path / f"picture {number}.png")
+        Image.fromarray(random.integers(0, 256, shape).astype(np.uint8)).save(paths[-1])
+    return paths
+
+
+@pytest.mark.parametrize("scheme", ["float32", "float16", "dynamic", "int8"])
+def test_scores_are_the_files_own_the_best_first(
+    scheme: str, tiny_tflite: dict[str, bytes], pictures: list[Path], tmp_path: Path
+) -> None:
+    path = write_model(tmp_path / "m.tflite", tiny_tflite[scheme])
+    result = classify(ClassifyConfig(path, tuple(pictures), top=5))
+    prepared = np.stack([ImageSpec(16, 16).prepare(open_picture(picture)) for picture in pictures])
+    with Runner(path) as runner:
+        expected = runner.probabilities(prepared)
+    assert [picture.path for picture in result.pictures] == [str(path) for path in pictures]
+    for picture, scores in zip(result.pictures, expected, strict=True):
+        assert sorted(guess.index for guess in picture.labels) == [0, 1, 2, 3, 4]
+        assert [guess.score for guess in picture.labels] == sorted(scores.tolist(), reverse=True)
+        for guess in picture.labels:
+            assert (guess.label, guess.score) == (LABELS[guess.index], scores[guess.index])
+
+
+def test_the_resize_rule_of_the_file_is_followed(tiny_tflite: dict[str, bytes], tmp_path: Path) -> None:
+    # Noise in the middle, nothing on either side: only one that crops sees the noise alone.
+    pixels = np.zeros((16, 48, 3), np.uint8)
+    pixels[:, 16:32] = np.random.default_rng(5).integers(0, 256, (16, 16, 3))
+    wide, middle = tmp_path / "wide.png", tmp_path / "middle.png"
+    Image.fromarray(pixels).save(wide)
+    Image.fromarray(pixels[:, 16:32]).save(middle)
+    scores = {}
+    rules: tuple[ResizeRule, ...] = ("center_crop", "stretch")
+    for rule in rules:
+        path = write_model(tmp_path / f"{rule}.tflite", tiny_tflite["float32"], rule)
+        seen, alone = classify(ClassifyConfig(path, (wide, middle))).pictures
+        scores[rule] = (seen.labels, alone.labels)
+    assert scores["center_crop"][0] == scores["center_crop"][1]
+    assert scores["stretch"][0] != scores["stretch"][1]
+
+
+def test_a_file_of_another_tool_gets_its_own_normalisation(
+    tiny_tflite: dict[str, bytes], pictures: list[Path], tmp_path: Path
+) -> None:
+    path = write_foreign(tmp_path / "m.tflite", tiny_tflite["float32"], 127.5, 64.0)
+    assert metadata.read_normalization(path.read_bytes()) == ((127.5,), (64.0,))
+    (picture,) = classify(ClassifyConfig(path, (pictures[0],), top=1)).pictures
+    pixels = ImageSpec(16, 16).prepare(open_picture(pictures[0])).astype(np.float32)
+    with Runner(path) as runner:
+        expected, raw = runner.probabilities(np.stack([(pixels - 127.5) / 64, pixels]))
+    assert picture.labels[0].score == expected.max() != raw.max()
+
+
+def test_an_integer_file_of_another_tool_gets_raw_bytes(
+    tiny_tflite: dict[str, bytes], pictures: list[Path], tmp_path: Path
+) -> None:
+    path = write_foreign(tmp_path / "m.tflite", tiny_tflite["int8"], 127.5, 127.5)
+    (picture,) = classify(ClassifyConfig(path, (pictures[0],), top=1)).pictures
+    with Runner(path) as runner:
+        expected = runner.probabilities(np.asarray(Image.open(pictures[0]))[None])
+    assert picture.labels[0].score == expected.max()
+
+
+def test_a_float_file_that_does_not_say_how_pixels_are_normalised_is_refused(
+    tiny_tflite: dict[str, bytes], pictures: list[Path], tmp_path: Path
+) -> None:
+    path = write_foreign(tmp_path / "m.tflite", tiny_tflite["float32"], 127.5, 64.0)
+    parsed = flatbuffer.parse(path.read_bytes(), "m")
+    record = metadata._get_record(parsed)
+    assert record is not None
+    import flatbuffers
+    from tensorflow_lite_support.metadata import metadata_schema_py_generated as records
+
+    tree = records.ModelMetadataT.InitFromObj(records.ModelMetadata.GetRootAs(record, 0))
+    tree.subgraphMetadata[0].inputTensorMetadata[0].processUnits = []
+    builder = flatbuffers.Builder()
+    builder.Finish(tree.Pack(builder), b"M001")
+    metadata._set_record(parsed, bytes(builder.Output()))
+    path.write_bytes(metadata._append_archive(flatbuffer.serialize(parsed), {"m.txt": "\n".join(LABELS)}))
+    with pytest.raises(ModelFileError, match="don't say how they are normalised"):
+        classify(ClassifyConfig(path, (pictures[0],)))
+
+
+def test_a_file_without_metadata_is_refused(
+    call: Call, tiny_tflite: dict[str, bytes], pictures: list[Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "bare.tflite"
+    path.write_bytes(tiny_tflite["float32"])
+    ended = call("run", path, pictures[0])
+    assert (ended.status, ended.out) == (2, "")
+    assert f"{path} has no metadata" in ended.err
+
+
+def test_a_picture_that_cannot_be_read_costs_the_others_nothing(
+    call: Call, tiny_tflite: dict[str, bytes], pictures: list[Path], tmp_path: Path
+) -> None:
+    path = write_model(tmp_path / "m.tflite", tiny_tflite["int8"])
+    half, deep = tmp_path / "half.png", tmp_path / "deep.tiff"
+    half.write_bytes(pictures[1].read_bytes()[:900])
+    Image.fromarray(np.ones((9, 9), np.float32)).save(deep)
+    arguments = (path, pictures[0], half, tmp_path / "absent.jpg", deep, pictures[1])
+    ended = call("run", *arguments, "--json")
+    document: dict[str, Any] = json.loads(ended.out)
+    assert ended.status == 2
+    assert set(document) == {"path", "model", "image", "pictures"}
+    problems = [picture["problem"] for picture in document["pictures"]]
+    assert [bool(problem) for problem in problems] == [False, True, True, True, False]
+    assert all(problem in ended.err for problem in problems if problem)
+    assert str(deep) in problems[3]
+    assert [len(picture["labels"]) for picture in document["pictures"]] == [5, 0, 0, 0, 5]
+    assert set(document["pictures"][0]["labels"][0]) == {"label", "index", "score"}
+
+    ended = call("run", *arguments)
+    assert ended.status == 2
+    assert [block.splitlines()[0] for block in ended.out.split("\n\n")] == [str(pictures[0]), str(pictures[1])]
+    assert ended.err.count("\nvitconv: ") == 3
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_bars_are_as_long_as_scores_and_fit(width: int) -> None:
+    guesses = (Guess("rose", 0, 0.75), Guess("a label of several words", 3, 0.25), Guess("tulip", 1, 0.0))
+    shown = reports.classification_text(
+        Classification("m", "tiny", ImageSpec(8, 8), (Picture("p", guesses), Picture("q", (), "bad"))), width
+    )
+    path, *lines = shown.splitlines()
+    assert path == "p"
+    bars = [line.count("#") for line in lines]
+    assert bars[0] >= 18
+    assert abs(bars[0] - 3 * bars[1]) <= 2
+    assert bars[2] == 0
+    assert [line.split()[-2 if "#" in line else -1] for line in lines] == ["75.0%", "25.0%", "0.0%"]
+    assert max(map(len, lines)) <= width
+
+
+def test_long_labels_are_folded_and_other_scores_than_probabilities_have_no_bars() -> None:
+    guesses = (Guess("word " * 20 + "end", 0, 0.75), Guess("rose", 1, 0.25))
+    shown = reports.classification_text(Classification("m", "tiny", ImageSpec(8, 8), (Picture("p", guesses),)), 60)
+    assert max(map(len, shown.splitlines())) <= 60
+    assert "75.0%" in shown
+    logits = (Guess("rose", 0, 12.5), Guess("tulip", 1, -3.25))
+    shown = reports.classification_text(Classification("m", "tiny", ImageSpec(8, 8), (Picture("p", logits),)), 60)
+    assert shown.splitlines()[1:] == ["  rose    12.5", "  tulip  -3.25"]

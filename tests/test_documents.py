@@ -1,0 +1,215 @@
+"""The documents say what is so: the commands in them exist with these options, and run; links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from commands import Ended, run, script
+from vitconv.cli import cli
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = sorted(
+    path
+    for pattern in ("*.md", "calibration/*.md", "converter/**/*.md", "android-app/*.md", "scripts/*.md")
+    for path in ROOT.glob(pattern)
+    if path.name != "CHANGELOG.md"
+)
+README, COMMANDS = ROOT / "README.md", ROOT / "converter" / "docs" / "commands.md"
+NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
+
+
+# --- the commands ---
+
+
+def shell_lines(text: str) -> Iterator[str]:
+    """The lines of indented or fenced blocks that call vitconv, without comments, one for each call."""
+    fenced = False
+    for line in text.splitlines():
+        if line.startswith("```"):
+            fenced = not fenced
+        elif fenced or line.startswith("    "):
+            for call in re.split(r"&&|\|", re.sub(r"\s#.*| {2,}in ~.*", "", line)):
+                if call.strip().startswith("vitconv "):
+                    yield call.strip()
+
+
+def check_line(line: str) -> None:
+    """Has click read a whole command line. Raises what the command would end with."""
+    command: click.Command = cli
+    words = shlex.split(re.sub(r"\s>\s*\S+", "", line))[1:]
+    # With its settings: a command keeps the help option of the first context that it sees.
+    context = click.Context(cli, info_name="vitconv", **cli.context_settings)
+    while isinstance(command, click.Group):
+        name = words.pop(0)
+        assert name in command.commands, f"{line}: there is no command {name}"
+        command = command.commands[name]
+    command.make_context(command.name, words, parent=context)
+
+
+def check_mention(span: str) -> None:
+    """Of a command that is named in a sentence: it exists, and has these options."""
+    words = shlex.split(span)[1:]
+    command: click.Command = cli
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        assert words[0] in command.commands, f"{span}: there is no command {words[0]}"
+        command = command.commands[words.pop(0)]
+    known = {option for parameter in command.params for option in parameter.opts} | {"--help", "-h", "--version"}
+    assert {word for word in words if word.startswith("-")} <= known, span
+
+
+def every_option(command: click.Command = cli) -> set[str]:
+    found = {option for parameter in command.params for option in parameter.opts}
+    below = command.commands.values() if isinstance(command, click.Group) else ()
+    return found.union(*map(every_option, below))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=NAMES)
+def test_every_command_in_a_document_is_one(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    if document == COMMANDS:
+        return  # made from the commands themselves; the examples in them are looked at below
+    for line in shell_lines(text):
+        check_line(line)
+    # Of paragraphs, which may break a span over two lines.
+    spans = [" ".join(span.split()) for span in re.findall(r"(?<!`)`([^`]+)`(?!`)", text)]
+    options = every_option() | {"--help"}
+    for span in spans:
+        if span.startswith("vitconv "):
+            check_mention(span)
+        elif span.startswith("--"):
+            assert span.split()[0] in options, span
+        elif span.startswith("scripts/"):
+            assert (ROOT / span.split()[0]).exists(), span
+
+
+def test_the_examples_of_help_texts_are_commands() -> None:
+    lines = list(shell_lines(COMMANDS.read_text(encoding="utf-8")))
+    assert len(lines) > 10
+    for line in lines:
+        check_line(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["vitconv verify export --max-dropp 1", "vitconv verifi export", "vitconv export x --out y", "vitconv run f"],
+)
+def test_a_line_that_would_not_run_is_found(line: str) -> None:
+    with pytest.raises((click.ClickException, AssertionError)):
+        check_line(line)
+    assert list(shell_lines(f"Words.\n\n    {line}   # why\n")) == [line]
+
+
+def test_an_option_that_does_not_exist_is_found() -> None:
+    with pytest.raises(AssertionError):
+        check_mention("vitconv verify --layer")
+
+
+# --- the reference ---
+
+
+def test_the_reference_is_what_the_commands_say() -> None:
+    """scripts/command-reference writes it."""
+    assert COMMANDS.read_text(encoding="utf-8") == script("command-reference").reference()
+
+
+def test_every_command_and_every_option_is_in_the_reference() -> None:
+    sections = dict(
+        re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", COMMANDS.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    )
+
+    def check(command: click.Command, name: str) -> None:
+        for parameter in command.params:
+            for option in parameter.opts if isinstance(parameter, click.Option) else ():
+                assert re.search(rf"(?<![\w-]){option}(?![\w-])", sections[name]), f"{name} {option}"
+        for below, its in command.commands.items() if isinstance(command, click.Group) else ():
+            check(its, f"{name} {below}")
+
+    check(cli, "vitconv")
+
+
+# --- links ---
+
+
+def anchors(document: Path) -> set[str]:
+    """As the usual viewers make them of headings."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, ROOT / "CHANGELOG.md"], ids=[*NAMES, "CHANGELOG.md"])
+def test_links_lead_somewhere(document: Path) -> None:
+    text = re.sub(r"^```[^`]*^```$", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    text = re.sub(r"^ {4}.*$", "", text, flags=re.MULTILINE)
+    targets = re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`]*`", "", text))
+    assert document != README or len(targets) >= 7
+    for target in targets:
+        if target.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = target.partition("#")
+        place = document.parent / path if path else document
+        assert place.exists(), target
+        assert not anchor or anchor in anchors(place), target
+
+
+def test_the_map_names_files_that_are_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    files = set(re.findall(r"\b[a-z_]+\.py\b", text))
+    there = {path.name for path in (ROOT / "converter").rglob("*.py")} | {
+        path.name for path in ROOT.glob("tests/*.py")
+    }
+    assert len(files) > 25
+    assert files <= there | {"NAME.py"}
+
+
+# --- README's tour, really ---
+
+TRAINED = "vitconv train mobilevit_xxs --dataset tf_flowers --out runs/flowers"
+EXPORTED = "vitconv export runs/flowers --quant all --out export/flowers"
+
+
+def tour() -> list[str]:
+    text = README.read_text(encoding="utf-8")
+    return list(shell_lines(re.findall(r"^## A tour\n(.*?)\n\n`train` shows", text, re.MULTILINE | re.DOTALL)[0]))
+
+
+def test_the_tour_begins_with_what_the_session_has_done() -> None:
+    """`train` and `export` take minutes: the session has run both once, on digits, in the place of tf_flowers."""
+    lines = tour()
+    assert {TRAINED, EXPORTED} <= set(lines)
+    assert len(lines) >= 8
+
+
+@pytest.mark.parametrize("line", [line for line in tour() if line not in (TRAINED, EXPORTED)])
+def test_the_tour_runs(
+    line: str, export_command: tuple[Path, Ended], digits_checkpoint: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    for link, target in (("runs/flowers", digits_checkpoint), ("export/flowers", export_command[0])):
+        (tmp_path / link).parent.mkdir()
+        (tmp_path / link).symlink_to(target)
+    monkeypatch.chdir(tmp_path)
+    words = []
+    for word in shlex.split(line)[1:]:
+        found = sorted(str(path) for path in Path().glob(word)) if "*" in word else [word]
+        assert found, f"nothing is called {word}"
+        words += found
+    ended = run(*words)
+    assert (ended.status, "Traceback" in ended.err) == (0, False), ended.err
+    assert ended.out
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash")
+def test_scripts_that_the_readme_names_can_be_read() -> None:
+    for name in set(re.findall(r"scripts/([\w-]+)", README.read_text(encoding="utf-8"))) - {"results"}:
+        path = ROOT / "scripts" / name
+        assert path.is_file(), name
+        if path.read_text(encoding="utf-8").startswith("#!/usr/bin/env bash"):
+            subprocess.run(["bash", "-n", str(path)], check=True)

@@ -1,0 +1,592 @@
+"""The report of an export folder: which file it recommends, what it leaves out, and that it stands alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from commands import Call, refused
+from test_reports import TIMING
+from vitconv import evidence, flatbuffer, metadata, results
+from vitconv.benchmarking import Benchmark
+from vitconv.devices.adb import Device
+from vitconv.devices.phone_folder import Pushed
+from vitconv.devices.phone_results import PhoneBenchmark, PhoneTiming
+from vitconv.errors import InputError
+from vitconv.evidence import Answers, Evidence
+from vitconv.layer_errors import LayerError
+from vitconv.reporting.missing import missing
+from vitconv.reporting.reading import read_export
+from vitconv.reporting.recommendation import recommend
+from vitconv.reporting.report import Report, ReportConfig, report
+from vitconv.verification import Accuracy, FileVerification, Verification, VerifyConfig
+
+EVIL = "<script>alert(1)</script>|`x`&*"
+LABELS = ["daisy", EVIL, "rose", "tulip", "日本"]
+SCHEMES = ("float32", "float16", "dynamic", "int8")
+CHECKPOINT = "c" * 64
+VOID = {"meta", "link", "img", "br", "hr"}
+
+Make = Callable[..., Path]
+
+
+def sound_layers() -> tuple[LayerError, ...]:
+    return tuple(LayerError(f"block{n}.mlp", "GELU", 28.0 - n, 1.0, 0.5, 3.0, n) for n in range(6))
+
+
+def layers_broken_at(place: int, name: str = "block3.mlp") -> tuple[LayerError, ...]:
+    """From `place` on nothing is right any more, though only there much is lost."""
+    return tuple(
+        replace(layer, layer=name, snr_db=-3.0, lost_db=28.0)
+        if layer.place == place
+        else replace(layer, snr_db=2.0, lost_db=-1.0)
+        if layer.place > place
+        else layer
+        for layer in sound_layers()
+    )
+
+
+@pytest.fixture
+def make(tmp_path: Path, tiny_tflite: dict[str, bytes]) -> Make:
+    """Makes an export folder of tiny files: make("name", checkpoint=…)."""
+
+    def folder(name: str = "export", checkpoint: str = CHECKPOINT) -> Path:
+        out = tmp_path / name
+        out.mkdir()
+        files = []
+        for scheme in SCHEMES:
+            path = out / f"tiny-pets-{scheme}.tflite"
+            path.write_bytes(tiny_tflite[scheme])
+            digest = hashlib.sha256(tiny_tflite[scheme]).hexdigest()
+            files.append({"scheme": scheme, "path": path.name, "bytes": path.stat().st_size, "sha256": digest})
+        document = {
+            "model": "tiny", "checkpoint": {"name": "/home/someone/runs/pets", "sha256": checkpoint},
+            "dataset": {"name": "pets", "version": "1.0"}, "labels": LABELS,
+            "image": {"height": 16, "width": 16, "channels": 3, "resize": "stretch"},
+            "versions": {"vitconv": "0.1.0"}, "calibration": None, "files": files, "golden": "golden/golden.json",
+        }  # fmt: skip
+        (out / "manifest.json").write_text(json.dumps(document))
+        return out
+
+    return folder
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {file["scheme"]: file["sha256"] for file in json.loads((folder / "manifest.json").read_text())["files"]}
+
+
+def verified(folder: Path, passed: dict[str, bool] | None = None, **changes: Any) -> None:
+    """Keeps a verification of 200 images in the folder; what is not in `passed` has passed."""
+    labels = np.arange(200) % 5
+    keras = np.full((200, 5), 0.1)
+    keras[np.arange(200), labels] = 0.6
+    actual = keras.copy()
+    actual[7] = [0.1, 0.1, 0.1, 0.1, 0.6]
+    files, answers = [], {}
+    for scheme, digest in digests(folder).items():
+        fine = (passed or {}).get(scheme, True)
+        path = f"tiny-pets-{scheme}.tflite"
+        files.append(
+            FileVerification(
+                path, scheme, 0.995, 1.0, 0.5, 0.995, 0.5, 0.01, 30.0, 0.01, fine,
+                () if fine else ("loses 0.50 points of top-1, more than 0.1",), sound_layers(), digest,
+            )
+        )  # fmt: skip
+        shown = evidence.disagreements(actual, keras, labels) if scheme == "int8" else ()
+        answers[path] = Answers(evidence.confusion(actual, labels), shown)
+    for scheme, layers in changes.pop("layers", {}).items():
+        files = [replace(file, layers=layers) if file.scheme == scheme else file for file in files]
+    pictures = evidence.thumbnails(np.zeros((200, 16, 16, 3), np.uint8), [7])
+    found = Evidence(Answers(evidence.confusion(keras, labels)), answers, pictures)
+    result = Verification(
+        "pets test (test)", 200, Accuracy(1.0, 1.0, 0.5), tuple(files), None, CHECKPOINT, "d" * 64, found
+    )
+    results.keep_verification(VerifyConfig(folder), replace(result, **changes))
+
+
+def timed(folder: Path, **milliseconds: float) -> None:
+    """Keeps a benchmark of this machine in the folder."""
+    files = tuple(
+        replace(
+            TIMING, path=str(folder / f"tiny-pets-{scheme}.tflite"), scheme=scheme, sha256=digest,
+            p50_ms=milliseconds[scheme], samples_ms=tuple(milliseconds[scheme] + n / 10 for n in range(9)),
+        )
+        for scheme, digest in digests(folder).items()
+        if scheme in milliseconds
+    )  # fmt: skip
+    results.keep_benchmark((folder,), Benchmark("A desktop, 2 cores", "LiteRT 9, XNNPACK", files))
+
+
+def timed_on_phone(folder: Path, serial: str = "SERIAL", **milliseconds: float) -> None:
+    files = tuple(
+        PhoneTiming(
+            str(folder / f"tiny-pets-{scheme}.tflite"), scheme, digest, delegate, 4, 50, 5.0, 9.0, ms, None, None,
+            None, None, None, 12.5, 30, 30, 1, "all", ("0", "0"), (),
+        )
+        for scheme, digest in digests(folder).items()
+        if scheme in milliseconds
+        for delegate, ms in (("xnnpack", milliseconds[scheme]), ("cpu", 9 * milliseconds[scheme]))
+    )  # fmt: skip
+    phone = Device(serial, "Pixel 99", "16", "arm64-v8a", ("arm64-v8a",))
+    result = PhoneBenchmark(
+        phone, "benchmark_model", "f" * 64, "PATH", "harness", ("xnnpack",), None, 5, Pushed(), files, ()
+    )
+    results.keep_phone_benchmark((folder,), result)
+
+
+def changed(path: Path, change: Callable[[Any], Any]) -> None:
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+
+
+def reported(folder: Path, **options: Any) -> Report:
+    return report(ReportConfig(folder, **options))
+
+
+@pytest.fixture
+def full(make: Make) -> Path:
+    """A folder with every kind of result."""
+    folder = make()
+    verified(folder)
+    timed(folder, float32=10, float16=9.9, dynamic=6, int8=4)
+    timed_on_phone(folder, float32=8, float16=3, dynamic=2, int8=5)
+    (folder / "training.csv").write_text(
+        "epoch,accuracy,loss,val_accuracy,val_loss\n1,0.5,1.5,0.4,1.6\n2,0.7,1.0,0.6,1.1\n"
+    )
+    return folder
+
+
+# --- the recommendation ---
+
+
+@pytest.mark.parametrize(
+    ("failed", "desktop", "phone", "expected"),
+    [
+        ([], {"float32": 10, "float16": 10, "int8": 4}, {}, "int8"),
+        # The tiny dynamic file needs a newer TFLite than Android has.
+        (["int8"], {"float32": 10, "float16": 9, "dynamic": 1, "int8": 4}, {}, "float16"),
+        # As fast to 5 %: the smaller one, though it is not the fastest.
+        (["int8"], {"float32": 10, "float16": 10.4, "int8": 4}, {}, "float16"),
+        (["int8"], {"float32": 10, "float16": 10.6, "int8": 4}, {}, "float32"),
+        # A phone counts more than a desktop.
+        ([], {"float32": 10, "float16": 10, "int8": 4}, {"float32": 9, "float16": 2, "int8": 7}, "float16"),
+        # Nothing was timed: the smallest.
+        ([], {}, {}, "int8"),
+    ],
+)
+def test_of_what_passed_the_fastest_is_recommended_and_of_equals_the_smallest(
+    failed: list[str], desktop: dict[str, float], phone: dict[str, float], expected: str, make: Make
+) -> None:
+    folder = make()
+    verified(folder, dict.fromkeys(failed, False))
+    if desktop:
+        timed(folder, **desktop)
+    if phone:
+        timed_on_phone(folder, **phone)
+    found = recommend(read_export(folder))
+    assert (found.verdict, found.file) == ("ship", f"tiny-pets-{expected}.tflite")
+    times = phone or desktop
+    if times:
+        assert f"{times[expected]:.2f} ms on {'Pixel 99' if phone else 'this desktop'}" in found.reason
+    assert f"the {3 - len(failed)} that passed" in found.reason
+    assert any("a phone may rank the files otherwise" in warning for warning in found.warnings) == (
+        bool(desktop) and not phone
+    )
+
+
+def test_where_nothing_passed_nothing_is_recommended(make: Make) -> None:
+    folder = make()
+    verified(folder, dict.fromkeys(SCHEMES, False))
+    found = recommend(read_export(folder))
+    assert (found.verdict, found.file, found.sentence) == ("none", None, "Ship none of these files.")
+    assert found.reason.count("loses 0.50 points of top-1") == 3
+    assert "tiny-pets-dynamic.tflite: it needs TFLite 2.17.0; Android's newest is 2.16.1." in found.reason
+
+
+def test_what_was_not_measured_is_named_with_the_command_that_measures_it(make: Make) -> None:
+    folder = make()
+    result = reported(folder)
+    assert result.recommendation.verdict == "unknown"
+    document = result.to_json()
+    assert list(document["missing"]) == [
+        "accuracy", "latency", "phone", "layers", "classes", "disagreements", "calibration", "training",
+    ]  # fmt: skip
+    for command in (
+        f"vitconv verify {folder}",
+        f"vitconv benchmark {folder}",
+        f"vitconv verify {folder} --layers",
+    ):
+        assert f"<code>{command}</code>" in result.text
+
+
+def test_a_full_folder_lacks_only_its_calibration(full: Path) -> None:
+    assert list(missing(read_export(full))) == ["calibration"]
+
+
+def test_limits_of_the_user_s_own_are_told(make: Make) -> None:
+    folder = make()
+    verified(folder)
+    changed(folder / results.VERIFY, lambda document: document.update(max_drop=50.0))
+    warnings = " ".join(recommend(read_export(folder)).warnings)
+    assert "--max-drop 50" in warnings
+
+
+# --- the layer that breaks a file ---
+
+
+def test_the_layer_that_breaks_a_file_is_named_on_top_and_first_among_the_layers(make: Make) -> None:
+    folder = make()
+    verified(folder, {"int8": False}, layers={"int8": layers_broken_at(3)})
+    result = reported(folder)
+    assert "block3.mlp breaks tiny-pets-int8.tflite" in result.recommendation.warnings[0]
+    assert [file["broken_layers"] for file in result.to_json()["files"]] == [[], [], [], ["block3.mlp"]]
+    section = result.text[result.text.index('<section id="layers">') :]
+    first = section[: section.index("</p>")]
+    assert "block3.mlp breaks tiny-pets-int8.tflite" in first
+    assert "culprit" in first
+    assert "block3.mlp breaks tiny-pets-int8.tflite" in reported(folder, format="markdown").text.replace("\\", "")
+
+
+def test_a_layer_that_hardly_gives_anything_is_not_to_blame(make: Make) -> None:
+    folder = make()
+    dead = [replace(layer, snr_db=0.0, lost_db=27.0) if layer.place == 3 else layer for layer in sound_layers()]
+    verified(folder, layers={"int8": tuple(dead)})
+    result = reported(folder, format="markdown")
+    assert not any("breaks" in warning for warning in result.recommendation.warnings)
+    assert "No layer of tiny-pets-int8.tflite is broken" in result.text
+
+
+# --- results of other contents ---
+
+
+def test_figures_of_other_contents_are_left_out_and_that_is_said(
+    full: Path, tiny_tflite: dict[str, bytes]
+) -> None:
+    other = tiny_tflite["int8"].replace(b"MLIR Converted.", b"MLIR converted.")
+    assert other != tiny_tflite["int8"]
+    (full / "tiny-pets-int8.tflite").write_bytes(other)
+    digest = hashlib.sha256(other).hexdigest()
+    changed(full / "manifest.json", lambda document: document["files"][3].update(sha256=digest))
+    result = reported(full)
+    int8 = result.to_json()["files"][3]
+    assert (int8["top1"], int8["desktop_ms"], int8["phone_ms"]) == (None, None, None)
+    for name in ("verify.json", "benchmark.json", "benchmark-SERIAL.json"):
+        assert any(note.startswith(f"results/{name} has a tiny-pets-int8.tflite") for note in result.export.notes)
+        assert f"results/{name} has a" in result.text
+    assert result.recommendation.file == "tiny-pets-float16.tflite"
+
+
+def test_a_file_that_is_not_the_manifest_s_is_never_recommended(full: Path, tiny_tflite: dict[str, bytes]) -> None:
+    for scheme in ("dynamic", "int8"):
+        (full / f"tiny-pets-{scheme}.tflite").write_bytes(tiny_tflite["float32"])
+    (full / "tiny-pets-float16.tflite").unlink()
+    result = reported(full)
+    assert result.recommendation.file == "tiny-pets-float32.tflite"
+    obstacles = [file["obstacle"] or "" for file in result.to_json()["files"]]
+    assert ["another SHA-256" in obstacle for obstacle in obstacles] == [False, False, True, True]
+    assert "not in the folder" in obstacles[1]
+
+
+def test_a_verification_of_another_checkpoint_is_left_out(make: Make) -> None:
+    folder = make(checkpoint="e" * 64)
+    verified(folder)
+    result = reported(folder)
+    assert result.recommendation.verdict == "unknown"
+    assert any("another checkpoint" in note for note in result.export.notes)
+
+
+# --- the page ---
+
+
+class Page(HTMLParser):
+    """Checks that every element is closed, and gathers what is there."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        values = dict(attributes)
+        if tag not in VOID:
+            self.open.append(tag)
+        self.ids += [values["id"] or ""] if "id" in values else []
+        self.links += [values[name] or "" for name in ("src", "href", "xlink:href") if name in values]
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attributes)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_needs_nothing_else_and_every_section_is_there(full: Path) -> None:
+    text = reported(full).text
+    page = Page(text)
+    assert "script" not in page.tags
+    assert all(link.startswith(("data:", "#")) for link in page.links)
+    assert not re.search(r"url\((?!#)|@import", text)
+    sections = (
+        "recommendation", "files", "latency", "layers", "classes", "disagreements", "calibration", "training",
+        "graphs", "provenance",
+    )  # fmt: skip
+    assert [identity for identity in page.ids if identity in sections] == list(sections)
+    assert len(page.ids) == len(set(page.ids))
+    assert len(text) < 1_000_000
+    assert "/home/someone" not in text
+
+
+def test_names_out_of_files_are_text_and_nothing_else(full: Path) -> None:
+    text = reported(full).text
+    assert EVIL not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;|`x`&amp;*" in text
+    verified(full, layers={"int8": layers_broken_at(3, "evil|<b>_x_`y`\x1b")})
+    shown = reported(full, format="markdown").text
+    assert r"evil\|\<b\>\_x\_" in shown
+    assert "<b>" not in shown
+    assert "\x1b" not in shown
+    page = Page(reported(full).text)
+    assert "b" not in page.tags
+
+
+def test_charts_take_the_page_s_colours_and_keep_text(full: Path) -> None:
+    text = reported(full).text
+    charts = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
+    assert len(charts) == 6  # accuracy against latency here and on the phone, spread, layers, two curves
+    for chart in charts:
+        assert "<title>" in chart
+        assert "<text" in chart
+        assert set(re.findall(r"#[0-9a-f]{6}\b", chart)) <= {"#000000", "#ffffff"}
+    assert "var(--s3)" in charts[0]
+
+
+def test_the_same_folder_gives_the_same_page(full: Path) -> None:
+    first = reported(full).text
+    assert (full / "report.html").read_text(encoding="utf-8") == first == reported(full).text
+
+
+def test_disagreements_show_both_answers_and_the_picture(full: Path) -> None:
+    text = reported(full).text
+    section = text[text.index('id="disagreements"') :]
+    section = section[: section.index("</section>")]
+    assert section.count('class="card"') == 1
+    assert 'alt="image 7, rose"' in section
+    assert "data:image/png;base64," in section
+    assert re.search(r"Keras</small> <span class=\"passed\">rose</span> 60%", section)
+    assert re.search(r"int8</small> <span class=\"failed\">日本</span> 60%", section)
+
+
+def test_a_picture_that_is_none_is_not_taken_in(full: Path) -> None:
+    (full / results.DISAGREEMENTS / "7.png").write_bytes(b"<svg onload=alert(1)>")
+    text = reported(full).text
+    assert "no picture" in text
+    assert "data:image/png" not in text
+
+
+# --- two exports ---
+
+
+def test_two_exports_side_by_side(make: Make) -> None:
+    one, other = make("one"), make("other")
+    verified(one)
+    verified(other, {"int8": False})
+    timed(one, float32=10, float16=10, dynamic=6, int8=4)
+    timed(other, float32=10, float16=10, dynamic=6, int8=5.5)
+    changed(other / "manifest.json", lambda document: document["dataset"].update(version="2.0"))
+    result = reported(one, compare=other)
+    document = result.to_json()["comparison"]
+    assert document["differences"] == ["data set: pets 1.0 in A, pets 2.0 in B"]
+    int8 = document["schemes"][3]
+    assert (int8["a"]["desktop_ms"], int8["b"]["desktop_ms"]) == (4, 5.5)
+    assert (int8["a"]["passed"], int8["b"]["passed"]) == (True, False)
+    assert "+1.50" in result.text[: result.text.index('<section id="files">')]
+    Page(result.text)
+    shown = reported(one, compare=other, format="markdown").text
+    assert "| int8 | desktop ms | 4.00 | 5.50 | +1.50 |" in shown
+    assert "Ship tiny-pets-float16.tflite" in shown
+
+
+# --- the command ---
+
+
+def test_the_command_writes_the_page_and_says_what_to_ship(call: Call, full: Path, tmp_path: Path) -> None:
+    ended = call("report", full)
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.out.startswith("Ship tiny-pets-float16.tflite. ")
+    assert ended.out.splitlines()[-1] == str(full / "report.html")
+    ended = call("report", full, "--out", tmp_path / "x.html", "--json")
+    document = json.loads(ended.out)
+    assert document["report"] == str(tmp_path / "x.html")
+    assert set(document) == {"report", "recommendation", "files", "missing", "notes"}
+    assert (tmp_path / "x.html").read_bytes() == (full / "report.html").read_bytes()
+
+
+def test_markdown_goes_to_standard_output_unless_a_file_is_named(call: Call, full: Path, tmp_path: Path) -> None:
+    ended = call("report", full, "--format", "markdown")
+    assert ended.status == 0
+    assert ended.out.startswith("## tiny on pets\n\n**Ship tiny-pets-float16.tflite.** ")
+    assert "| **float16** | passed |" in ended.out
+    assert not (full / "report.html").exists()
+    call("report", full, "--format", "markdown", "--out", tmp_path / "report.md")
+    assert (tmp_path / "report.md").read_text(encoding="utf-8") == ended.out
+
+
+def test_what_cannot_be_written_leaves_nothing(call: Call, full: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    refused(call("report", full, "--out", tmp_path / "file" / "report.html"), "cannot write", "report.html")
+    refused(call("report", full, "--compare", tmp_path), "is not an export folder")
+    assert not (full / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("verify.json", lambda d: d.pop("examples"), "'examples' is missing"),
+        ("verify.json", lambda d: d.update(examples=0), "no images"),
+        ("verify.json", lambda d: d["files"][0].update(top1=2.0), "no fraction"),
+        ("verify.json", lambda d: d["files"][0].update(top1="<b>"), "no number"),
+        ("verify.json", lambda d: d["files"][3].update(confusion=[[0, 99, 1]]), "5 classes"),
+        ("verify.json", lambda d: d["files"][3]["layers"][0].update(place="first"), "no whole number"),
+        ("verify.json", lambda d: d.update(files=7), "not what this version keeps"),
+        ("benchmark.json", lambda d: d["files"][0].update(p50_ms=-1), "no time above 0"),
+        ("benchmark-SERIAL.json", lambda d: d["files"][0].pop("sha256"), "'sha256' is missing"),
+    ],
+)
+def test_a_result_that_is_none_is_refused_by_name(
+    name: str, change: Callable[[Any], Any], words: str, full: Path
+) -> None:
+    changed(full / "results" / name, change)
+    with pytest.raises(InputError, match=re.escape(words)) as caught:
+        reported(full)
+    assert name in str(caught.value)
+    assert "`vitconv " in str(caught.value)
+    assert not (full / "report.html").exists()
+
+
+def test_half_a_result_is_refused(call: Call, full: Path) -> None:
+    path = full / results.VERIFY
+    path.write_bytes(path.read_bytes()[:300])
+    refused(call("report", full), "cannot read", "verify.json")
+
+
+# --- what verify and benchmark keep ---
+
+
+def test_a_phone_s_serial_becomes_a_safe_name(make: Make) -> None:
+    folder = make()
+    timed_on_phone(folder, "../192.168.0.7:5555", int8=5)
+    assert [path.name for path in (folder / "results").iterdir()] == ["benchmark-.._192.168.0.7_5555.json"]
+    assert reported(folder).to_json()["files"][3]["phone_ms"] == 5
+
+
+def test_verify_and_benchmark_keep_what_the_report_shows(call: Call, digits_export: Path) -> None:
+    """A real export whose int8 file was broken in one layer: whoever sees only the report can tell which."""
+    for scheme in ("float16", "dynamic", "int8-hybrid"):  # each would take its time
+        (digits_export / f"mobilevit_xxs-digits-{scheme}.tflite").unlink()
+    changed(digits_export / "manifest.json", lambda document: document.update(files=document["files"][::3]))
+    layer = break_int8(digits_export)
+    ended = call("verify", digits_export, "--layers", "--limit", 60, "--json")
+    assert ended.status == 1
+    kept = json.loads((digits_export / results.VERIFY).read_text())
+    for name, value in json.loads(ended.out).items():
+        if name not in ("files", "reference"):
+            assert kept[name] == value
+    assert (digits_export / results.VERIFY).stat().st_size < 1_000_000
+    matrix = kept["reference"]["confusion"]
+    assert sum(images for _, _, images in matrix) == 60
+    right = sum(images for label, answer, images in matrix if label == answer)
+    assert right / 60 == kept["reference"]["top1"]
+    int8 = kept["files"][1]
+    assert len(int8["disagreements"]) == evidence.IMAGES
+    for one in int8["disagreements"]:
+        assert (digits_export / results.DISAGREEMENTS / f"{one['index']}.png").is_file()
+    assert call("benchmark", digits_export, "--runs", 3).status == 0
+    ended = call("report", digits_export, "--json")
+    assert (ended.status, ended.err) == (0, "")
+    document = json.loads(ended.out)
+    assert document["recommendation"]["file"] == "mobilevit_xxs-digits-float32.tflite"
+    assert f"{layer} breaks mobilevit_xxs-digits-int8.tflite" in " ".join(document["recommendation"]["warnings"])
+    assert document["files"][1]["broken_layers"] == [layer]
+    assert list(document["missing"]) == ["phone"]
+    text = (digits_export / "report.html").read_text(encoding="utf-8")
+    Page(text)
+    assert len(text) < 3_000_000
+    assert f"{layer} breaks" in text[text.index('id="layers"') :][:400]
+
+
+def break_int8(folder: Path, layer: str = "stage2.mobilevit.transformer0.mlp1") -> str:
+    """Makes the steps of one layer's kernel eight times as wide as they are."""
+    path = folder / "mobilevit_xxs-digits-int8.tflite"
+    data = path.read_bytes()
+    model = flatbuffer.parse(data, path.name)
+    (graph,) = model.subgraphs
+    (operator,) = (
+        operator
+        for operator in graph.operators
+        if f"/{layer}_" in flatbuffer.text(graph.tensors[int(operator.outputs[0])].name)
+        and any(len(flatbuffer.tensor_shape(graph.tensors[int(i)])) > 1 and graph.tensors[int(i)].quantization
+                and _constant(model, graph.tensors[int(i)]) for i in operator.inputs if i >= 0)
+    )  # fmt: skip
+    kernel = graph.tensors[int(operator.inputs[1])]
+    kernel.quantization.scale = np.asarray(kernel.quantization.scale) * 8
+    described = metadata.read(data)
+    assert described
+    path.write_bytes(metadata.write(flatbuffer.serialize(model), described))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    changed(folder / "manifest.json", lambda document: document["files"][-1].update(sha256=digest))
+    return layer
+
+
+def _constant(model: Any, tensor: Any) -> bool:
+    data = model.buffers[tensor.buffer].data
+    return data is not None and len(data) > 0
+
+
+def test_where_the_folder_cannot_be_written_the_result_is_shown_all_the_same(
+    call: Call, digits_export: Path
+) -> None:
+    (digits_export / "results").write_text("a file where the folder should be")
+    ended = call("benchmark", digits_export, "--runs", 1, "--json")
+    assert ended.status == 0
+    assert len(json.loads(ended.out)["files"]) == 5
+    assert "not kept for `vitconv report`: cannot write" in ended.err
+
+
+# --- the images on which a file and Keras disagree ---
+
+
+def test_disagreements_are_ordered_and_nan_is_as_far_as_can_be() -> None:
+    keras = np.array([[0.9, 0.1], [0.6, 0.4], [0.6, 0.4], [0.8, 0.2], [0.7, 0.3]])
+    actual = np.array([[0.6, 0.4], [0.4, 0.6], [0.6, 0.4], [np.nan, 0.5], [0.1, 0.9]])
+    found = evidence.disagreements(actual, keras, np.zeros(5, int))
+    assert [one.index for one in found] == [3, 4, 1, 0]  # another answer first; what is equal not at all
+    assert [round(one.distance, 6) for one in found] == [1.0, 0.6, 0.2, 0.3]
+    assert (found[0].file, found[1].file) == (None, evidence.Answer(1, 0.9))
+    assert evidence.confusion(actual, np.zeros(5, int)).tolist() == [[2, 2], [0, 0]]
+
+
+@pytest.mark.parametrize(("side", "expected"), [(256, 96), (32, 96), (28, 84), (96, 96)])
+def test_thumbnails_are_small_and_not_too_small(side: int, expected: int) -> None:
+    import io
+
+    from PIL import Image
+
+    (data,) = evidence.thumbnails(np.zeros((1, side, side, 3), np.uint8), [0]).values()
+    assert Image.open(io.BytesIO(data)).size == (expected, expected)
