@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
-from commands import Ended, run, script
+from commands import run, script
 from vitconv.cli import cli
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -189,13 +189,13 @@ def test_the_tour_begins_with_what_the_session_has_done() -> None:
 
 @pytest.mark.parametrize("line", [line for line in tour() if line not in (TRAINED, EXPORTED)])
 def test_the_tour_runs(
-    line: str, export_command: tuple[Path, Ended], digits_checkpoint: Path, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    for link, target in (("runs/flowers", digits_checkpoint), ("export/flowers", export_command[0])):
-        (tmp_path / link).parent.mkdir()
-        (tmp_path / link).symlink_to(target)
-    monkeypatch.chdir(tmp_path)
+    line: str, digits_export: Path, digits_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = tmp_path / "there"
+    for link, target in (("runs/flowers", digits_checkpoint), ("export/flowers", digits_export)):
+        (there / link).parent.mkdir(parents=True)
+        (there / link).symlink_to(target)
+    monkeypatch.chdir(there)
     words = []
     for word in shlex.split(line)[1:]:
         found = sorted(str(path) for path in Path().glob(word)) if "*" in word else [word]
