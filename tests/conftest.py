@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 import signal
 import warnings
 from collections.abc import Iterator
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -31,18 +33,35 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+def run_once(
+    tmp_path_factory: pytest.TempPathFactory, worker_id: str, name: str, *arguments: object
+) -> tuple[Path, Ended]:
+    """`vitconv ARGUMENTS --out FOLDER --json`, run by the first of pytest's processes that needs it.
+
+    Returns the folder, and how the command ended."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / name
+    folder.mkdir(exist_ok=True)
+    kept = folder / "ended.json"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            ended = commands.run(*arguments, "--out", folder / "digits", "--json")
+            kept.write_text(json.dumps(astuple(ended)), encoding="utf-8")
+    ended = Ended(*json.loads(kept.read_text(encoding="utf-8")))
+    assert ended.status == 0, ended.err
+    return folder / "digits", ended
+
+
 @pytest.fixture(scope="session")
-def train_command(own_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Ended:
+def train_command(own_cache: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Ended:
     """`vitconv train --json` as it ended: MobileViT-XXS for 32×32 pixels, on digits.
 
     With a few steps less its normalisation layers have not seen enough, and it guesses. The first epoch, in which
     TensorFlow compiles, takes most of the time.
     """
-    folder = tmp_path_factory.mktemp("trained") / "digits"
-    how = ("--image-size", 32, "--epochs", 8, "--batch-size", 16)
-    ended = commands.run("train", "mobilevit_xxs", "--dataset", "digits", *how, "--out", folder, "--json")
-    assert ended.status == 0, ended.err
-    return ended
+    how = ("--dataset", "digits", "--image-size", 32, "--epochs", 8, "--batch-size", 16)
+    return run_once(tmp_path_factory, worker_id, "trained", "train", "mobilevit_xxs", *how)[1]
 
 
 @pytest.fixture(scope="session")
@@ -52,12 +71,11 @@ def digits_checkpoint(train_command: Ended) -> Path:
 
 
 @pytest.fixture(scope="session")
-def export_command(digits_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ended]:
+def export_command(
+    digits_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> tuple[Path, Ended]:
     """`vitconv export --json` of `digits_checkpoint` with every scheme: the folder, and how the command ended."""
-    folder = tmp_path_factory.mktemp("exported") / "digits"
-    ended = commands.run("export", digits_checkpoint, "--quant", "all", "--out", folder, "--json")
-    assert ended.status == 0, ended.err
-    return folder, ended
+    return run_once(tmp_path_factory, worker_id, "exported", "export", digits_checkpoint, "--quant", "all")
 
 
 @pytest.fixture(scope="session")
