@@ -36,15 +36,15 @@ def images(name: str, count: int, seed: int = 1) -> np.ndarray:
 
 
 @cache
-def frozen(name: str, form: GraphForm) -> Any:
-    """The model as `conversion.freeze` gives it."""
-    return conversion.freeze(keras_model(name), form)
+def traced(name: str, form: GraphForm) -> Any:
+    """The model as `conversion.trace` gives it."""
+    return conversion.trace(keras_model(name), form)
 
 
 @cache
 def float_graph(name: str, scheme: str) -> bytes:
     """What `conversion.convert_float` gives for a scheme's name."""
-    return conversion.convert_frozen(frozen(name, schemes.find(scheme).form), schemes.find(scheme))
+    return conversion.convert_traced(traced(name, schemes.find(scheme).form), schemes.find(scheme))
 
 
 @cache

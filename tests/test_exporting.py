@@ -52,20 +52,20 @@ def made() -> dict[tuple[str, str], bytes]:
 @pytest.fixture
 def quick(made: dict[tuple[str, str], bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     """Converts the same weights to the same scheme once for all tests that use this: they are about the rest."""
-    freeze, convert = conversion.freeze, conversion.convert_frozen
+    trace, convert = conversion.trace, conversion.convert_traced
 
-    def remembered(frozen: Any, scheme: Any) -> bytes:
-        weights, function = frozen
+    def remembered(traced: Any, scheme: Any) -> bytes:
+        weights, function = traced
         if (weights, scheme.name) not in made:
             made[weights, scheme.name] = convert(function(), scheme)
         return made[weights, scheme.name]
 
     def later(model: Any, form: Any) -> Any:
         weights = digest(b"".join(np.asarray(weight).tobytes() for weight in model.weights))
-        return weights, lambda: freeze(model, form)
+        return weights, lambda: trace(model, form)
 
-    monkeypatch.setattr(conversion, "freeze", later)
-    monkeypatch.setattr(conversion, "convert_frozen", remembered)
+    monkeypatch.setattr(conversion, "trace", later)
+    monkeypatch.setattr(conversion, "convert_traced", remembered)
 
 
 # --- what is in the folder ---
@@ -292,8 +292,8 @@ def test_what_a_killed_export_left_behind_is_cleared_away(
 def test_a_file_that_breaks_its_promise_is_not_written(
     quick: None, digits_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = conversion.convert_frozen
-    monkeypatch.setattr(conversion, "convert_frozen", lambda function, _: right(function, SCHEMES["dynamic"]))
+    right = conversion.convert_traced
+    monkeypatch.setattr(conversion, "convert_traced", lambda function, _: right(function, SCHEMES["dynamic"]))
     with pytest.raises(CheckError, match=r"digits-float32\.tflite breaks what float32 promises: its weights are"):
         export(ExportConfig(digits_checkpoint, tmp_path / "out", ("dynamic", "float32")))
     assert contents(tmp_path / "out") == {}
@@ -343,7 +343,7 @@ def test_another_checkpoint_is_not_exported_into_the_folder(digits_export: Path,
 def test_a_calibration_of_another_checkpoint_is_refused_before_any_conversion(
     exported_digits: Path, other_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(conversion, "freeze")
+    monkeypatch.delattr(conversion, "trace")
     config = ExportConfig(
         other_checkpoint, tmp_path / "out", ("float32", "int8"), calibration=exported_digits / "calibration.json"
     )

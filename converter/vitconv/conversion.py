@@ -1,7 +1,7 @@
 """A Keras model → a .tflite file of any scheme.
 
-The graph is made careful before the converter sees it: batch 1, every weight a constant, every shape fixed, no
-more than four dimensions, layers in the form their scheme names. What comes out has the ops and nothing else.
+The graph is made careful before the converter sees it: batch 1, every shape fixed, no more than four dimensions,
+layers in the form their scheme names. What comes out has the ops and nothing else.
 """
 
 from __future__ import annotations
@@ -26,25 +26,20 @@ def convert_float(model: keras.Model, scheme: Scheme) -> bytes:
 
     Input float32 [1, H, W, 3] raw pixels 0–255, output float32 [1, classes] probabilities.
     """
-    return convert_frozen(freeze(model, scheme.form), scheme)
+    return convert_traced(trace(model, scheme.form), scheme)
 
 
-def freeze(model: keras.Model, form: GraphForm) -> Any:
-    """The model as a concrete function of one image, its layers written in `form`, its weights constants.
-
-    Takes as long as a conversion; schemes of the same form can share it.
-    """
+def trace(model: keras.Model, form: GraphForm) -> Any:
+    """The model as a concrete function of one image, its layers written in `form`. Schemes of one form share it."""
     import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     image = tf.TensorSpec((1, *model.inputs[0].shape[1:]), tf.float32, name="image")
     with native_output(), graph_form(form):
-        function = tf.function(lambda image: model(image, training=False)).get_concrete_function(image)
-        return convert_variables_to_constants_v2(function)
+        return tf.function(lambda image: model(image, training=False)).get_concrete_function(image)
 
 
-def convert_frozen(function: Any, scheme: Scheme) -> bytes:
-    """`convert_float` of a model that was frozen in the scheme's form."""
+def convert_traced(function: Any, scheme: Scheme) -> bytes:
+    """`convert_float` of a model that was traced in the scheme's form. The converter makes its weights constants."""
     import tensorflow as tf
 
     with _converting(scheme.name):

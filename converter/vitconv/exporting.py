@@ -174,14 +174,14 @@ def _describe(checkpoint: Checkpoint, dataset: Dataset | None) -> dict[str, Any]
 
 def _float_graphs(model: Any, wanted: list[Scheme], progress: Progress | None) -> dict[str, bytes]:
     """Scheme → its file, or the float graph that its file is quantized from."""
-    frozen: dict[GraphForm, Any] = {}
+    traced: dict[GraphForm, Any] = {}
     graphs = {}
     for done, scheme in enumerate(wanted):
         if progress:
             progress("converting", done, len(wanted))
-        if scheme.form not in frozen:
-            frozen[scheme.form] = conversion.freeze(model, scheme.form)
-        graphs[scheme.name] = conversion.convert_frozen(frozen[scheme.form], scheme)
+        if scheme.form not in traced:
+            traced[scheme.form] = conversion.trace(model, scheme.form)
+        graphs[scheme.name] = conversion.convert_traced(traced[scheme.form], scheme)
     return graphs
 
 
