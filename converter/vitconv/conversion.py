@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from vitconv.compaction import compact
 from vitconv.errors import PromiseError
 from vitconv.folding import fold_pixel_scaling
 from vitconv.models.forms import GraphForm, graph_form
@@ -30,7 +31,7 @@ def convert_float(model: keras.Model, scheme: Scheme) -> bytes:
 
 
 def trace(model: keras.Model, form: GraphForm) -> Any:
-    """The model as a concrete function of one image, its layers written in `form`. Schemes of one form share it."""
+    """The model as a concrete function of one image, its layers in `form`. Schemes of one form share it."""
     import tensorflow as tf
 
     image = tf.TensorSpec((1, *model.inputs[0].shape[1:]), tf.float32, name="image")
@@ -39,7 +40,7 @@ def trace(model: keras.Model, form: GraphForm) -> Any:
 
 
 def convert_traced(function: Any, scheme: Scheme) -> bytes:
-    """`convert_float` of a model that was traced in the scheme's form. The converter makes its weights constants."""
+    """`convert_float` of a model that was traced in the scheme's form."""
     import tensorflow as tf
 
     with _converting(scheme.name):
@@ -51,7 +52,7 @@ def convert_traced(function: Any, scheme: Scheme) -> bytes:
             # Dense weights with a scale per channel need FULLY_CONNECTED 12, which TFLite 2.16.1 doesn't have.
             converter._experimental_disable_per_channel_quantization_for_dense_layers = True
         data = bytes(converter.convert())
-    return fold_pixel_scaling(data) if scheme.needs_calibration else data
+    return compact(fold_pixel_scaling(data) if scheme.needs_calibration else data)
 
 
 def quantize(graph: bytes, ranges: tuple[TensorRange, ...], keep_float: Iterable[str] = ()) -> bytes:
@@ -66,7 +67,7 @@ def quantize(graph: bytes, ranges: tuple[TensorRange, ...], keep_float: Iterable
     # Float input and output first: only their QUANTIZE and DEQUANTIZE can be made to take and give uint8.
     with_float_ends = quantize_inside(with_ranges(graph, ranges), keep_float)
     with _converting("int8"):
-        return bytes(modify_model_io_type(with_float_ends, tf.uint8, tf.uint8))
+        return compact(bytes(modify_model_io_type(with_float_ends, tf.uint8, tf.uint8)))
 
 
 def quantize_inside(ranged: bytes, keep_float: Iterable[str] = ()) -> bytes:

@@ -43,6 +43,14 @@ def layer_of(tensor: str, has_weights: bool) -> str:
     return _CALL.sub("", parts[1]) if len(parts) > 1 else _OUTPUT
 
 
+def short_name(tensor: str) -> str:
+    """A tensor's name without those of its operations that do not tell its layer: all but the first and the last,
+    and the last, too, where both are of one layer. `layer_of` says the same of both."""
+    names = tensor.split(";")
+    of_one_layer = layer_of(names[0], False) == layer_of(names[-1], False)
+    return names[0] if of_one_layer else f"{names[0]};{names[-1]}"
+
+
 def operations(graph: bytes) -> Iterator[Operation]:
     """The operations of a float graph's flatbuffer, in order."""
     model = flatbuffer.parse(graph, "the float graph")

@@ -8,9 +8,11 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -105,6 +107,25 @@ long bionic_sysconf(int name) {
     }
 }
 STANDS_FOR(sysconf);
+
+/* --- memory ---
+ *
+ * XNNPACK of this release asks for addresses of a multiple of 32 when it is built for Android, and reads its
+ * operators' parameters with AVX-512 instructions that end the process where it is not one of 64: in int8 → float32
+ * conversions among others, by chance. A machine with AVX-512 stands for phones without it, so it is met here.
+ */
+
+#define MOST_ALIGNED 64
+
+static size_t aligned(size_t alignment) { return alignment < MOST_ALIGNED ? MOST_ALIGNED : alignment; }
+
+void *bionic_memalign(size_t alignment, size_t size) { return memalign(aligned(alignment), size); }
+STANDS_FOR(memalign);
+
+int bionic_posix_memalign(void **memory, size_t alignment, size_t size) {
+    return posix_memalign(memory, aligned(alignment), size);
+}
+STANDS_FOR(posix_memalign);
 
 /* --- what only Android has --- */
 
