@@ -201,3 +201,19 @@ def test_a_worker_that_waits_takes_no_processor_time(folder: Path) -> None:
         time.sleep(0.5)
         # One thread that spins would take 0.5 s.
         assert processor_seconds() - before < 0.1
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "words"),
+    [
+        ("model name\t: A Chip\nflags\t\t: fpu avx2 avx512f avx512_vnni\n", "A Chip with AVX-512 VNNI, "),
+        ("model name\t: A Chip\nflags\t\t: fpu sse avx2\n", "A Chip with AVX2, "),
+        ("model name\t: A Chip\nflags\t\t: fpu sse\n", "A Chip, "),
+        ("processor\t: 0\nFeatures\t: fp asimd asimddp\n", " with dot product, "),
+    ],
+)
+def test_the_machine_is_named_with_what_makes_integers_fast(
+    cpuinfo: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "read_text", lambda *_: cpuinfo)
+    assert words in machine()

@@ -172,14 +172,24 @@ def scheme_of(path: Path) -> str | None:
     return next((scheme for scheme in _SCHEMES if path.stem.endswith(f"-{scheme}")), None)
 
 
+# What decides how fast integers are beside floats; the first that the processor has is named. Linux's names, of
+# x86-64 and of arm64.
+_INSTRUCTIONS = {
+    "avx512_vnni": "AVX-512 VNNI", "avx_vnni": "AVX-VNNI", "avx512f": "AVX-512", "avx2": "AVX2",
+    "i8mm": "I8MM", "asimddp": "dot product", "asimd": "NEON",
+}  # fmt: skip
+
+
 def machine() -> str:
-    """Processor, cores that this process may use, and operating system, in one line."""
+    """Processor with its widest instructions for integers, cores that this process may use, and operating system,
+    in one line."""
     processor = platform.processor() or platform.machine()
     with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                processor = line.partition(":")[2].strip()
-                break
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        flags = facts.get("flags", facts.get("Features", "")).split()
+        instructions = next((text for flag, text in _INSTRUCTIONS.items() if flag in flags), "")
+        processor = facts.get("model name", processor) + (f" with {instructions}" if instructions else "")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     system = f"{platform.system()} {platform.release()} {platform.machine()}"
     return f"{processor}, {cores} core{'s' if cores > 1 else ''}, {system}"
