@@ -68,3 +68,17 @@ def test_a_hybrid_file_holds_int8_weights_and_some_float_operations() -> None:
     assert "FULLY_CONNECTED" not in file.float_ops
     assert (file.inputs[0].dtype, file.outputs[0].dtype) == ("uint8", "uint8")
     assert len(converted(NAME, "int8-hybrid")) < 0.45 * len(converted(NAME, "float32"))
+
+
+def test_the_error_is_that_of_the_two_likeliest_classes() -> None:
+    expected = np.array([[0.6, 0.3, 0.1 - 1e-6, 1e-6], [0.05, 0.05, 0.1, 0.8]])
+    assert sensitivity._error(expected, expected) == 0
+    others = expected.copy()
+    others[0, 2:] = 0.1 - 1e-3, 1e-3
+    others[1, :2] = 0.0, 0.1
+    assert sensitivity._error(others, expected) == 0
+    swapped = expected[:, [1, 0, 3, 2]]
+    by_hand = [(2 * np.log(0.6 / 0.3)) ** 2, (2 * np.log(0.8 / 0.1)) ** 2]
+    assert sensitivity._error(swapped, expected) == pytest.approx(np.mean(by_hand))
+    sure = np.array([[1 - 1e-5, 1e-5]])  # in eight bits: 255/256 and 0
+    assert sensitivity._error(np.array([[255 / 256, 0.0]]), sure) < 1e-4

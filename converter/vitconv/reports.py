@@ -156,7 +156,7 @@ def sensitivity_table(units: Iterable[Mapping[str, Any]], width: int) -> str:
         )
         for unit in units
     ]  # fmt: skip
-    return table(("layer", "ops", "error added (nats)", "time added (ms)", "stays"), rows, width)
+    return table(("layer", "ops", "error added (nats²)", "time added (ms)", "stays"), rows, width)
 
 
 def export_text(folder: Path, manifest: Mapping[str, Any], width: int) -> str:
