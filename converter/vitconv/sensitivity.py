@@ -3,7 +3,7 @@
 Only operations without weights are candidates (softmax, products of activations, normalisation, swish): what they
 cost in float is time, not size. They are taken unit by unit: an attention or normalisation layer, or all layers of
 a block. Starting from a file in which all of them are float, each unit is quantized alone; it stays float where
-that adds error or time.
+that adds error, or saves no time.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from vitconv.ranges import TensorRange, with_ranges
 
 IMAGES = 32  # of the calibration images; with eight, the choice hung on which
 
-# A unit may add so much of the base file's own error, and so much of its time, before it stays float. Two
-# measurements of one file's time, taken in turn, differ by up to a hundredth; its error is always the same.
+# A unit stays float where quantizing it adds more than so much of the base file's own error, or saves less than so
+# much of its time. Two measurements of one file's time, taken in turn, differ by up to a hundredth.
 _MORE_ERROR = 0.05
-_MORE_TIME = 0.02
+_LESS_TIME = 0.02
 _TIMED_RUNS = 8
 _HALF_A_STEP = 1 / 512  # of a probability in eight bits, which cannot tell less from nothing
 
@@ -110,7 +110,7 @@ def search(
         added = _error(_answers(data, images), expected) - error
         time_ms, its_time_ms = _times_ms((base, data), images[0])
         added_ms = its_time_ms - time_ms
-        stays = added > _MORE_ERROR * error or added_ms > _MORE_TIME * time_ms
+        stays = added > _MORE_ERROR * error or added_ms > -_LESS_TIME * time_ms
         costs.append(UnitCost(name, len(unit), added, added_ms, stays))
     if progress:
         progress("measuring what must stay float", len(found), len(found))
