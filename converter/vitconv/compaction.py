@@ -20,20 +20,16 @@ def compact(data: bytes) -> bytes:
     model = flatbuffer.parse(data, "the converted model")
     tensors = [tensor for subgraph in model.subgraphs for tensor in subgraph.tensors]
     for tensor in tensors:
-        computed = _is_empty(model.buffers[tensor.buffer])
-        tensor.name = short_name(flatbuffer.text(tensor.name)) if computed else None
+        constant = flatbuffer.is_constant(model, tensor)
+        tensor.name = None if constant else short_name(flatbuffer.text(tensor.name))
     _drop_empty_buffers(model, [*tensors, *(model.metadata or ())])
     return flatbuffer.serialize(model)
 
 
 def _drop_empty_buffers(model: Any, users: list[Any]) -> None:
     """But the first, which the format wants to be empty. `users` are all that refer to a buffer."""
-    full = sorted({user.buffer for user in users if not _is_empty(model.buffers[user.buffer])})
+    full = sorted({user.buffer for user in users if flatbuffer.is_constant(model, user)})
     places = {old: new for new, old in enumerate(full, start=1)}
     model.buffers = [schema.BufferT(), *(model.buffers[old] for old in full)]
     for user in users:
         user.buffer = places.get(user.buffer, 0)
-
-
-def _is_empty(buffer: Any) -> bool:
-    return buffer.data is None or not len(buffer.data)

@@ -152,6 +152,12 @@ def tensor_shape(tensor: Any) -> tuple[int, ...]:
     return () if tensor.shape is None else tuple(int(size) for size in tensor.shape)
 
 
+def is_constant(model: Any, tensor: Any) -> bool:
+    """Whether a TensorT (or whatever else names a buffer) of a ModelT has data in the file."""
+    data = model.buffers[tensor.buffer].data
+    return data is not None and len(data) > 0
+
+
 def tensor_quantization(tensor: Any) -> tuple[float, int] | None:
     """(scale, zero point) of a TensorT with one pair for all its values; None where there is none, or many.
 

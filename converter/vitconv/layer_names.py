@@ -59,7 +59,7 @@ def operations(graph: bytes) -> Iterator[Operation]:
         output = int(operator.outputs[0])
         inputs = tuple(int(tensor) for tensor in operator.inputs if tensor >= 0)
         name = flatbuffer.text(subgraph.tensors[output].name)
-        constants = [tensor for tensor in inputs if _is_constant(model, subgraph.tensors[tensor])]
+        constants = [tensor for tensor in inputs if flatbuffer.is_constant(model, subgraph.tensors[tensor])]
         has_weights = any(_is_kernel(subgraph.tensors[tensor]) for tensor in constants)
         yield Operation(
             index,
@@ -70,11 +70,6 @@ def operations(graph: bytes) -> Iterator[Operation]:
             tuple(tensor for tensor in inputs if tensor not in constants),
             has_weights,
         )
-
-
-def _is_constant(model: Any, tensor: Any) -> bool:
-    data = model.buffers[tensor.buffer].data
-    return data is not None and len(data) > 0
 
 
 def _is_kernel(tensor: Any) -> bool:
