@@ -237,7 +237,7 @@ NO_CHANGES = Recipe("adam", 0.001, batch_size=8, epochs=3, flip=False)
 
 def test_each_epoch_sees_every_image_once_in_an_order_of_its_own() -> None:
     def orders(first: int, count: int, seed: int = 0) -> list[list[float]]:
-        batches = training._training_batches(numbered(50), ImageSpec(2, 2), NO_CHANGES, seed, 2)
+        batches = training.training_batches(numbered(50), ImageSpec(2, 2), NO_CHANGES, seed, 2)
         assert len(batches) == 7
         found = []
         for epoch in range(first, first + count):
@@ -258,7 +258,7 @@ def test_each_epoch_sees_every_image_once_in_an_order_of_its_own() -> None:
 def test_an_image_is_changed_in_another_way_in_every_epoch_and_in_the_same_way_again() -> None:
     noise = np.random.default_rng(1).integers(0, 256, (1, 12, 12, 3), np.uint8)
     split = Split("train", "one picture", noise, np.zeros(1, np.int64))
-    batches = training._training_batches(split, ImageSpec(8, 8), replace(NO_CHANGES, contrast=0.5), 0, 2)
+    batches = training.training_batches(split, ImageSpec(8, 8), replace(NO_CHANGES, contrast=0.5), 0, 2)
     made = []
     for epoch in (0, 1, 0):
         batches.start(epoch)
@@ -284,7 +284,7 @@ def test_training_sees_the_orders_of_its_epochs_and_so_does_a_resumed_one(
         inputs = keras.Input((2, 2, 3))
         model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(inputs)))
         model.compile("sgd", "mse")
-        batches = training._training_batches(numbered(50), ImageSpec(2, 2), NO_CHANGES, 0, 2)
+        batches = training.training_batches(numbered(50), ImageSpec(2, 2), NO_CHANGES, 0, 2)
         seen.clear()
         model.fit(
             batches,
@@ -364,7 +364,7 @@ def test_a_finished_training_is_finished_at_once(once: Path, monkeypatch: pytest
     def not_wanted(*_: Any) -> keras.Model:
         pytest.fail("there is nothing left to train")
 
-    monkeypatch.setattr(training, "_new_model", not_wanted)
+    monkeypatch.setattr(training, "new_model", not_wanted)
     before = {path.name: path.read_bytes() for path in once.iterdir()}
     result = train(config(once, epochs=1, resume=True))
     assert [row["epoch"] for row in result.history] == [1]

@@ -143,7 +143,7 @@ def _train(
         from vitconv.averaging import WeightAverage
 
         with distribution.scope():
-            model = _new_model(entry, spec, dataset, training, recipe, config.seed, init)
+            model = new_model(entry, spec, dataset, training, recipe, config.seed, init)
         average = WeightAverage(model, recipe.average, distribution.strategy)
         if resumed is not None:
             resumed.restore(model, average.variables)
@@ -161,7 +161,7 @@ def _train(
             trainer = Trainer(model, average, distribution, recipe, spec, classes)
             trainer.fit(training, validation, config.seed, first, keeper, verbose)
         else:
-            batches = _training_batches(training, spec, recipe, config.seed, classes)
+            batches = training_batches(training, spec, recipe, config.seed, classes)
             model.fit(
                 batches,
                 initial_epoch=first,
@@ -218,7 +218,7 @@ def _chief_s_checkpoint(distribution: Distribution, out: Path) -> Checkpoint:
     return Checkpoint(out, checkpoints.card_from_json(card))
 
 
-def _new_model(
+def new_model(
     entry: ModelEntry,
     spec: ImageSpec,
     dataset: Dataset,
@@ -264,7 +264,7 @@ def _mean_and_variance(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, squares / count - mean**2
 
 
-def _training_batches(training: Split, spec: ImageSpec, recipe: Recipe, seed: int, classes: int) -> Any:
+def training_batches(training: Split, spec: ImageSpec, recipe: Recipe, seed: int, classes: int) -> Any:
     import keras
 
     class Batches(keras.utils.PyDataset):

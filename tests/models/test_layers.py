@@ -181,6 +181,46 @@ def test_self_attention_is_keras_s_multi_head_attention_behind_a_layer_normaliza
     np.testing.assert_allclose(call(layer, x), keras_attention(x, layer), atol=TOLERANCE)
 
 
+@pytest.mark.parametrize("make", [layer_norm, wide_heads, narrow_heads, external])
+def test_training_without_dropout_gives_the_same_and_the_same_gradients(make: Callable[[], Any]) -> None:
+    import tensorflow as tf
+
+    x = tf.constant(tokens())
+    layer = built(make, x.shape)
+    for name in ("dropout", "attention_dropout", "projection_dropout"):
+        if hasattr(layer, name):
+            getattr(layer, name).set_rate(0.0)
+    upstream = tf.constant(tokens()[::-1].copy())
+    results = []
+    for training in (True, False):
+        variables = [weight.value for weight in layer.weights]
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, training=training)
+        results.append([y, *tape.gradient(y, [x, *variables], upstream)])
+    names = ["y", "x", *(weight.name for weight in layer.weights)]
+    for name, trained, derived in zip(names, *results, strict=True):
+        scale = max(1.0, float(np.abs(derived).max()))
+        np.testing.assert_allclose(trained / scale, derived / scale, atol=TOLERANCE, err_msg=name)
+
+
+@pytest.mark.parametrize("kind", ["self", "external"])
+def test_dropout_keeps_the_mean_and_differs_from_call_to_call(kind: str) -> None:
+    from vitconv.models.layers import NormedSelfAttention
+
+    def dropping() -> Any:
+        return external() if kind == "external" else NormedSelfAttention(1e-6, 2, key_dim=24, dropout=0.2)
+
+    x = np.tile(tokens(), (500, 1, 1))
+    layer = built(dropping, x.shape)
+    one, other = (np.asarray(layer(x, training=True)) for _ in range(2))
+    assert np.abs(one - other).max() > 0.01
+    # Each element's mean over 500 draws, in standard errors of it. The rate is rounded to 1/256, the scale too.
+    off = (one - call(layer, x)).reshape(500, *x[:2].shape)
+    assert (np.abs(off.mean(axis=0)) / (off.std(axis=0) / np.sqrt(500))).max() < 6
+    assert off.std(axis=0).min() > 0.01
+
+
 @pytest.mark.parametrize("swapped", [("query", "key"), ("query", "value"), ("key", "value")])
 def test_swapped_kernels_are_noticed(swapped: tuple[str, str]) -> None:
     x = tokens()

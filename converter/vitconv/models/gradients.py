@@ -1,8 +1,8 @@
 """Functions with a gradient written by hand, for training.
 
-TensorFlow derives that of external attention's two normalisations operation by operation, and passes over some ten
-arrays of the attention map's size (134 MB for a batch of 128) where six are enough. On a CPU, where such passes
-wait for memory, that halves their time.
+TensorFlow derives a gradient operation by operation. Around an attention map, the largest array of a step (34 MB
+for a batch of 128 of EANet), that takes about twice the passes over such arrays that are needed, and on a CPU they
+wait for memory. A dropout that follows the map is part of its function here, so that its gradient takes no pass.
 """
 
 from __future__ import annotations
@@ -13,25 +13,84 @@ from typing import Any
 import tensorflow as tf
 
 
-@tf.custom_gradient  # type: ignore[untyped-decorator]
-def double_normalise(scores: Any) -> tuple[Any, Callable[[Any], Any]]:
-    """What layers.double_normalise computes: y = w / Σ_units w, with w the softmax of the scores over the tokens.
+def normalise(x: Any, epsilon: float) -> Any:
+    """Layer normalisation without its γ and β: u = (x − mean) · r with r = 1 / √(variance + ε).
 
-    scores: float [B, N, h, units] → float of the same shape. Its gradient: with r = Σ_units w, so that w = y · r,
-    and t = y · dy − y · Σ_units (y · dy), ds = t − w · Σ_tokens t.
+    x: float [..., C] → the same shape. Gradient: r · (du − mean(du) − u · mean(u · du)), means over C.
     """
-    raised = tf.exp(scores - tf.reduce_max(scores, axis=1, keepdims=True))
-    weights = raised * tf.math.reciprocal(tf.reduce_sum(raised, axis=1, keepdims=True))
-    sums = 1e-9 + tf.reduce_sum(weights, axis=-1, keepdims=True)
-    normalised = weights * tf.math.reciprocal(sums)
 
-    def gradient(upstream: Any) -> Any:
-        product = normalised * upstream
-        through_units = product - normalised * tf.reduce_sum(product, axis=-1, keepdims=True)
-        over_tokens = tf.reduce_sum(through_units, axis=1, keepdims=True)
-        return through_units - normalised * (sums * over_tokens)
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def function(x: Any) -> tuple[Any, Callable[[Any], Any]]:
+        centred = x - tf.reduce_mean(x, axis=-1, keepdims=True)
+        variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
+        reciprocal = tf.math.rsqrt(variance + epsilon)
+        unit = centred * reciprocal
 
-    return normalised, gradient
+        def gradient(upstream: Any) -> Any:
+            along = tf.reduce_mean(unit * upstream, axis=-1, keepdims=True)
+            return reciprocal * (upstream - unit * along - tf.reduce_mean(upstream, axis=-1, keepdims=True))
+
+        return unit, gradient
+
+    return function(x)
+
+
+def attention(query: Any, key: Any, value: Any, dropout: Any) -> Any:
+    """(dropout · P) value with P = softmax(query keyᵀ), over the last axis.
+
+    query, key, value: float [B, h, N, d]; dropout: a factor of each weight, float [B, h, N, N], or None for 1.
+    Gradient, with P' = dropout · P and Y the result: dP' = dY valueᵀ, and of the products before the softmax
+    P' · dP' − P · Σ (dY · Y), summed over d: as Σ_m P'_nm dP'_nm = dY_n · Y_n (Dao et al., 2022), no pass over the
+    map is needed for it.
+    """
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def function(query: Any, key: Any, value: Any) -> tuple[Any, Callable[[Any], Any]]:
+        weights = tf.nn.softmax(tf.matmul(query, key, transpose_b=True))
+        dropped = weights if dropout is None else weights * dropout
+        mixed = tf.matmul(dropped, value)
+
+        def gradient(upstream: Any) -> Any:
+            along = tf.reduce_sum(upstream * mixed, axis=-1, keepdims=True)
+            of_dropped = tf.matmul(upstream, value, transpose_b=True)
+            of_scores = dropped * of_dropped - weights * along
+            return (
+                tf.matmul(of_scores, key),
+                tf.matmul(of_scores, query, transpose_a=True),
+                tf.matmul(dropped, upstream, transpose_a=True),
+            )
+
+        return mixed, gradient
+
+    return function(query, key, value)
+
+
+def double_normalise(scores: Any, dropout: Any = None) -> Any:
+    """What layers.double_normalise computes, times `dropout`: y = w / Σ_units w, with w the softmax of the scores
+    over the tokens.
+
+    scores: float [B, N, h, units]; dropout: a factor of each result, of the same shape, or None for 1. Gradient:
+    with r = Σ_units w, so that w = y · r, y' = dropout · y and t = y' · dy' − y · Σ_units (y' · dy'), it is
+    t − w · Σ_tokens t.
+    """
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def function(scores: Any) -> tuple[Any, Callable[[Any], Any]]:
+        raised = tf.exp(scores - tf.reduce_max(scores, axis=1, keepdims=True))
+        weights = raised * tf.math.reciprocal(tf.reduce_sum(raised, axis=1, keepdims=True))
+        sums = 1e-9 + tf.reduce_sum(weights, axis=-1, keepdims=True)
+        normalised = weights * tf.math.reciprocal(sums)
+        dropped = normalised if dropout is None else normalised * dropout
+
+        def gradient(upstream: Any) -> Any:
+            product = dropped * upstream
+            through_units = product - normalised * tf.reduce_sum(product, axis=-1, keepdims=True)
+            over_tokens = tf.reduce_sum(through_units, axis=1, keepdims=True)
+            return through_units - normalised * (sums * over_tokens)
+
+        return dropped, gradient
+
+    return function(scores)
 
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]

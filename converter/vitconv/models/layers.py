@@ -21,12 +21,14 @@ from vitconv.models.forms import current_form
 from vitconv.models.seeds import next_seed
 
 
-def normalise(x: Any, epsilon: float) -> tuple[Any, float]:
+def normalise(x: Any, epsilon: float, training: bool = False) -> tuple[Any, float]:
     """Layer normalisation without its γ and β, as (u, s): (x − mean) / √(variance + ε) = s · u.
 
     x: float [..., C] → u: float [..., C], and the constant s, which belongs into the weights that follow. In the
     "l2" form u has length 1 over C, s is √C, and ε is left out, which matters only where the variance is tiny.
     """
+    if training:
+        return gradients.normalise(x, epsilon), 1.0
     channels = x.shape[-1]
     if current_form().layer_norm == "l2":
         # A product with I − 1/C rather than a subtraction: the converter would merge a subtraction into
@@ -74,8 +76,8 @@ class LayerNorm(_TransformerLayer):
     def build(self, input_shape: tuple[int, ...]) -> None:
         self.gamma, self.beta = self._norm(input_shape[-1])
 
-    def call(self, x: Any) -> Any:
-        unit, scale = normalise(x, self.epsilon)
+    def call(self, x: Any, training: bool = False) -> Any:
+        unit, scale = normalise(x, self.epsilon, training)
         return unit * (self.gamma * scale) + self.beta
 
     def get_config(self) -> dict[str, Any]:
@@ -122,7 +124,7 @@ class NormedSelfAttention(_TransformerLayer):
         self.output_kernel, self.output_bias = self._dense("output", heads * size, channels, outward)
 
     def call(self, x: Any, training: bool = False) -> Any:
-        unit, scale = normalise(x, self.epsilon)
+        unit, scale = normalise(x, self.epsilon, training)
         # Merging a head's kernels costs more than it saves where heads are narrower than the tokens.
         if current_form().attention == "merged" and not training and self.key_dim >= x.shape[-1]:
             return self._merged(unit, scale)
@@ -132,8 +134,12 @@ class NormedSelfAttention(_TransformerLayer):
         """As published, with 1/√key_dim in the query's kernel."""
         tokens = x.shape[1]
         query, key, value = self._query_key_value(x)  # each [B, h, N, d]
-        weights = softmax(tf.matmul(query, key, transpose_b=True))  # [B, h, N, N]
-        mixed = tf.matmul(self.dropout(weights, training=training), value)  # [B, h, N, d]
+        if training:
+            kept = self.dropout.kept(tf.concat([tf.shape(query)[:3], [tokens]], axis=0))
+            mixed = gradients.attention(query, key, value * self.dropout.scale, kept)
+        else:
+            weights = softmax(tf.matmul(query, key, transpose_b=True))  # [B, h, N, N]
+            mixed = tf.matmul(weights, value)  # [B, h, N, d]
         mixed = ops.transpose(mixed, (0, 2, 1, 3))
         mixed = ops.reshape(mixed, (-1, tokens, self.heads * self.key_dim))
         return ops.matmul(mixed, self.output_kernel) + self.output_bias
@@ -248,18 +254,36 @@ class NormedExternalAttention(_TransformerLayer):
         self.project_kernel, self.project_bias = self._dense("project", inner, channels)
 
     def call(self, x: Any, training: bool = False) -> Any:
-        tokens = x.shape[1]
-        if current_form().attention == "merged" and not training:
+        if training:
+            return self._trained(x)
+        if current_form().attention == "merged":
             into, into_bias, out_of, out_bias = _constants(self._merged_kernels)
         else:
             into, into_bias, out_of, out_bias = self._merged_kernels()
         unit, scale = normalise(x, self.epsilon)
         x = unit * (self.gamma * scale) + self.beta
-        scores = ops.reshape(ops.matmul(x, into) + into_bias, (-1, tokens, self.heads, self.units))
-        weights = gradients.double_normalise(scores) if training else double_normalise(scores)
-        weights = self.attention_dropout(weights, training=training)
-        weights = ops.reshape(weights, (-1, tokens, self.heads * self.units))
-        return self.projection_dropout(ops.matmul(weights, out_of) + out_bias, training=training)
+        weights = double_normalise(self._scores(ops.matmul(x, into) + into_bias))
+        return ops.matmul(self._by_token(weights), out_of) + out_bias
+
+    def _trained(self, x: Any) -> Any:
+        """With dropout, and without what adds the same to the scores of all tokens, β and the biases: the softmax
+        over the tokens takes no notice of it."""
+        into, into_bias, out_of, out_bias = self._merged_kernels()
+        unused = ops.sum(into_bias) + ops.sum(self.beta)
+        unit, scale = normalise(x, self.epsilon, training=True)
+        scores = self._scores(ops.matmul(unit, ops.expand_dims(self.gamma * scale, 1) * into))
+        kept = self.attention_dropout.kept(tf.shape(scores))
+        weights = self._by_token(gradients.double_normalise(scores, kept))
+        y = ops.matmul(weights, out_of * self.attention_dropout.scale) + (out_bias + 0.0 * unused)
+        return self.projection_dropout(y, training=True)
+
+    def _scores(self, x: Any) -> Any:
+        """[B, N, h·units] -> [B, N, h, units]"""
+        return ops.reshape(x, (-1, x.shape[1], self.heads, self.units))
+
+    def _by_token(self, weights: Any) -> Any:
+        """[B, N, h, units] -> [B, N, h·units]"""
+        return ops.reshape(weights, (-1, weights.shape[1], self.heads * self.units))
 
     def _merged_kernels(self) -> tuple[Any, Any, Any, Any]:
         """Kernel and bias into the scores [C, h·units], [h·units], and out of the map [h·units, C], [C]."""
