@@ -44,7 +44,8 @@ def traced(name: str, form: GraphForm) -> Any:
 @cache
 def float_graph(name: str, scheme: str) -> bytes:
     """What `conversion.convert_float` gives for a scheme's name."""
-    return conversion.convert_traced(traced(name, schemes.find(scheme).form), schemes.find(scheme))
+    form = schemes.find(scheme).form_of(keras_model(name))
+    return conversion.convert_traced(traced(name, form), schemes.find(scheme))
 
 
 @cache
@@ -66,7 +67,8 @@ def kept_float(name: str, scheme: str) -> tuple[str, ...]:
     """All that a search could keep float in a hybrid file, without the search, which takes its time."""
     if not schemes.find(scheme).hybrid:
         return ()
-    return tuple(op.tensor for unit in sensitivity.units(float_graph(name, scheme)).values() for op in unit)
+    units = sensitivity.units(float_graph(name, scheme), weights=False)
+    return tuple(op.tensor for unit in units.values() for op in unit)
 
 
 @cache

@@ -258,7 +258,7 @@ def hand_made() -> Calibration:
                 "int8-hybrid",
                 hashlib.sha256(b"hybrid graph").hexdigest(),
                 (TensorRange("image", 0.0, 255.0, 0.0, 255.0),),
-                Kept(("a", "b"), ("block",), (UnitCost("block", 2, third, -0.25, True),)),
+                Kept(("a", "b"), ("block",), (UnitCost("block", False, 2, third, -0.25, True),)),
             ),
         ),
     )
@@ -288,7 +288,7 @@ def test_the_file_has_a_line_for_each_tensor(calibrated: tuple[Calibration, Path
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
-        ("format", 1, "its format is not 2"),
+        ("format", 1, "its format is not 3"),
         ("method", "best", "unknown calibration method 'best'"),
         ("graphs", without_ranges(min=1.0, max=0.0, seen_min=0.0, seen_max=1.0), "not finite numbers in order"),
         ("graphs", without_ranges(min=0.0, max=float("nan"), seen_min=0, seen_max=1), "not finite numbers in"),

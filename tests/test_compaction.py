@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from converted import converted
+from converted import converted, float_graph
 from vitconv import flatbuffer
 from vitconv.compaction import compact
-from vitconv.layer_names import layer_of, short_name
-
-ANSWER = ";".join(f"net_1/norm_1/{name}" for name in ("l2_normalize", "Square", "Sum"))
+from vitconv.layer_names import layer_of, operations, short_name
 
 
 def run(data: bytes, picture: np.ndarray) -> np.ndarray:
@@ -50,22 +48,47 @@ def test_what_the_converter_writes_for_later_readers_is_kept(tiny_tflite: dict[s
     assert notes(compact(tiny_tflite["int8"])) == notes(tiny_tflite["int8"])
 
 
-def test_a_name_keeps_what_tells_its_layer() -> None:
-    assert short_name(ANSWER) == "net_1/norm_1/l2_normalize"
+def test_a_short_name_is_the_layer_and_the_operation_in_it() -> None:
+    assert short_name("net_1/block0.add_2/Add", False) == "block0.add|Add"
+    assert short_name("net_1/dense_1_3/Tensordot/MatMul", True) == "dense_1|Tensordot/MatMul"
     fused = "net_1/bn_1/add;net_1/bn_1/mul;net_1/conv_1/convolution"
-    assert short_name(fused) == "net_1/bn_1/add;net_1/conv_1/convolution"
-    for name in (ANSWER, fused, "net_1/add_1/Add", "serving_default_image:0", ""):
-        assert short_name(short_name(name)) == short_name(name)
-        for has_weights in (False, True):
-            assert layer_of(short_name(name), has_weights) == layer_of(name, has_weights)
+    assert short_name(fused, has_weights=False) == "bn|add"
+    assert short_name(fused, has_weights=True) == "conv|convolution"
+    for name in (fused, "serving_default_image:0", "tfl.quantize", "Identity", ""):
+        assert short_name(short_name(name, False), False) == short_name(name, False)
+
+
+def test_a_short_name_tells_its_layer() -> None:
+    assert layer_of("block0.add|Add") == "block0.add"
+    assert layer_of("Identity") == "output"
 
 
 @pytest.mark.parametrize("name", ["eanet", "mobilevit_xxs", "mobilevit_paper_xxs"])
-def test_every_computed_tensor_of_a_file_has_a_name_of_its_own(name: str) -> None:
-    """Layers are compared by them."""
-    names = computed(flatbuffer.parse(converted(name, "int8"), name))
+def test_every_computed_tensor_of_a_float_graph_has_a_name_of_its_own(name: str) -> None:
+    """Ranges go by them."""
+    names = computed(flatbuffer.parse(float_graph(name, "int8"), name))
     assert len(names) > 150
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("name", ["eanet", "mobilevit_xxs", "mobilevit_paper_xxs"])
+def test_what_a_layer_gives_keeps_its_name_in_an_integer_file(name: str) -> None:
+    """Layers are compared by them. What stays inside a layer is called after it alone."""
+    names = computed(flatbuffer.parse(converted(name, "int8"), name))
+    of_its_own = [tensor for tensor in names if not tensor.endswith("|")]
+    assert len(set(of_its_own)) == len(of_its_own)
+    assert len(set(names)) < 0.7 * len(names)
+    graph = list(operations(float_graph(name, "int8")))
+    outputs = {operation.output: operation for operation in graph}
+    given = {
+        outputs[tensor].tensor
+        for operation in graph
+        for tensor in operation.activations
+        if tensor in outputs and outputs[tensor].layer != operation.layer
+    }
+    assert len(given) > 40
+    assert given <= set(of_its_own)
+    assert {layer_of(tensor) for tensor in names} >= {operation.layer for operation in graph}
 
 
 def test_zero_points_of_channels_are_written_once() -> None:

@@ -11,7 +11,7 @@ from converted import converted, float_graph, images
 from vitconv import flatbuffer
 from vitconv.errors import ModelFileError
 from vitconv.layer_errors import LayerError, layer_errors, losses
-from vitconv.layer_names import operations
+from vitconv.layer_names import layer_of
 
 NAME = "eanet"
 
@@ -25,8 +25,12 @@ def broken(layer: str) -> bytes:
     model = flatbuffer.parse(converted(NAME, "int8"), "int8")
     (subgraph,) = model.subgraphs
     names = [flatbuffer.text(tensor.name) for tensor in subgraph.tensors]
-    *_, found = (op for op in operations(float_graph(NAME, "int8")) if op.layer == layer and op.has_weights)
-    operator = next(op for op in subgraph.operators if names[int(op.outputs[0])] == found.tensor)
+    *_, operator = (
+        op
+        for op in subgraph.operators
+        if layer_of(names[int(op.outputs[0])]) == layer
+        and flatbuffer.operator_name(model.operatorCodes[op.opcodeIndex]) == "FULLY_CONNECTED"
+    )
     kernel = subgraph.tensors[int(operator.inputs[1])]
     values = np.frombuffer(bytes(model.buffers[kernel.buffer].data), np.int8)
     model.buffers[kernel.buffer].data = flatbuffer.data_vector(

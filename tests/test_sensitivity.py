@@ -9,7 +9,8 @@ from converted import converted, float_graph, images, inspected, ranges
 from vitconv import conversion, sensitivity
 from vitconv.errors import UnknownNameError
 from vitconv.inspection import inspect_bytes
-from vitconv.layer_names import layer_of, operations
+from vitconv.layer_names import operations
+from vitconv.ranges import with_ranges
 
 NAME = "eanet"
 
@@ -21,16 +22,23 @@ def graph() -> bytes:
 def test_layers_have_the_model_s_own_names() -> None:
     layers = {operation.layer for operation in operations(graph())}
     assert {"embed", "block0.attention", "block7.mlp1", "block3.norm2", "pool", "head"} <= layers
-    assert layer_of("eanet_1/block0.add1_2/Add;eanet_1/block0.mlp1_1/x", has_weights=False) == "block0.add1"
-    assert layer_of("m_1/expand_bn_1/add;m_1/expand_1/convolution", has_weights=True) == "expand"
-    assert layer_of("Identity", has_weights=False) == "output"
 
 
 def test_units_hold_no_weights_and_every_attention_has_its_own() -> None:
-    units = sensitivity.units(graph())
+    units = sensitivity.units(graph(), weights=False)
     assert {f"block{number}.attention" for number in range(8)} <= set(units)
     assert not any(operation.has_weights for unit in units.values() for operation in unit)
     assert not any(op.operator in ("FULLY_CONNECTED", "CONV_2D") for unit in units.values() for op in unit)
+
+
+def test_whole_units_hold_all_that_computes_and_none_is_without_weights() -> None:
+    without, whole = sensitivity.units(graph(), weights=False), sensitivity.units(graph(), weights=True)
+    assert "pool" in without
+    assert "pool" not in whole
+    assert {"head", "block0"} <= set(whole)
+    assert all(any(operation.has_weights for operation in unit) for unit in whole.values())
+    for name in set(without) & set(whole):
+        assert {operation.tensor for operation in without[name]} < {operation.tensor for operation in whole[name]}
 
 
 def test_a_pattern_keeps_whole_layers_with_their_weights_in_float() -> None:
@@ -50,17 +58,68 @@ def test_a_pattern_that_no_layer_matches_is_refused_with_those_there_are() -> No
 def test_a_search_measures_every_unit_and_keeps_float_what_costs() -> None:
     """The published normalisation is what eight bits ruin, so it must be found, whatever else is."""
     kept = sensitivity.search(graph(), ranges(NAME, "int8-hybrid"), images(NAME, 4, seed=3))
-    units = {unit.unit: unit for unit in kept.units}
-    assert set(units) == set(sensitivity.units(graph()))
+    found = {weights: sensitivity.units(graph(), weights) for weights in (False, True)}
+    without = {cost.unit: cost for cost in kept.units if not cost.weights}
+    assert set(without) == set(found[False])
+    assert {cost.unit for cost in kept.units if cost.weights} <= set(found[True])
     assert [unit.error_added for unit in kept.units] == sorted((u.error_added for u in kept.units), reverse=True)
     assert set(kept.tensors) == {
-        operation.tensor
-        for name, unit in sensitivity.units(graph()).items()
-        if units[name].kept_float
-        for operation in unit
+        operation.tensor for cost in kept.units if cost.kept_float for operation in found[cost.weights][cost.unit]
     }
-    assert any(units[f"block{number}.attention"].kept_float for number in range(8))
+    assert any(without[f"block{number}.attention"].kept_float for number in range(8))
     assert sensitivity.Kept.from_json(kept.to_json()) == kept
+
+
+def costs_where(monkeypatch: pytest.MonkeyPatch, weights: bool, error: float, time_ms: float) -> bool:
+    """Whether block0 stays float where being in integers adds so much to an error of 1 and to a time of 10 ms."""
+    whole = sensitivity.units(graph(), weights=True)["block0"]
+    unit = [operation for operation in whole if weights or not operation.has_weights]
+    ranged = with_ranges(graph(), ranges(NAME, "int8-hybrid"))
+    trial = sensitivity._Trial(graph(), ranged, images(NAME, 1))
+    start = () if weights else [operation.tensor for operation in unit]
+    errors = iter([1.0, 1.0 - error if weights else 1.0 + error])
+    monkeypatch.setattr(sensitivity, "_error", lambda actual, expected: next(errors))
+    times = [10.0, 10.0 - time_ms if weights else 10.0 + time_ms]
+    monkeypatch.setattr(sensitivity, "_times_ms", lambda files, image: times)
+    trial.start_from(start)
+    (cost,) = trial.costs({"block0": unit}, weights, None)
+    assert cost.error_added == pytest.approx(error)
+    assert cost.time_added_ms == pytest.approx(time_ms)
+    return cost.kept_float
+
+
+def test_operations_are_float_where_the_error_is_worth_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A hundredth of the time is worth three hundredths of the error.
+    assert costs_where(monkeypatch, False, error=0.04, time_ms=-0.1)
+    assert not costs_where(monkeypatch, False, error=0.02, time_ms=-0.1)
+    assert costs_where(monkeypatch, False, error=0.0, time_ms=0.1)
+    assert not costs_where(monkeypatch, False, error=-0.04, time_ms=0.1)
+
+
+def test_whole_layers_are_float_where_the_error_is_worth_time_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    # block0's two kernels in float are 4 % of this file, worth 3 % of the error.
+    assert not costs_where(monkeypatch, True, error=0.02, time_ms=0.0)
+    assert costs_where(monkeypatch, True, error=0.04, time_ms=0.0)
+    assert not costs_where(monkeypatch, True, error=0.04, time_ms=-0.1)
+    assert costs_where(monkeypatch, True, error=0.08, time_ms=-0.1)
+
+
+def test_errors_are_taken_where_the_float_graph_is_least_sure(monkeypatch: pytest.MonkeyPatch) -> None:
+    sure, unsure = [0.9, 0.05, 0.05], [0.1, 0.44, 0.46]
+    monkeypatch.setattr(sensitivity, "_IMAGES", 2)
+    monkeypatch.setattr(sensitivity, "_answers", lambda data, images: np.array([unsure, sure, sure, unsure]))
+    trial = sensitivity._Trial(b"graph", b"ranged", np.arange(4))
+    assert list(trial._images) == [0, 3]
+    assert trial._expected.tolist() == [unsure, unsure]
+
+
+def test_large_units_are_not_tried() -> None:
+    whole = sensitivity.units(graph(), weights=True)
+    ranged = with_ranges(graph(), ranges(NAME, "int8-hybrid"))
+    trial = sensitivity._Trial(graph(), ranged, images(NAME, 1))
+    trial.start_from(())
+    tried = trial.costs({name: whole[name] for name in ("block0", "block0.attention")}, True, None)
+    assert [cost.unit for cost in tried] == ["block0"]
 
 
 def test_a_hybrid_file_holds_int8_weights_and_some_float_operations() -> None:

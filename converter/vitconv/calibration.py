@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -24,7 +24,6 @@ from vitconv.files import writable_directory, write_text
 from vitconv.histograms import METHODS, Method
 from vitconv.images import ImageSpec
 from vitconv.ranges import DEFAULT_METHOD, TensorRange, measure_ranges, structure_digest
-from vitconv.schemes import Scheme
 from vitconv.sensitivity import Kept
 from vitconv.trained_data import open_dataset_of
 
@@ -90,7 +89,7 @@ class Calibration:
 
     def to_json(self) -> dict[str, Any]:
         own = {**vars(self), "image": self.image.to_json(), "images": list(self.images)}
-        return {"format": 2, **own, "graphs": [graph.to_json() for graph in self.graphs]}
+        return {"format": 3, **own, "graphs": [graph.to_json() for graph in self.graphs]}
 
     def save(self, path: Path) -> None:
         """Writes the calibration file: JSON with a line for each tensor, so that two can be compared."""
@@ -192,19 +191,22 @@ def measure(
         method=method,
         seed=seed,
         images=chosen,
-        graphs=tuple(
-            _measure_graph(schemes.find(scheme), graph, images, method, progress)
-            for scheme, graph in graphs.items()
-        ),
+        graphs=tuple(_measure_graphs(graphs, images, method, progress)),
     )
 
 
-def _measure_graph(
-    scheme: Scheme, graph: bytes, images: np.ndarray, method: Method, progress: Progress | None
-) -> GraphRanges:
-    ranges = measure_ranges(graph, images, progress, method)
-    kept = sensitivity.search(graph, ranges, images[: sensitivity.IMAGES], progress) if scheme.hybrid else None
-    return GraphRanges(scheme.name, structure_digest(graph), ranges, kept)
+def _measure_graphs(
+    graphs: Mapping[str, bytes], images: np.ndarray, method: Method, progress: Progress | None
+) -> Iterator[GraphRanges]:
+    """Of each scheme; schemes may share a graph."""
+    measured: dict[bytes, tuple[TensorRange, ...]] = {}
+    for scheme, graph in graphs.items():
+        if graph not in measured:
+            measured[graph] = measure_ranges(graph, images, progress, method)
+        kept = None
+        if schemes.find(scheme).hybrid:
+            kept = sensitivity.search(graph, measured[graph], images, progress)
+        yield GraphRanges(scheme, structure_digest(graph), measured[graph], kept)
 
 
 def check_samples(samples: int) -> None:
@@ -285,8 +287,8 @@ def read(path: Path) -> Calibration:
 
 def _parse(value: Mapping[str, Any]) -> Calibration:
     fields = dict(value)
-    if fields.pop("format") != 2:
-        raise ValueError("its format is not 2")
+    if fields.pop("format") != 3:
+        raise ValueError("its format is not 3")
     check_method(fields["method"])
     graphs = tuple(
         GraphRanges(

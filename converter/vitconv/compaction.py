@@ -12,18 +12,42 @@ from typing import Any
 from ai_edge_litert import schema_py_generated as schema
 
 from vitconv import flatbuffer
-from vitconv.layer_names import short_name
+from vitconv.layer_names import inner_name, layer_of, operations_of, short_name
 
 
-def compact(data: bytes) -> bytes:
-    """The same model in fewer bytes. Tensors that are computed keep a name that tells their layer."""
+def compact(data: bytes, inner_names: bool = True) -> bytes:
+    """The same model in fewer bytes. Tensors that are computed keep a name that tells their layer.
+
+    Without `inner_names`, tensors that nobody but their own layer reads are all called after it alone, and the
+    others keep names of their own, by which layers are compared.
+    """
     model = flatbuffer.parse(data, "the converted model")
-    tensors = [tensor for subgraph in model.subgraphs for tensor in subgraph.tensors]
-    for tensor in tensors:
+    (subgraph,) = model.subgraphs
+    from_kernel = {operation.output for operation in operations_of(model) if operation.has_weights}
+    for index, tensor in enumerate(subgraph.tensors):
         constant = flatbuffer.is_constant(model, tensor)
-        tensor.name = None if constant else short_name(flatbuffer.text(tensor.name))
-    _drop_empty_buffers(model, [*tensors, *(model.metadata or ())])
+        tensor.name = None if constant else short_name(flatbuffer.text(tensor.name), index in from_kernel)
+    if not inner_names:
+        for tensor in _inner_tensors(model):
+            tensor.name = inner_name(tensor.name)
+    _drop_empty_buffers(model, [*subgraph.tensors, *(model.metadata or ())])
     return flatbuffer.serialize(model)
+
+
+def _inner_tensors(model: Any) -> list[Any]:
+    """Computed by an operation of a layer and read by operations of the same layer only."""
+    (subgraph,) = model.subgraphs
+    readers = flatbuffer.readers(model)
+
+    def layer(operator: Any) -> str:
+        return layer_of(subgraph.tensors[operator.outputs[0]].name)
+
+    return [
+        subgraph.tensors[output]
+        for operator in subgraph.operators
+        for output in operator.outputs
+        if {layer(reader) for reader in readers.get(int(output), ())} == {layer(operator)}
+    ]
 
 
 def _drop_empty_buffers(model: Any, users: list[Any]) -> None:

@@ -27,7 +27,7 @@ def convert_float(model: keras.Model, scheme: Scheme) -> bytes:
 
     Input float32 [1, H, W, 3] raw pixels 0–255, output float32 [1, classes] probabilities.
     """
-    return convert_traced(trace(model, scheme.form), scheme)
+    return convert_traced(trace(model, scheme.form_of(model)), scheme)
 
 
 def trace(model: keras.Model, form: GraphForm) -> Any:
@@ -67,7 +67,7 @@ def quantize(graph: bytes, ranges: tuple[TensorRange, ...], keep_float: Iterable
     # Float input and output first: only their QUANTIZE and DEQUANTIZE can be made to take and give uint8.
     with_float_ends = quantize_inside(with_ranges(graph, ranges), keep_float)
     with _converting("int8"):
-        return compact(bytes(modify_model_io_type(with_float_ends, tf.uint8, tf.uint8)))
+        return compact(bytes(modify_model_io_type(with_float_ends, tf.uint8, tf.uint8)), inner_names=False)
 
 
 def quantize_inside(ranged: bytes, keep_float: Iterable[str] = ()) -> bytes:

@@ -175,13 +175,20 @@ def _describe(checkpoint: Checkpoint, dataset: Dataset | None) -> dict[str, Any]
 def _float_graphs(model: Any, wanted: list[Scheme], progress: Progress | None) -> dict[str, bytes]:
     """Scheme → its file, or the float graph that its file is quantized from."""
     traced: dict[GraphForm, Any] = {}
+    unquantized: dict[GraphForm, bytes] = {}  # one graph for all integer schemes of a form
     graphs = {}
     for done, scheme in enumerate(wanted):
         if progress:
             progress("converting", done, len(wanted))
-        if scheme.form not in traced:
-            traced[scheme.form] = conversion.trace(model, scheme.form)
-        graphs[scheme.name] = conversion.convert_traced(traced[scheme.form], scheme)
+        form = scheme.form_of(model)
+        if form not in traced:
+            traced[form] = conversion.trace(model, form)
+        if not scheme.needs_calibration:
+            graphs[scheme.name] = conversion.convert_traced(traced[form], scheme)
+            continue
+        if form not in unquantized:
+            unquantized[form] = conversion.convert_traced(traced[form], scheme)
+        graphs[scheme.name] = unquantized[form]
     return graphs
 
 

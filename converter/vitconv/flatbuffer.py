@@ -10,6 +10,7 @@ import math
 import stat
 import struct
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,7 @@ def serialize(model: Any) -> bytes:
     if any(buffer.offset > 1 for buffer in model.buffers or ()):
         raise ModelFileError("a model with weights outside its flatbuffer (above 2 GB) cannot be rewritten.")
     builder = _CompactBuilder(1 << 20)
-    builder.Finish(model.Pack(builder), IDENTIFIER)
+    builder.Finish(_with_shared_records(model).Pack(builder), IDENTIFIER)
     return bytes(builder.Output())
 
 
@@ -209,15 +210,22 @@ class _Corrupt(Exception):
 
 
 class _CompactBuilder(flatbuffers.Builder):
-    """Keeps weights aligned in memory, as TensorFlow's own writer does, and writes equal vectors of numbers once.
+    """Keeps weights aligned in memory, as TensorFlow's own writer does, and writes equal vectors and texts once.
 
     Every tensor has its shape, and one with a scale a channel eight bytes a channel for zero points that are all
-    zero: a tenth of an int8 file. Flatbuffers lets any number of tables refer to one vector.
+    zero: a tenth of an int8 file. Flatbuffers lets any number of tables refer to one vector, or to one record.
     """
 
     def __init__(self, initial_bytes: int) -> None:
         super().__init__(initial_bytes)
         self._written: dict[tuple[str, bytes], int] = {}
+        self._texts: dict[Any, int] = {}
+        self.records: dict[Any, int] = {}
+
+    def CreateString(self, s: Any, encoding: str = "utf-8", errors: str = "strict") -> int:
+        if s not in self._texts:
+            self._texts[s] = int(super().CreateString(s, encoding, errors))
+        return self._texts[s]
 
     def CreateNumpyVector(self, values: npt.NDArray[Any]) -> int:
         key = (values.dtype.str, values.tobytes())
@@ -226,6 +234,41 @@ class _CompactBuilder(flatbuffers.Builder):
                 self.Prep(_DATA_ALIGNMENT, values.size)
             self._written[key] = int(super().CreateNumpyVector(values))
         return self._written[key]
+
+
+class _SharedRecord:
+    """Writes a record of the object API, an operator's options or a tensor's quantization, where a builder has not
+    written an equal one before."""
+
+    def __init__(self, record: Any) -> None:
+        self._record = record
+
+    def Pack(self, builder: _CompactBuilder) -> int:
+        values = tuple(
+            value.tobytes() if isinstance(value, np.ndarray) else repr(value)
+            for value in vars(self._record).values()
+        )
+        key = (type(self._record), values)
+        if key not in builder.records:
+            builder.records[key] = int(self._record.Pack(builder))
+        return builder.records[key]
+
+
+def _with_shared_records(model: Any) -> Any:
+    """A copy of the model that writes equal records once."""
+
+    def sharing(user: Any, field: str) -> Any:
+        changed = copy(user)
+        if getattr(user, field) is not None:
+            setattr(changed, field, _SharedRecord(getattr(user, field)))
+        return changed
+
+    shared = copy(model)
+    shared.subgraphs = [copy(subgraph) for subgraph in model.subgraphs or ()]
+    for subgraph in shared.subgraphs:
+        subgraph.tensors = [sharing(tensor, "quantization") for tensor in subgraph.tensors or ()]
+        subgraph.operators = [sharing(operator, "builtinOptions") for operator in subgraph.operators or ()]
+    return shared
 
 
 def _check_identifier(data: bytes, name: str) -> None:

@@ -113,7 +113,8 @@ def layer_errors(
     another.
     """
     expected_run, actual_run = _Run(graph), _Run(file)
-    matched = [operation for operation in operations(graph) if operation.tensor in actual_run.places]
+    of_graph = list(operations(graph))
+    matched = [operation for operation in of_graph if operation.tensor in actual_run.places]
     if not matched:
         raise ModelFileError("no layer of the file is called as in the checkpoint's graph. Export it again.")
     sums = {operation.output: _Sums() for operation in matched}
@@ -127,15 +128,18 @@ def layer_errors(
             sums[operation.output].add(expected, *actual_run.value(operation.tensor))
     if progress:
         progress(what, len(images), len(images))
-    return tuple(sorted(_of_layers(matched, sums), key=lambda error: error.snr_db))
+    return tuple(sorted(_of_layers(of_graph, sums), key=lambda error: error.snr_db))
 
 
-def _of_layers(matched: list[Operation], sums: dict[int, _Sums]) -> Iterator[LayerError]:
+def _of_layers(of_graph: list[Operation], sums: dict[int, _Sums]) -> Iterator[LayerError]:
     layers: dict[str, list[Operation]] = {}
-    for operation in matched:
+    for operation in of_graph:
         layers.setdefault(operation.layer, []).append(operation)
     for place, (layer, its_operations) in enumerate(layers.items()):
-        last = its_operations[-1]
+        compared = [operation for operation in its_operations if operation.output in sums]
+        if not compared:
+            continue
+        last = compared[-1]
         inside = {operation.output for operation in its_operations}
         before = [
             sums[tensor].snr_db

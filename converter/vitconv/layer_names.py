@@ -2,7 +2,8 @@
 
 The converter names a tensor after what computed it: `mobilevit_xxs_1/stage0.residual0.expand_1/convolution`, that
 is model, layer and operation, each with the number of its call, and several of these with `;` between them where
-it made one operation of several.
+it made one operation of several. The files here have short names in their place:
+`stage0.residual0.expand|convolution`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from vitconv import flatbuffer
 
 _CALL = re.compile(r"_\d+$")
+_BAR = "|"
 _OUTPUT = "output"  # the converter's own last operations, which give the result
 
 
@@ -32,28 +34,38 @@ class Operation:
     has_weights: bool
 
 
-def layer_of(tensor: str, has_weights: bool) -> str:
-    """`model_1/stage0.residual0.add_1/Add;…` → `stage0.residual0.add`.
+def layer_of(tensor: str) -> str:
+    """Of a short name: `stage0.residual0.add|Add` → `stage0.residual0.add`."""
+    layer, bar, _ = tensor.partition(_BAR)
+    return layer if bar else _OUTPUT
+
+
+def short_name(tensor: str, has_weights: bool) -> str:
+    """`model_1/stage0.residual0.add_1/Add;…` → `stage0.residual0.add|Add`; other names as they are.
 
     Of several names the first one counts; but an operation with a kernel has what was folded into the kernel, such
     as batch normalisation, first, and the layer whose kernel it is last.
     """
+    if _BAR in tensor:
+        return tensor
     names = tensor.split(";")
-    parts = names[-1 if has_weights else 0].split("/")
-    return _CALL.sub("", parts[1]) if len(parts) > 1 else _OUTPUT
+    parts = names[-1 if has_weights else 0].split("/", 2)
+    return f"{_CALL.sub('', parts[1])}{_BAR}{parts[2]}" if len(parts) > 2 else tensor
 
 
-def short_name(tensor: str) -> str:
-    """A tensor's name without those of its operations that do not tell its layer: all but the first and the last,
-    and the last, too, where both are of one layer. `layer_of` says the same of both."""
-    names = tensor.split(";")
-    of_one_layer = layer_of(names[0], False) == layer_of(names[-1], False)
-    return names[0] if of_one_layer else f"{names[0]};{names[-1]}"
+def inner_name(tensor: str) -> str:
+    """A short name without the operation: `stage0.residual0.add|`; other names as they are."""
+    layer, bar, _ = tensor.partition(_BAR)
+    return layer + bar
 
 
 def operations(graph: bytes) -> Iterator[Operation]:
     """The operations of a float graph's flatbuffer, in order."""
-    model = flatbuffer.parse(graph, "the float graph")
+    return operations_of(flatbuffer.parse(graph, "the float graph"))
+
+
+def operations_of(model: Any) -> Iterator[Operation]:
+    """`operations` of a schema.ModelT."""
     (subgraph,) = model.subgraphs
     for index, operator in enumerate(subgraph.operators):
         output = int(operator.outputs[0])
@@ -66,7 +78,7 @@ def operations(graph: bytes) -> Iterator[Operation]:
             flatbuffer.operator_name(model.operatorCodes[operator.opcodeIndex]),
             output,
             name,
-            layer_of(name, has_weights),
+            layer_of(name),
             tuple(tensor for tensor in inputs if tensor not in constants),
             has_weights,
         )

@@ -151,12 +151,13 @@ def sensitivity_table(units: Iterable[Mapping[str, Any]], width: int) -> str:
     """What quantizing each unit would cost, the most erroneous first: a calibration's or a manifest's units."""
     rows = [
         (
-            unit["unit"], str(unit["operations"]), f"{unit['error_added']:+.1e}", f"{unit['time_added_ms']:+.2f}",
+            unit["unit"], "all" if unit["weights"] else "without weights", str(unit["operations"]),
+            f"{unit['error_added']:+.1e}", f"{unit['time_added_ms']:+.2f}",
             "float" if unit["kept_float"] else "int8",
         )
         for unit in units
     ]  # fmt: skip
-    return table(("layer", "ops", "error added (nats²)", "time added (ms)", "stays"), rows, width)
+    return table(("layer", "operations", "number", "error added (nats²)", "time added (ms)", "stays"), rows, width)
 
 
 def export_text(folder: Path, manifest: Mapping[str, Any], width: int) -> str:

@@ -23,6 +23,8 @@ from vitconv.models.forms import TRAINING_FORM, GraphForm
 from vitconv.runtime_versions import ANDROID_RELEASE, release_name
 
 if TYPE_CHECKING:
+    import keras
+
     from vitconv.inspection import Inspection
 
 
@@ -51,6 +53,7 @@ class Scheme:
     integer: pixels, probabilities, weights and computation are integers.
     hybrid: of an integer scheme, some operations may stay float inside.
     form: how the layers write themselves into the float graph that is then quantized.
+    external_form: the same of networks with external attention, where it differs.
     """
 
     name: str
@@ -58,12 +61,21 @@ class Scheme:
     integer: bool
     limits: Limits
     form: GraphForm = TRAINING_FORM
+    external_form: GraphForm | None = None
     hybrid: bool = False
 
     @property
     def needs_calibration(self) -> bool:
         """Whether activation ranges must be known before the file can be written."""
         return self.integer
+
+    def form_of(self, model: keras.Model) -> GraphForm:
+        """The form that this network's layers are to be traced in."""
+        from vitconv.models.layers import NormedExternalAttention
+
+        if self.external_form and any(isinstance(layer, NormedExternalAttention) for layer in model.layers):
+            return self.external_form
+        return self.form
 
     def check(self, inspection: Inspection) -> None:
         """Raises PromiseError with every promise that the inspected file breaks."""
@@ -107,16 +119,18 @@ _FLOAT_FORM = GraphForm(attention="merged")
 _INTEGER_FORM = GraphForm(
     attention="merged", projections="separate", layer_norm="l2", double_norm="logsumexp", softmax="log"
 )
-# What stays float computes fastest as the float file does; what doesn't is dense layers, convolutions and their
-# activations, which have one form only.
-_HYBRID_FORM = GraphForm(attention="merged", projections="separate")
+# Of external attention eight bits ruin the map however it is written, so that it stays float, and float computes
+# fastest as the float file does; of self-attention int8 is right, and the fastest.
+_EXTERNAL_HYBRID_FORM = GraphForm(attention="merged", projections="separate")
 
 _SCHEMES = (
     Scheme("float32", "float32", False, Limits(0.0, min_agreement=1.0, max_error=1e-4), _FLOAT_FORM),
     Scheme("float16", "float16", False, Limits(0.1, min_agreement=0.998), _FLOAT_FORM),
     Scheme("dynamic", "int8", False, Limits(0.5, min_agreement=0.97), _FLOAT_FORM),
     Scheme("int8", "int8", True, Limits(0.8, min_agreement=0.96), _INTEGER_FORM),
-    Scheme("int8-hybrid", "int8", True, Limits(0.5, min_agreement=0.97), _HYBRID_FORM, hybrid=True),
+    Scheme(
+        "int8-hybrid", "int8", True, Limits(0.5, min_agreement=0.97), _INTEGER_FORM, _EXTERNAL_HYBRID_FORM, True
+    ),
 )
 
 SCHEMES = {scheme.name: scheme for scheme in _SCHEMES}

@@ -1,15 +1,16 @@
 """Which operations an int8-hybrid file keeps in float: decided by measurement, on calibration images.
 
-Only operations without weights are candidates (softmax, products of activations, normalisation, swish): what they
-cost in float is time, not size. They are taken unit by unit: an attention or normalisation layer, or all layers of
-a block. Starting from a file in which all of them are float, each unit is quantized alone; it stays float where
-that adds error, or saves no time.
+They are taken unit by unit: an attention or normalisation layer, or all other layers of a block. First come the
+operations without weights (softmax, products of activations, normalisation, swish): starting from a file in which
+all of them are float, each unit's are quantized alone. Then whole units, weights and all: starting from what the
+first choice left, each small one is put back to float alone. Float has its price, in time and for weights also in
+size, and a unit is float where it removes more of the error than that is worth.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -23,13 +24,15 @@ from vitconv.layer_names import Operation, operations
 from vitconv.quiet import native_output
 from vitconv.ranges import TensorRange, with_ranges
 
-IMAGES = 32  # of the calibration images; with eight, the choice hung on which
+_IMAGES = 48  # of the calibration images; with fewer, the choice hangs on which
 
-# A unit stays float where quantizing it adds more than so much of the base file's own error, or saves less than so
-# much of its time. Two measurements of one file's time, taken in turn, differ by up to a hundredth.
-_MORE_ERROR = 0.05
-_LESS_TIME = 0.02
-_TIMED_RUNS = 8
+# For each per cent that float adds to a file's time, it has to remove so many of the file's error; a per cent of
+# size counts as a quarter of one of time.
+_ERROR_FOR_TIME = 3.0
+_SIZE_AS_TIME = 0.25
+# Whole units that would add more than this part of a file's size are not tried.
+_LARGEST = 0.1
+_TIMED_RUNS = 6
 _HALF_A_STEP = 1 / 512  # of a probability in eight bits, which cannot tell less from nothing
 
 _MOVES_ONLY = ("RESHAPE", "TRANSPOSE", "SPLIT", "CONCATENATION")
@@ -38,10 +41,14 @@ _OWN_UNIT = ("attention", "attn", "norm", "norm1", "norm2")
 
 @dataclass(frozen=True)
 class UnitCost:
-    """What quantizing one unit costs. error_added: mean squared error of the logarithm of the two best classes'
-    ratio, in nats², beyond the base file's; time_added_ms: of one run on one thread, beyond it."""
+    """What quantizing one unit costs: all of its operations where `weights`, else those without weights.
+
+    error_added: mean squared error of the logarithm of the two best classes' ratio, in nats², beyond that of the
+    file in which the unit is float; time_added_ms: of one run on one thread, beyond that file's.
+    """
 
     unit: str
+    weights: bool
     operations: int
     error_added: float
     time_added_ms: float
@@ -95,42 +102,89 @@ def matching(graph: bytes, patterns: Sequence[str]) -> Kept:
 def search(
     graph: bytes, ranges: tuple[TensorRange, ...], images: np.ndarray, progress: Progress | None = None
 ) -> Kept:
-    """Measures every unit of the float graph on uint8 images [N, H, W, 3] and keeps float what costs by int8."""
-    found = units(graph)
-    candidates = {operation.tensor for unit in found.values() for operation in unit}
-    expected = _answers(graph, images)
-    ranged = with_ranges(graph, ranges)
-    base = conversion.quantize_inside(ranged, candidates)
-    error = _error(_answers(base, images), expected)
-    costs = []
-    for done, (name, unit) in enumerate(found.items()):
+    """Measures the units of the float graph and keeps float what is worth it.
+
+    images: uint8 [N, H, W, 3]. Errors are taken on those few that the float graph is least sure of: there they
+    change answers, and small probabilities, which eight bits round much, have no part in them.
+    """
+    trial = _Trial(graph, with_ranges(graph, ranges), images)
+    kept = {operation.tensor for unit in units(graph, weights=False).values() for operation in unit}
+    costs: list[UnitCost] = []
+    for weights in (False, True):
+        trial.start_from(kept)
+        found = units(graph, weights)
+        measured = trial.costs(found, weights, progress)
+        costs += measured
+        for cost in measured:
+            tensors = {operation.tensor for operation in found[cost.unit]}
+            if cost.kept_float:
+                kept |= tensors
+            elif not weights:
+                kept -= tensors
+    costs.sort(key=lambda cost: -cost.error_added)
+    return _kept([op for op in _inner_operations(graph) if op.tensor in kept], costs)
+
+
+class _Trial:
+    """Compares files that differ in one unit from one that it starts from."""
+
+    def __init__(self, graph: bytes, ranged: bytes, images: np.ndarray) -> None:
+        self._ranged = ranged
+        expected = _answers(graph, images)
+        unsure = np.argsort(_margins(expected, _best_two(expected)), kind="stable")[:_IMAGES]
+        self._images, self._expected = images[unsure], expected[unsure]
+
+    def start_from(self, kept: Iterable[str]) -> None:
+        """The file in which the operations that compute these tensors are float, and no others."""
+        self._kept = frozenset(kept)
+        self._base = conversion.quantize_inside(self._ranged, self._kept)
+        self._error = self._error_of(self._base)
+
+    def costs(
+        self, found: Mapping[str, Sequence[Operation]], weights: bool, progress: Progress | None
+    ) -> list[UnitCost]:
+        """What each unit costs in integers, but for those that are too large: with weights they become float here,
+        without them integer."""
+        costs = []
+        for done, (name, unit) in enumerate(found.items()):
+            if progress:
+                progress("measuring whole layers" if weights else "measuring operations", done, len(found))
+            tensors = {operation.tensor for operation in unit}
+            other = conversion.quantize_inside(
+                self._ranged, self._kept | tensors if weights else self._kept - tensors
+            )
+            if len(other) <= (1 + _LARGEST) * len(self._base):
+                costs.append(self._cost(name, unit, weights, other))
         if progress:
-            progress("measuring what must stay float", done, len(found))
-        data = conversion.quantize_inside(ranged, candidates - {operation.tensor for operation in unit})
-        added = _error(_answers(data, images), expected) - error
-        time_ms, its_time_ms = _times_ms((base, data), images[0])
-        added_ms = its_time_ms - time_ms
-        stays = added > _MORE_ERROR * error or added_ms > -_LESS_TIME * time_ms
-        costs.append(UnitCost(name, len(unit), added, added_ms, stays))
-    if progress:
-        progress("measuring what must stay float", len(found), len(found))
-    kept = _kept([operation for unit in costs if unit.kept_float for operation in found[unit.unit]])
-    costs.sort(key=lambda unit: -unit.error_added)
-    return Kept(kept.tensors, kept.layers, tuple(costs))
+            progress("measuring whole layers" if weights else "measuring operations", len(found), len(found))
+        return costs
+
+    def _cost(self, name: str, unit: Sequence[Operation], weights: bool, other: bytes) -> UnitCost:
+        sign = -1 if weights else 1  # what integers add is what float takes away
+        error = sign * (self._error_of(other) - self._error)
+        base_ms, other_ms = _times_ms((self._base, other), self._images[0])
+        time_ms = sign * (other_ms - base_ms)
+        size = sign * (len(other) - len(self._base))
+        price = -time_ms / base_ms - _SIZE_AS_TIME * size / len(self._base)
+        return UnitCost(name, weights, len(unit), error, time_ms, error > _ERROR_FOR_TIME * price * self._error)
+
+    def _error_of(self, data: bytes) -> float:
+        return _error(_answers(data, self._images), self._expected)
 
 
-def _kept(kept: Sequence[Operation]) -> Kept:
+def _kept(kept: Sequence[Operation], costs: Iterable[UnitCost] = ()) -> Kept:
     layers = dict.fromkeys(operation.layer for operation in kept)
-    return Kept(tuple(operation.tensor for operation in kept), tuple(layers))
+    return Kept(tuple(operation.tensor for operation in kept), tuple(layers), tuple(costs))
 
 
-def units(graph: bytes) -> dict[str, list[Operation]]:
-    """Unit → its operations without weights: the candidates for float. Those that only move values are in none."""
+def units(graph: bytes, weights: bool) -> dict[str, list[Operation]]:
+    """Unit → its operations: all that compute where `weights`, else those without weights. Operations that only
+    move values are in none; with `weights`, units that have none are left out."""
     found: dict[str, list[Operation]] = {}
     for operation in _inner_operations(graph):
-        if not operation.has_weights and operation.operator not in _MOVES_ONLY:
+        if operation.operator not in _MOVES_ONLY and (weights or not operation.has_weights):
             found.setdefault(_unit_of(operation.layer), []).append(operation)
-    return found
+    return {name: unit for name, unit in found.items() if not weights or any(op.has_weights for op in unit)}
 
 
 def _inner_operations(graph: bytes) -> list[Operation]:
@@ -150,11 +204,19 @@ def _error(actual: np.ndarray, expected: np.ndarray) -> float:
     """Of probabilities [N, classes]: the mean squared error of log(p₁ / p₂), where p₁ and p₂ are those of the two
     classes that the float graph finds likeliest. Its sign is the answer; probabilities that are all but zero, of
     which there are many among a hundred classes, have no part in it."""
-    rows = np.arange(len(expected))[:, np.newaxis]
-    best = np.argsort(-expected, axis=1)[:, :2]
-    logs = [np.log(np.maximum(one[rows, best], _HALF_A_STEP)) for one in (actual, expected)]
-    margins = [one[:, 0] - one[:, 1] for one in logs]
-    return float(np.mean((margins[0] - margins[1]) ** 2))
+    best = _best_two(expected)
+    return float(np.mean((_margins(actual, best) - _margins(expected, best)) ** 2))
+
+
+def _best_two(probabilities: np.ndarray) -> np.ndarray:
+    """The two likeliest classes: int [N, 2] of float [N, classes]."""
+    return np.argsort(-probabilities, axis=1)[:, :2]
+
+
+def _margins(probabilities: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """log(p₁ / p₂) of two classes each: float [N] of float [N, classes] and int [N, 2]."""
+    logs = np.log(np.maximum(np.take_along_axis(probabilities, classes, axis=1), _HALF_A_STEP))
+    return np.asarray(logs[:, 0] - logs[:, 1])
 
 
 def _interpreter(data: bytes, threads: int) -> Any:

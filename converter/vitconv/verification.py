@@ -220,7 +220,7 @@ def _layers(
     model: keras.Model, scheme: Scheme, path: Path, images: np.ndarray, progress: Progress | None
 ) -> tuple[LayerError, ...]:
     """Of the file at `path`, against the float graph of its scheme's form."""
-    graph = conversion.convert_traced(conversion.trace(model, scheme.form), schemes.find("float32"))
+    graph = conversion.convert_traced(conversion.trace(model, scheme.form_of(model)), schemes.find("float32"))
     what = f"comparing layers of {scheme.name}"
     return layer_errors(graph, flatbuffer.read(path), images[:LAYER_IMAGES], what, progress)
 

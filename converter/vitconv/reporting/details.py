@@ -153,8 +153,8 @@ def _range_row(tensor: TensorRange) -> Sequence[str]:
     seen = max(tensor.seen_max - tensor.seen_min, 1e-30)
     start = (tensor.min - tensor.seen_min) / seen
     drawn = bar(_kept(tensor), "range", max(0.0, start), f"{_kept(tensor):.0%} of what was seen")
-    operation = tensor.name.rpartition(";")[2].rpartition("/")[2]
-    name = tag("span", exact(f"{layer_of(tensor.name, True)} {operation}"), title=tensor.name)
+    operation = tensor.name.rpartition("|")[2]
+    name = tag("span", exact(f"{layer_of(tensor.name)} {operation}"), title=tensor.name)
     return (
         name, f"{tensor.seen_min:.3g} … {tensor.seen_max:.3g}", drawn, f"{tensor.min:.3g} … {tensor.max:.3g}",
         f"{_kept(tensor):.1%}",
