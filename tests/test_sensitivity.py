@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -111,6 +113,13 @@ def test_errors_are_taken_where_the_float_graph_is_least_sure(monkeypatch: pytes
     trial = sensitivity._Trial(b"graph", b"ranged", np.arange(4))
     assert list(trial._images) == [0, 3]
     assert trial._expected.tolist() == [unsure, unsure]
+
+
+def test_whole_layers_together_add_no_more_than_a_part_of_the_size() -> None:
+    cost = sensitivity.UnitCost("unit", True, 1, 1.0, 0.0, True)
+    other = replace(cost, kept_float=False)
+    pairs = [(cost, 0.1), (other, 0.9), (cost, 0.15), (cost, 0.1), (cost, 0.05)]
+    assert [one.kept_float for one in sensitivity._within(0.3, pairs)] == [True, False, True, False, True]
 
 
 def test_large_units_are_not_tried() -> None:

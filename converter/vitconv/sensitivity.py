@@ -10,8 +10,8 @@ size, and a unit is float where it removes more of the error than that is worth.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -30,8 +30,9 @@ _IMAGES = 48  # of the calibration images; with fewer, the choice hangs on which
 # size counts as a quarter of one of time.
 _ERROR_FOR_TIME = 3.0
 _SIZE_AS_TIME = 0.25
-# Whole units that would add more than this part of a file's size are not tried.
-_LARGEST = 0.1
+# Whole units that would add more than this part of a file's size are not tried, and all that are chosen add no
+# more than that: it is to remain a file of int8 weights.
+_LARGEST, _LARGEST_TOGETHER = 0.1, 0.3
 _TIMED_RUNS = 6
 _HALF_A_STEP = 1 / 512  # of a probability in eight bits, which cannot tell less from nothing
 
@@ -113,9 +114,8 @@ def search(
     for weights in (False, True):
         trial.start_from(kept)
         found = units(graph, weights)
-        measured = trial.costs(found, weights, progress)
-        costs += measured
-        for cost in measured:
+        for cost in trial.costs(found, weights, progress):
+            costs.append(cost)
             tensors = {operation.tensor for operation in found[cost.unit]}
             if cost.kept_float:
                 kept |= tensors
@@ -144,8 +144,8 @@ class _Trial:
         self, found: Mapping[str, Sequence[Operation]], weights: bool, progress: Progress | None
     ) -> list[UnitCost]:
         """What each unit costs in integers, but for those that are too large: with weights they become float here,
-        without them integer."""
-        costs = []
+        without them integer. The most erroneous first."""
+        costs: list[tuple[UnitCost, float]] = []
         for done, (name, unit) in enumerate(found.items()):
             if progress:
                 progress("measuring whole layers" if weights else "measuring operations", done, len(found))
@@ -153,23 +153,37 @@ class _Trial:
             other = conversion.quantize_inside(
                 self._ranged, self._kept | tensors if weights else self._kept - tensors
             )
-            if len(other) <= (1 + _LARGEST) * len(self._base):
-                costs.append(self._cost(name, unit, weights, other))
+            growth = len(other) / len(self._base) - 1 if weights else 0.0
+            if growth <= _LARGEST:
+                costs.append((self._cost(name, unit, weights, other, growth), growth))
         if progress:
             progress("measuring whole layers" if weights else "measuring operations", len(found), len(found))
-        return costs
+        costs.sort(key=lambda pair: -pair[0].error_added)
+        return list(_within(_LARGEST_TOGETHER, costs))
 
-    def _cost(self, name: str, unit: Sequence[Operation], weights: bool, other: bytes) -> UnitCost:
+    def _cost(self, name: str, unit: Sequence[Operation], weights: bool, other: bytes, growth: float) -> UnitCost:
         sign = -1 if weights else 1  # what integers add is what float takes away
         error = sign * (self._error_of(other) - self._error)
         base_ms, other_ms = _times_ms((self._base, other), self._images[0])
         time_ms = sign * (other_ms - base_ms)
-        size = sign * (len(other) - len(self._base))
-        price = -time_ms / base_ms - _SIZE_AS_TIME * size / len(self._base)
+        slower = -time_ms / base_ms
+        if weights:  # which float makes no faster, so that what looks so is noise
+            slower = max(0.0, slower)
+        price = slower + _SIZE_AS_TIME * growth
         return UnitCost(name, weights, len(unit), error, time_ms, error > _ERROR_FOR_TIME * price * self._error)
 
     def _error_of(self, data: bytes) -> float:
         return _error(_answers(data, self._images), self._expected)
+
+
+def _within(most: float, costs: Iterable[tuple[UnitCost, float]]) -> Iterator[UnitCost]:
+    """The costs, each with what it adds to the size; what would go beyond `most` together does not stay float."""
+    total = 0.0
+    for cost, growth in costs:
+        if cost.kept_float and total + growth > most:
+            cost = replace(cost, kept_float=False)
+        total += growth if cost.kept_float else 0.0
+        yield cost
 
 
 def _kept(kept: Sequence[Operation], costs: Iterable[UnitCost] = ()) -> Kept:
