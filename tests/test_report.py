@@ -24,6 +24,7 @@ from vitconv.devices.phone_results import PhoneBenchmark, PhoneTiming
 from vitconv.errors import InputError
 from vitconv.evidence import Answers, Evidence
 from vitconv.layer_errors import LayerError
+from vitconv.layer_names import layer_of
 from vitconv.reporting.missing import missing
 from vitconv.reporting.reading import read_export
 from vitconv.reporting.recommendation import recommend
@@ -540,7 +541,7 @@ def break_int8(folder: Path, layer: str = "stage2.mobilevit.transformer0.mlp1") 
     (operator,) = (
         operator
         for operator in graph.operators
-        if f"/{layer}_" in flatbuffer.text(graph.tensors[int(operator.outputs[0])].name)
+        if layer_of(flatbuffer.text(graph.tensors[int(operator.outputs[0])].name)) == layer
         and any(len(flatbuffer.tensor_shape(graph.tensors[int(i)])) > 1 and graph.tensors[int(i)].quantization
                 and _constant(model, graph.tensors[int(i)]) for i in operator.inputs if i >= 0)
     )  # fmt: skip
