@@ -148,11 +148,8 @@ def calibrate(config: CalibrateConfig, progress: Progress | None = None) -> Cali
     if config.out.is_dir():
         raise OutputError(f"cannot write {config.out}: it is a folder, and a calibration is one file.")
     model = checkpoint.load()
-    graphs = {
-        scheme.name: conversion.convert_float(model, scheme)
-        for scheme in schemes.SCHEMES.values()
-        if scheme.needs_calibration
-    }
+    calibrated = [scheme for scheme in schemes.SCHEMES.values() if scheme.needs_calibration]
+    graphs = conversion.float_graphs(model, calibrated, progress)
     result = measure(graphs, checkpoint, dataset, config.samples, config.seed, config.method, progress)
     result.save(config.out)
     return result

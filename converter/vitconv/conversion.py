@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from vitconv.compaction import compact
+from vitconv.datasets import Progress
 from vitconv.errors import PromiseError
 from vitconv.folding import fold_pixel_scaling
 from vitconv.models.forms import GraphForm, graph_form
@@ -28,6 +29,29 @@ def convert_float(model: keras.Model, scheme: Scheme) -> bytes:
     Input float32 [1, H, W, 3] raw pixels 0–255, output float32 [1, classes] probabilities.
     """
     return convert_traced(trace(model, scheme.form_of(model)), scheme)
+
+
+def float_graphs(
+    model: keras.Model, wanted: Iterable[Scheme], progress: Progress | None = None
+) -> dict[str, bytes]:
+    """Scheme → `convert_float` of the model. What schemes have in common is done once."""
+    traced: dict[GraphForm, Any] = {}
+    unquantized: dict[GraphForm, bytes] = {}  # one graph for all integer schemes of a form
+    graphs = {}
+    schemes = list(wanted)
+    for done, scheme in enumerate(schemes):
+        if progress:
+            progress("converting", done, len(schemes))
+        form = scheme.form_of(model)
+        if form not in traced:
+            traced[form] = trace(model, form)
+        if not scheme.needs_calibration:
+            graphs[scheme.name] = convert_traced(traced[form], scheme)
+            continue
+        if form not in unquantized:
+            unquantized[form] = convert_traced(traced[form], scheme)
+        graphs[scheme.name] = unquantized[form]
+    return graphs
 
 
 def trace(model: keras.Model, form: GraphForm) -> Any:

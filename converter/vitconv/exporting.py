@@ -28,7 +28,6 @@ from vitconv.errors import InputError, OutputError, PromiseError
 from vitconv.files import safe_name, sha256, writable_directory, write_json, write_text
 from vitconv.inspection import inspect_bytes
 from vitconv.metadata import ModelMetadata
-from vitconv.models.forms import GraphForm
 from vitconv.runtime import Runner
 from vitconv.schemes import Scheme
 from vitconv.trained_data import open_dataset_of
@@ -108,7 +107,7 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportResu
                 "sample photographs."
             )
         golden.write(staging, model, pictures)
-        graphs = _float_graphs(model, wanted, progress)
+        graphs = conversion.float_graphs(model, wanted, progress)
         calibrated = {scheme.name: graphs[scheme.name] for scheme in wanted if scheme.needs_calibration}
         if calibrated:
             if calibration is not None and config.calibration is None and not calibration.fits(calibrated):
@@ -170,26 +169,6 @@ def _describe(checkpoint: Checkpoint, dataset: Dataset | None) -> dict[str, Any]
         return {"name": dataset.name, "version": dataset.version}
     card = checkpoint.card.dataset
     return {"name": card["name"], "version": card.get("version")}
-
-
-def _float_graphs(model: Any, wanted: list[Scheme], progress: Progress | None) -> dict[str, bytes]:
-    """Scheme → its file, or the float graph that its file is quantized from."""
-    traced: dict[GraphForm, Any] = {}
-    unquantized: dict[GraphForm, bytes] = {}  # one graph for all integer schemes of a form
-    graphs = {}
-    for done, scheme in enumerate(wanted):
-        if progress:
-            progress("converting", done, len(wanted))
-        form = scheme.form_of(model)
-        if form not in traced:
-            traced[form] = conversion.trace(model, form)
-        if not scheme.needs_calibration:
-            graphs[scheme.name] = conversion.convert_traced(traced[form], scheme)
-            continue
-        if form not in unquantized:
-            unquantized[form] = conversion.convert_traced(traced[form], scheme)
-        graphs[scheme.name] = unquantized[form]
-    return graphs
 
 
 @dataclass(frozen=True)
