@@ -32,6 +32,7 @@ from vitconv.images import ImageSpec
 from vitconv.memory import keep_freed_memory
 from vitconv.models import catalogue
 from vitconv.models.catalogue import ModelEntry, Recipe
+from vitconv.parts import compute_side_by_side, cut_batches, parts_of
 from vitconv.training_state import TrainingState, differences
 
 if TYPE_CHECKING:
@@ -119,8 +120,11 @@ def _train(
     progress: Progress | None,
     verbose: int,
 ) -> TrainResult:
-    dataset = open_dataset(config.dataset)
     recipe = entry.find_recipe(config.recipe).changed(epochs=config.epochs, batch_size=config.batch_size)
+    parts = parts_of(entry, recipe) if distribution.strategy is None else 1
+    if parts > 1:
+        compute_side_by_side()
+    dataset = open_dataset(config.dataset)
     if recipe.flip and not dataset.mirrored_keeps_label:
         recipe = recipe.changed(flip=False)
     out = config.out
@@ -143,7 +147,7 @@ def _train(
         from vitconv.averaging import WeightAverage
 
         with distribution.scope():
-            model = new_model(entry, spec, dataset, training, recipe, config.seed, init)
+            model = new_model(entry, spec, dataset, training, recipe, config.seed, init, parts)
         average = WeightAverage(model, recipe.average, distribution.strategy)
         if resumed is not None:
             resumed.restore(model, average.variables)
@@ -226,8 +230,10 @@ def new_model(
     recipe: Recipe,
     seed: int,
     init: FirstWeights | None,
+    parts: int = 1,
 ) -> keras.Model:
-    """The network with weights that depend on `seed` and `init` alone, compiled, with all its variables made."""
+    """The network with weights that depend on `seed` and `init` alone, compiled, with all its variables made. It
+    computes a batch in so many `parts`."""
     import keras
 
     from vitconv.optimization import compile_model, prepare
@@ -239,6 +245,8 @@ def new_model(
     _adapt(model, training)
     prepare(model, recipe, seed)
     compile_model(model, recipe, -(-len(training) // recipe.batch_size))
+    if parts > 1:
+        cut_batches(model, parts)
     return model
 
 

@@ -77,7 +77,7 @@ class Recipe:
 @dataclass(frozen=True)
 class ModelEntry:
     """A model of the catalogue. `sizes_divide_by` is what image height and width must be a multiple of; `recipe`
-    is the article's, used where no other is named."""
+    is the article's, used where no other is named; `batch_norm` is whether layers compute across a batch."""
 
     name: str
     summary: str
@@ -86,6 +86,7 @@ class ModelEntry:
     recipe: Recipe
     _build: Callable[[ImageSpec, int], keras.Model] = field(repr=False)
     more_recipes: tuple[Recipe, ...] = ()
+    batch_norm: bool = True
 
     @property
     def recipes(self) -> dict[str, Recipe]:
@@ -195,13 +196,13 @@ _ENTRIES = (
         "eanet",
         "EANet as the Keras example writes it; external attention",
         _EANET_IMAGE, 2, _EANET_RECIPE, _eanet("external"),
-        (_EANET_BEST, _EANET_FINETUNE, _EANET_QUANTIZATION_AWARE),
+        (_EANET_BEST, _EANET_FINETUNE, _EANET_QUANTIZATION_AWARE), batch_norm=False,
     ),
     ModelEntry(
         "eanet_self_attention",
         "EANet's frame with ordinary multi-head self-attention",
         _EANET_IMAGE, 2, _EANET_RECIPE, _eanet("self"),
-        (_EANET_BEST, _EANET_FINETUNE, _EANET_QUANTIZATION_AWARE),
+        (_EANET_BEST, _EANET_FINETUNE, _EANET_QUANTIZATION_AWARE), batch_norm=False,
     ),
 )  # fmt: skip
 
