@@ -2,8 +2,9 @@
 
 A network is a chain of operations. TensorFlow computes one after the other and shares each among the cores, which
 then wait for each other hundreds of times a step. Parts of a batch are as many chains, each computed by a core
-alone, on arrays that fit better into its cache. On two cores that trains EANet on 1.15 times the images a second
-by the article's recipe (128 images in 4 parts) and on 1.3 times by "best" (64 in 2).
+alone, on arrays that fit better into its cache. On two cores EANet so trains on 1.2 times as many images a second
+by the article's recipe (128 images in 4 parts), and on 1.3 times as many by "best" (64 in 2). On one core it gains
+nothing, and with two threads for an operation it loses.
 
 It is for networks in which nothing is computed across a batch: batch norm would take other statistics.
 """
