@@ -40,7 +40,7 @@ def test_the_catalogue_says_which_networks_compute_across_a_batch(name: str) -> 
 def test_a_batch_is_cut_where_that_gains_something(
     name: str, recipe: str, batch_size: int, cores: int, wanted: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parts, "_cores", lambda: cores)
+    monkeypatch.setattr(parts, "usable_cores", lambda: cores)
     entry = find(name)
     assert parts_of(entry, entry.find_recipe(recipe).changed(batch_size=batch_size)) == wanted
 

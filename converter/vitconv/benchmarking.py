@@ -9,7 +9,6 @@ processor time.
 from __future__ import annotations
 
 import math
-import os
 import platform
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from vitconv.errors import InputError, ModelFileError
 from vitconv.files import sha256
 from vitconv.model_process import MOST_THREADS
+from vitconv.processors import usable_cores
 from vitconv.runtime import Runner
 
 Progress = Callable[[str, int, int], None]
@@ -190,7 +190,7 @@ def machine() -> str:
         flags = facts.get("flags", facts.get("Features", "")).split()
         instructions = next((text for flag, text in _INSTRUCTIONS.items() if flag in flags), "")
         processor = facts.get("model name", processor) + (f" with {instructions}" if instructions else "")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     system = f"{platform.system()} {platform.release()} {platform.machine()}"
     return f"{processor}, {cores} core{'s' if cores > 1 else ''}, {system}"
 

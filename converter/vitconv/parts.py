@@ -11,11 +11,11 @@ It is for networks in which nothing is computed across a batch: batch norm would
 
 from __future__ import annotations
 
-import os
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from vitconv.models.catalogue import ModelEntry, Recipe
+from vitconv.processors import usable_cores
 
 if TYPE_CHECKING:
     import keras
@@ -31,7 +31,7 @@ def parts_of(entry: ModelEntry, recipe: Recipe) -> int:
     if entry.batch_norm or recipe.fake_quantization or tf.config.list_physical_devices("GPU"):
         return 1
     parts = max(1, min(recipe.batch_size // _FEWEST_IMAGES, _MOST))
-    return parts if _cores() <= parts else 1
+    return parts if usable_cores() <= parts else 1
 
 
 def compute_side_by_side() -> None:
@@ -41,7 +41,7 @@ def compute_side_by_side() -> None:
 
     try:
         tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(_cores())
+        tf.config.threading.set_inter_op_parallelism_threads(usable_cores())
     except RuntimeError:
         pass
 
@@ -64,8 +64,3 @@ def cut_batches(model: keras.Model, parts: int) -> None:
         return head(tf.concat(features, axis=0))
 
     model.call = call
-
-
-def _cores() -> int:
-    """That this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
