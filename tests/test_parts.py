@@ -74,17 +74,17 @@ def test_parts_give_the_answers_and_gradients_of_the_whole_batch() -> None:
         assert np.abs(ours - theirs).max() <= ERROR * max(1.0, np.abs(theirs).max()), weight.path
 
 
-def test_threads_are_set_before_tensorflow_computes_and_left_alone_afterwards() -> None:
+def test_threads_are_set_for_parts_before_tensorflow_computes_and_left_alone_afterwards() -> None:
     program = """
 import sys
 from vitconv.parts import compute_side_by_side
 import tensorflow as tf
 if sys.argv[1] == "late":
     tf.constant(1.0) + 1.0
-compute_side_by_side()
+compute_side_by_side(1 if sys.argv[1] == "whole" else 2)
 tf.constant(1.0) + 1.0
 print(tf.config.threading.get_intra_op_parallelism_threads())
 """
-    for when, wanted in (("early", "1"), ("late", "0")):
+    for when, wanted in (("early", "1"), ("late", "0"), ("whole", "0")):
         done = subprocess.run([sys.executable, "-c", program, when], capture_output=True, text=True, check=True)
         assert done.stdout.strip() == wanted

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from vitconv.checkpoints import Checkpoint
+from vitconv.checkpoints import Card, Checkpoint
 from vitconv.datasets import Progress, Split
 from vitconv.evidence import confusion
 from vitconv.intervals import wilson_interval
@@ -36,6 +36,12 @@ class Evaluation:
         """All but the confusion matrix, as a card's results hold it."""
         values = {name: value for name, value in vars(self).items() if name != "confusion"}
         return {**values, "top1_interval": list(self.top1_interval), "top5_interval": list(self.top5_interval)}
+
+    def published(self, card: Card) -> Card:
+        """The card with this among its results. It names its data set by what any machine finds it by: where it
+        was here is nobody's business."""
+        dataset = {**card.dataset, "source": card.dataset["name"]}
+        return replace(card, dataset=dataset, results={**card.results, "evaluation": self.to_json()})
 
     def class_accuracy(self) -> np.ndarray:
         """float [classes]: fraction of each class's images that were given it; NaN where there are none."""

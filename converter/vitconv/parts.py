@@ -26,17 +26,21 @@ _MOST = 4  # each takes TensorFlow six seconds more to trace
 
 def parts_of(entry: ModelEntry, recipe: Recipe) -> int:
     """Into how many parts a batch of that training is cut on this machine; 1 where that would gain nothing."""
+    if entry.batch_norm or recipe.fake_quantization:
+        return 1
     import tensorflow as tf
 
-    if entry.batch_norm or recipe.fake_quantization or tf.config.list_physical_devices("GPU"):
+    if tf.config.list_physical_devices("GPU"):
         return 1
     parts = max(1, min(recipe.batch_size // _FEWEST_IMAGES, _MOST))
     return parts if usable_cores() <= parts else 1
 
 
-def compute_side_by_side() -> None:
-    """From now on a thread computes an operation alone, and cores compute several at once. TensorFlow must not
-    have computed anything in this process; if it has, nothing changes."""
+def compute_side_by_side(parts: int) -> None:
+    """Where there are several parts, from now on a thread computes an operation alone, and cores compute several
+    at once. TensorFlow must not have computed anything in this process; if it has, nothing changes."""
+    if parts == 1:
+        return
     import tensorflow as tf
 
     try:

@@ -122,8 +122,7 @@ def _train(
 ) -> TrainResult:
     recipe = entry.find_recipe(config.recipe).changed(epochs=config.epochs, batch_size=config.batch_size)
     parts = parts_of(entry, recipe) if distribution.strategy is None else 1
-    if parts > 1:
-        compute_side_by_side()
+    compute_side_by_side(parts)
     dataset = open_dataset(config.dataset)
     if recipe.flip and not dataset.mirrored_keeps_label:
         recipe = recipe.changed(flip=False)
