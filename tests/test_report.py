@@ -25,6 +25,7 @@ from vitconv.errors import InputError
 from vitconv.evidence import Answers, Evidence
 from vitconv.layer_errors import LayerError
 from vitconv.layer_names import layer_of
+from vitconv.reporting import charts
 from vitconv.reporting.missing import missing
 from vitconv.reporting.reading import read_export
 from vitconv.reporting.recommendation import recommend
@@ -376,6 +377,20 @@ def test_charts_take_the_page_s_colours_and_keep_text(full: Path) -> None:
         assert "<text" in chart
         assert set(re.findall(r"#[0-9a-f]{6}\b", chart)) <= {"#000000", "#ffffff"}
     assert "var(--s3)" in charts[0]
+
+
+def test_a_chart_s_labels_stand_inside_it() -> None:
+    def draw(axes: Any) -> None:  # its ticks get a decimal where the legend has made it smaller
+        for low, high in ((95.3, 98.7), (95.0, 98.5), *[(97.0, 97.0)] * 4):
+            axes.plot([0.3] * 2, [low, high], label="a file")
+        axes.set_ylabel("accuracy")
+        axes.set_xlabel("milliseconds")
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=9)
+
+    chart = charts._svg("a chart", draw, height=3.7)
+    baseline = re.search(r"rotate\(-90 ([\d.]+) [^>]*>accuracy<", chart)
+    assert baseline
+    assert float(baseline[1]) > 9  # letters 10 high stand left of it, turned
 
 
 def test_the_same_folder_gives_the_same_page(full: Path) -> None:

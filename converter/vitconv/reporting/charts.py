@@ -144,6 +144,7 @@ def _svg(title: str, draw: Callable[[Any], None], height: float, width: float = 
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": title}):
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure.add_subplot())
+        figure.draw_without_rendering()  # the layout's own axes may have other ticks, and wider: it goes twice
         data = io.StringIO()
         figure.savefig(data, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = data.getvalue()
