@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitconv.benchmarking import BenchmarkConfig, benchmark
-from vitconv.errors import VitconvError
-from vitconv.inspection import inspect
-from vitconv.progress import ConsoleProgress
-from vitconv.reports import table
-from vitconv.runtime import Runner
+from vitconv.benchmarking.benchmark import BenchmarkConfig, benchmark
+from vitconv.cli.progress import ConsoleProgress
+from vitconv.cli.texts import table
+from vitconv.foundation.errors import VitconvError
+from vitconv.runtimes.litert import Runner
+from vitconv.tflite.inspection import inspect
 
 if TYPE_CHECKING:
-    from vitconv.benchmarking import FileTiming
+    from vitconv.benchmarking.benchmark import FileTiming
 
 
 @dataclass(frozen=True)

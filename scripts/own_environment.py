@@ -7,7 +7,7 @@ import sys
 import venv
 from pathlib import Path
 
-from vitconv.errors import InputError
+from vitconv.foundation.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 

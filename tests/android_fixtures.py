@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vitconv.benchmarking import median_interval
-from vitconv.images import ImageSpec
+from vitconv.benchmarking.benchmark import median_interval
+from vitconv.data.images import ImageSpec
 
 APP = Path(__file__).resolve().parent.parent / "android-app"
 PREPROCESSING = APP / "core/src/test/resources/preprocessing.json"

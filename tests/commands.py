@@ -25,7 +25,7 @@ from unittest.mock import patch
 
 import pytest
 
-from vitconv.cli import main
+from vitconv.cli.main import main
 
 COLUMNS = 60  # of the narrowest terminal on which everything must fit
 SECONDS = 600  # for a machine that is busy with other things; everything here takes far less

@@ -9,10 +9,12 @@ import numpy as np
 
 from parity import pair
 from reference.weights import pictures
-from vitconv import conversion, schemes, sensitivity
-from vitconv.inspection import Inspection, inspect_bytes
+from vitconv.conversion import float_graph as conversion
+from vitconv.conversion import schemes
 from vitconv.models.forms import GraphForm
-from vitconv.ranges import TensorRange, measure_ranges
+from vitconv.quantization import sensitivity
+from vitconv.quantization.ranges import TensorRange, measure_ranges
+from vitconv.tflite.inspection import Inspection, inspect_bytes
 
 if TYPE_CHECKING:
     import keras

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from reference.weights import trained_like, transplant
-from vitconv.images import ImageSpec
+from vitconv.data.images import ImageSpec
 from vitconv.models import catalogue
 
 if TYPE_CHECKING:

@@ -19,14 +19,16 @@ import pytest
 
 from commands import Call, refused, run
 from converted import converted, float_graph, images
-from vitconv import flatbuffer, golden, manifest, schemes
-from vitconv.android_runtime import libraries
-from vitconv.android_runtime.runner import AndroidRunner
-from vitconv.android_verification import AndroidCheck, AndroidVerification, verify_android
-from vitconv.errors import InputError, MissingToolError, ModelFileError, UnknownNameError
-from vitconv.files import sha256
-from vitconv.ranges import measure_ranges, with_ranges
-from vitconv.runtime import Runner
+from vitconv.conversion import schemes
+from vitconv.evaluation.android import AndroidCheck, AndroidVerification, verify_android
+from vitconv.exporting import golden, manifest
+from vitconv.foundation.errors import InputError, MissingToolError, ModelFileError, UnknownNameError
+from vitconv.foundation.files import sha256
+from vitconv.quantization.ranges import measure_ranges, with_ranges
+from vitconv.runtimes.android import libraries
+from vitconv.runtimes.android.runner import AndroidRunner
+from vitconv.runtimes.litert import Runner
+from vitconv.tflite import flatbuffer
 
 ABIS = ("x86_64", "arm64-v8a")
 SCHEMES = ("float32", "float16", "dynamic", "int8")
@@ -264,7 +266,7 @@ def test_wrong_pixels_fail_with_every_scheme(
 ) -> None:
     ready("x86_64")
     keep(small_export, scheme)
-    monkeypatch.setattr("vitconv.android_verification.AndroidRunner", OtherPixels)
+    monkeypatch.setattr("vitconv.evaluation.android.AndroidRunner", OtherPixels)
     for check in checked(small_export):
         assert not check.passed
         words = "steps from LiteRT's output, more than" if scheme == "int8" else "in a probability, more than"
@@ -375,7 +377,7 @@ def test_without_qemu_the_command_says_what_to_install_and_goes_on(
 def test_the_module_prints_a_folder_that_loads_the_library() -> None:
     folder = ready("x86_64")
     printed = subprocess.run(
-        [sys.executable, "-m", "vitconv.android_runtime", "--abi", "x86_64"], capture_output=True, text=True
+        [sys.executable, "-m", "vitconv.runtimes.android", "--abi", "x86_64"], capture_output=True, text=True
     )
     assert (printed.stdout, printed.stderr) == (f"{folder}\n", "")
     code = "import ctypes; l = ctypes.CDLL('libtensorflowlite_jni.so'); l.TfLiteVersion.restype = ctypes.c_char_p"

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import vitconv
-from vitconv import calibration
+from vitconv.quantization import calibration
 
 STAGES = ("train", "calibrate", "export", "inspect", "verify", "benchmark", "report")
 

@@ -16,8 +16,9 @@ from xml.etree import ElementTree
 import pytest
 
 from commands import Call
-from vitconv import app, app_tools, schemes
-from vitconv.errors import CheckError, InputError, MissingToolError, ModelFileError
+from vitconv.app import build, tools
+from vitconv.conversion import schemes
+from vitconv.foundation.errors import CheckError, InputError, MissingToolError, ModelFileError
 
 unix = pytest.mark.skipif(os.name != "posix", reason="the stand-in for Maven is a shell script")
 
@@ -32,7 +33,7 @@ def staged_files(out: Path) -> set[str]:
 def test_a_staged_folder_holds_what_the_app_reads_and_nothing_of_this_machine(
     exported_digits: Path, tmp_path: Path
 ) -> None:
-    names = app.stage((exported_digits,), tmp_path / "out")
+    names = build.stage((exported_digits,), tmp_path / "out")
     models = tmp_path / "out" / "models"
     assert json.loads((models / "index.json").read_text()) == ["mobilevit_xxs-digits"]
     folder = models / "mobilevit_xxs-digits"
@@ -49,26 +50,26 @@ def test_a_staged_folder_holds_what_the_app_reads_and_nothing_of_this_machine(
 
 
 def test_only_the_schemes_that_are_wanted_are_staged(exported_digits: Path, tmp_path: Path) -> None:
-    assert app.stage((exported_digits,), tmp_path / "out", ("int8",)) == ("mobilevit_xxs-digits-int8.tflite",)
+    assert build.stage((exported_digits,), tmp_path / "out", ("int8",)) == ("mobilevit_xxs-digits-int8.tflite",)
     assert sum(name.endswith(".tflite") for name in staged_files(tmp_path / "out")) == 1
 
 
 def test_staging_replaces_what_was_there(exported_digits: Path, tmp_path: Path) -> None:
-    app.stage((exported_digits,), tmp_path / "out")
-    app.stage((exported_digits,), tmp_path / "out", ("int8",))
+    build.stage((exported_digits,), tmp_path / "out")
+    build.stage((exported_digits,), tmp_path / "out", ("int8",))
     assert sum(name.endswith(".tflite") for name in staged_files(tmp_path / "out")) == 1
 
 
 def test_what_cannot_be_staged_is_said_and_leaves_nothing(digits_export: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(InputError, match="2 of the folders are exports of mobilevit_xxs-digits"):
-        app.stage((digits_export, digits_export), out)
+        build.stage((digits_export, digits_export), out)
     with pytest.raises(InputError, match="not an export folder"):
-        app.stage((tmp_path,), out)
+        build.stage((tmp_path,), out)
     file = digits_export / "mobilevit_xxs-digits-int8.tflite"
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(ModelFileError, match="not the file of the manifest"):
-        app.stage((digits_export,), out)
+        build.stage((digits_export,), out)
     assert not out.exists()
 
 
@@ -77,7 +78,7 @@ def test_a_scheme_that_no_folder_holds_is_said(digits_export: Path, tmp_path: Pa
     document["files"] = [entry for entry in document["files"] if entry["scheme"] == "float32"]
     (digits_export / "manifest.json").write_text(json.dumps(document))
     with pytest.raises(InputError, match="holds float32, and none of int8"):
-        app.stage((digits_export,), tmp_path / "out", ("int8",))
+        build.stage((digits_export,), tmp_path / "out", ("int8",))
 
 
 # --- building ---
@@ -89,7 +90,7 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "clone" / "android-app"
     (folder / "app" / "target").mkdir(parents=True)
     (folder / "pom.xml").write_text("<project/>")
-    monkeypatch.setattr(app_tools, "find_source", lambda: folder)
+    monkeypatch.setattr(tools, "find_source", lambda: folder)
     return folder
 
 
@@ -129,7 +130,7 @@ def test_a_build_is_followed_and_its_packages_are_weighed(
     for variant in ("release", "debug"):
         apk(source / "app" / "target" / f"vitconv-demo-{variant}.apk")
     told: list[str] = []
-    result = app.build(app.BuildConfig((exported_digits,)), lambda what, done, total: told.append(what))
+    result = build.build(build.BuildConfig((exported_digits,)), lambda what, done, total: told.append(what))
     assert [package.variant for package in result.packages] == ["release", "debug"]
     assert result.packages[0].parts == {
         "code": 10, "golden images and labels": 5, "lib/arm64-v8a": 20, "models": 30, "resources": 7,
@@ -160,7 +161,7 @@ def test_a_build_that_fails_says_why_and_where_the_rest_is(
 ) -> None:
     stand_in(tmp_path, monkeypatch, f"echo '{line}'\nexit 1")
     with pytest.raises(CheckError, match=f"the app's build failed: {reason}. Maven's whole output is in"):
-        app.build(app.BuildConfig((exported_digits,)))
+        build.build(build.BuildConfig((exported_digits,)))
     assert line in (source / "target" / "build.log").read_text()
 
 
@@ -170,7 +171,7 @@ def test_an_older_java_is_refused(
 ) -> None:
     stand_in(tmp_path, monkeypatch, "exit 0", java="1.8.0_402")
     with pytest.raises(MissingToolError, match=r"Java 17 or newer, and .*java is Java 8"):
-        app.build(app.BuildConfig((exported_digits,)))
+        build.build(build.BuildConfig((exported_digits,)))
 
 
 def test_without_maven_the_user_is_told_what_to_install(
@@ -183,7 +184,7 @@ def test_without_maven_the_user_is_told_what_to_install(
 
 
 def test_the_source_is_found_beside_the_package() -> None:
-    assert (app_tools.find_source() / "app" / "src" / "main" / "AndroidManifest.xml").is_file()
+    assert (tools.find_source() / "app" / "src" / "main" / "AndroidManifest.xml").is_file()
 
 
 # --- Gradle ---
@@ -191,7 +192,7 @@ def test_the_source_is_found_beside_the_package() -> None:
 
 def test_gradle_and_maven_use_the_same_versions() -> None:
     """Those that both builds know. Gradle takes LiteRT, which Maven Central doesn't have, instead of TFLite."""
-    source = app_tools.find_source()
+    source = tools.find_source()
     text = (source / "gradle" / "libs.versions.toml").read_text(encoding="utf-8")
     catalogue = dict(re.findall(r'^([\w-]+) = "([^"]*)"$', text.partition("[libraries]")[0], re.MULTILINE))
     pom = ElementTree.parse(source / "pom.xml")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from vitconv.augmentation import (
+from vitconv.models.catalogue import CATALOGUE, Recipe
+from vitconv.training.augmentation import (
     affine,
     augment,
     random_affine,
@@ -16,7 +17,6 @@ from vitconv.augmentation import (
     random_resized_crops,
     resized_crops,
 )
-from vitconv.models.catalogue import CATALOGUE, Recipe
 
 pytestmark = pytest.mark.filterwarnings(
     # Raised inside TensorFlow and Keras while they are imported.

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from commands import Call, Ended, executable, refused, run
-from vitconv import manifest
-from vitconv.cli import cli
+from vitconv.cli.main import cli
+from vitconv.exporting import manifest
 
 INT8 = "mobilevit_xxs-digits-int8.tflite"
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vitconv import benchmarking
-from vitconv.benchmarking import (
+from vitconv.benchmarking import benchmark as benchmarking
+from vitconv.benchmarking.benchmark import (
     BenchmarkConfig,
     benchmark,
     machine,
@@ -22,8 +22,8 @@ from vitconv.benchmarking import (
     round_order,
     scheme_of,
 )
-from vitconv.errors import InputError, ModelFileError
-from vitconv.runtime import Runner
+from vitconv.foundation.errors import InputError, ModelFileError
+from vitconv.runtimes.litert import Runner
 
 
 @pytest.fixture

@@ -15,12 +15,13 @@ import pytest
 from PIL import Image
 
 from converted import float_graph
-from vitconv import CalibrateConfig, Calibration, ImageSpec, calibrate, calibration, open_checkpoint
-from vitconv.calibration import GraphRanges, check_pictures, choose_images
-from vitconv.datasets import Split, open_dataset
-from vitconv.errors import DatasetError, InputError
-from vitconv.ranges import TensorRange, measure_ranges, structure_digest, with_ranges
-from vitconv.sensitivity import Kept, UnitCost
+from vitconv import CalibrateConfig, Calibration, ImageSpec, calibrate, open_checkpoint
+from vitconv.data.datasets import Split, open_dataset
+from vitconv.foundation.errors import DatasetError, InputError
+from vitconv.quantization import calibration
+from vitconv.quantization.calibration import GraphRanges, check_pictures, choose_images
+from vitconv.quantization.ranges import TensorRange, measure_ranges, structure_digest, with_ranges
+from vitconv.quantization.sensitivity import Kept, UnitCost
 
 SAMPLES = 40
 
@@ -187,7 +188,7 @@ def test_ranges_are_the_extremes_over_all_images(tiny_tflite: dict[str, bytes]) 
 
 
 def test_the_output_s_range_is_that_of_the_probabilities(tiny_tflite: dict[str, bytes], tmp_path: Path) -> None:
-    from vitconv.runtime import Runner
+    from vitconv.runtimes.litert import Runner
 
     path = tmp_path / "tiny.tflite"
     path.write_bytes(tiny_tflite["float32"])
@@ -202,7 +203,7 @@ def test_the_output_s_range_is_that_of_the_probabilities(tiny_tflite: dict[str, 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_activations_that_are_not_numbers_are_refused(tiny_tflite: dict[str, bytes], value: float) -> None:
-    from vitconv import flatbuffer
+    from vitconv.tflite import flatbuffer
 
     model = flatbuffer.parse(tiny_tflite["float32"], "tiny")
     kernels = [buffer for buffer in model.buffers if buffer.data is not None and len(buffer.data) > 1000]
@@ -217,7 +218,7 @@ def test_activations_that_are_not_numbers_are_refused(tiny_tflite: dict[str, byt
 def test_ranges_written_into_a_graph_change_nothing_that_it_computes(
     tiny_tflite: dict[str, bytes], tmp_path: Path
 ) -> None:
-    from vitconv.runtime import Runner
+    from vitconv.runtimes.litert import Runner
 
     graph = tiny_tflite["float32"]
     images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)

@@ -9,8 +9,8 @@ from dataclasses import FrozenInstanceError
 import numpy as np
 import pytest
 
-from vitconv.errors import InputError, UnknownNameError
-from vitconv.images import LARGEST_SIDE, ImageSpec
+from vitconv.data.images import LARGEST_SIDE, ImageSpec
+from vitconv.foundation.errors import InputError, UnknownNameError
 from vitconv.models.catalogue import CATALOGUE, Recipe, find
 
 pytestmark = pytest.mark.filterwarnings(

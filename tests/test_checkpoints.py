@@ -15,10 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vitconv import checkpoints
-from vitconv.checkpoints import CARD, Card, open_checkpoint, read_tensors, save, to_safetensors
-from vitconv.errors import CheckpointError, OutputError
-from vitconv.images import ImageSpec
+from vitconv.checkpoints import checkpoint as checkpoints
+from vitconv.checkpoints.checkpoint import CARD, Card, open_checkpoint, read_tensors, save, to_safetensors
+from vitconv.data.images import ImageSpec
+from vitconv.foundation.errors import CheckpointError, OutputError
 from vitconv.models import catalogue
 
 if TYPE_CHECKING:

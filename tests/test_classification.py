@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 
 from commands import Call
-from vitconv import flatbuffer, metadata, reports
-from vitconv.classification import Classification, ClassifyConfig, Guess, Picture, classify
-from vitconv.errors import ModelFileError
-from vitconv.images import ImageSpec, ResizeRule, open_picture
-from vitconv.runtime import Runner
+from vitconv.cli import texts
+from vitconv.data.images import ImageSpec, ResizeRule, open_picture
+from vitconv.foundation.errors import ModelFileError
+from vitconv.runtimes.classification import Classification, ClassifyConfig, Guess, Picture, classify
+from vitconv.runtimes.litert import Runner
+from vitconv.tflite import flatbuffer, metadata
 
 LABELS = ("rose", "tulip", "daisy", "a label of several words", "×")
 
@@ -169,7 +170,7 @@ def test_a_picture_that_cannot_be_read_costs_the_others_nothing(
 @pytest.mark.parametrize("width", [60, 80, 200])
 def test_bars_are_as_long_as_scores_and_fit(width: int) -> None:
     guesses = (Guess("rose", 0, 0.75), Guess("a label of several words", 3, 0.25), Guess("tulip", 1, 0.0))
-    shown = reports.classification_text(
+    shown = texts.classification_text(
         Classification("m", "tiny", ImageSpec(8, 8), (Picture("p", guesses), Picture("q", (), "bad"))), width
     )
     path, *lines = shown.splitlines()
@@ -184,9 +185,9 @@ def test_bars_are_as_long_as_scores_and_fit(width: int) -> None:
 
 def test_long_labels_are_folded_and_other_scores_than_probabilities_have_no_bars() -> None:
     guesses = (Guess("word " * 20 + "end", 0, 0.75), Guess("rose", 1, 0.25))
-    shown = reports.classification_text(Classification("m", "tiny", ImageSpec(8, 8), (Picture("p", guesses),)), 60)
+    shown = texts.classification_text(Classification("m", "tiny", ImageSpec(8, 8), (Picture("p", guesses),)), 60)
     assert max(map(len, shown.splitlines())) <= 60
     assert "75.0%" in shown
     logits = (Guess("rose", 0, 12.5), Guess("tulip", 1, -3.25))
-    shown = reports.classification_text(Classification("m", "tiny", ImageSpec(8, 8), (Picture("p", logits),)), 60)
+    shown = texts.classification_text(Classification("m", "tiny", ImageSpec(8, 8), (Picture("p", logits),)), 60)
     assert shown.splitlines()[1:] == ["  rose    12.5", "  tulip  -3.25"]

@@ -18,8 +18,9 @@ import pytest
 import commands
 from commands import Call, Ended, executable, on_terminal, processes, run, started, wait_for_line, wait_until
 from test_inspection import FIELDS as INSPECTION
-from vitconv import __version__, manifest
-from vitconv.cli import cli
+from vitconv import __version__
+from vitconv.cli.main import cli
+from vitconv.exporting import manifest
 
 TENSOR = ["name", "shape", "dtype", "scale", "zero_point"]
 VERIFIED = [

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from converted import converted, float_graph
-from vitconv import flatbuffer
-from vitconv.compaction import compact
-from vitconv.layer_names import layer_of, operations, short_name
+from vitconv.conversion.compaction import compact
+from vitconv.tflite import flatbuffer
+from vitconv.tflite.layer_names import layer_of, operations, short_name
 
 
 def run(data: bytes, picture: np.ndarray) -> np.ndarray:

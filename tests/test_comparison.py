@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from commands import Call, refused
-from vitconv.comparison import compare
+from vitconv.benchmarking.comparison import compare
 
 A, B = "a" * 64, "b" * 64
 

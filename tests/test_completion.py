@@ -13,8 +13,10 @@ import pytest
 from click.shell_completion import ShellComplete
 
 from commands import Call, executable
-from vitconv import completion, pretrained, schemes
-from vitconv.cli import cli
+from vitconv.checkpoints import pretrained
+from vitconv.cli import completion
+from vitconv.cli.main import cli
+from vitconv.conversion import schemes
 from vitconv.models.catalogue import CATALOGUE
 
 

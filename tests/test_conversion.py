@@ -12,13 +12,14 @@ import pytest
 from converted import CLASSES, converted, float_graph, images, inspected, keras_model, ranges, size_of
 from parity import pair
 from reference.weights import pictures
-from vitconv import conversion, schemes
-from vitconv.errors import InputError, PromiseError
-from vitconv.inspection import inspect_bytes
+from vitconv.conversion import float_graph as conversion
+from vitconv.conversion import schemes
+from vitconv.conversion.schemes import SCHEMES
+from vitconv.foundation.errors import InputError, PromiseError
 from vitconv.models import catalogue
-from vitconv.ranges import TensorRange
-from vitconv.runtime import Runner
-from vitconv.schemes import SCHEMES
+from vitconv.quantization.ranges import TensorRange
+from vitconv.runtimes.litert import Runner
+from vitconv.tflite.inspection import inspect_bytes
 
 FLOAT_ERROR = 1e-4  # in a probability, as the float32 scheme promises
 

@@ -17,13 +17,15 @@ import numpy as np
 import pytest
 
 from commands import Call, refused, run
-from vitconv import flatbuffer, metadata, reports, schemes
-from vitconv.benchmarking import BenchmarkConfig, benchmark
-from vitconv.errors import InputError, ModelFileError
-from vitconv.files import sha256
-from vitconv.inspection import inspect_bytes
-from vitconv.runtime import Runner
-from vitconv.verification import compare
+from vitconv.benchmarking.benchmark import BenchmarkConfig, benchmark
+from vitconv.cli import texts
+from vitconv.conversion import schemes
+from vitconv.evaluation.verification import compare
+from vitconv.foundation.errors import InputError, ModelFileError
+from vitconv.foundation.files import sha256
+from vitconv.runtimes.litert import Runner
+from vitconv.tflite import flatbuffer, metadata
+from vitconv.tflite.inspection import inspect_bytes
 
 SCHEMES = ("float32", "dynamic", "int8")
 FILES = 510
@@ -98,7 +100,7 @@ def test_inspect_takes_any_file(corrupt: list[bytes]) -> None:
             check_message(error, "corrupt.tflite")
             return "refused"
         check_document(result.to_json())
-        assert reports.inspection_text(result, 80).startswith("corrupt.tflite")
+        assert texts.inspection_text(result, 80).startswith("corrupt.tflite")
         return "read"
 
     seen = outcomes(inspect, range(FILES))
@@ -115,7 +117,7 @@ def test_benchmark_takes_any_file(corrupt: list[bytes], tmp_path: Path) -> None:
             check_message(error, str(path))
             return "refused"
         check_document(result.to_json())
-        reports.benchmark_table(result, 80)
+        texts.benchmark_table(result, 80)
         return "timed"
 
     seen = outcomes(measure, range(BENCHMARKED))

@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vitconv.dataset_cache import BATCH, cache_directory, digest_of
-from vitconv.datasets import Dataset, Split, available, open_dataset
-from vitconv.errors import DatasetError, OutputError, UnknownNameError
-from vitconv.images import ImageSpec
+from vitconv.data.datasets import Dataset, Split, available, open_dataset
+from vitconv.data.images import ImageSpec
+from vitconv.data.prepared import BATCH, digest_of
+from vitconv.foundation.cache import cache_directory
+from vitconv.foundation.errors import DatasetError, OutputError, UnknownNameError
 
 SPEC = ImageSpec(12, 10)
 

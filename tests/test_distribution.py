@@ -25,11 +25,11 @@ import numpy as np
 import pytest
 
 from commands import Call, refused
-from vitconv.checkpoints import CARD, open_checkpoint, read_tensors
-from vitconv.cluster import Cluster
-from vitconv.distribution import LOST_SECONDS, STRATEGIES
-from vitconv.errors import InputError, UnknownNameError, WorkerLostError
-from vitconv.training import CURVES, HISTORY, STATE, TrainConfig
+from vitconv.checkpoints.checkpoint import CARD, open_checkpoint, read_tensors
+from vitconv.foundation.errors import InputError, UnknownNameError, WorkerLostError
+from vitconv.training.distributed.cluster import Cluster
+from vitconv.training.distributed.distribution import LOST_SECONDS, STRATEGIES
+from vitconv.training.train import CURVES, HISTORY, STATE, TrainConfig
 
 pytestmark = pytest.mark.filterwarnings(
     # Raised inside TensorFlow, Keras and matplotlib while they are imported.
@@ -289,7 +289,7 @@ def test_a_mirrored_training_is_kept_and_resumes_as_if_it_had_not_stopped(tmp_pa
 
 
 def test_every_image_is_in_one_share_and_every_share_has_one() -> None:
-    from vitconv.distributed_training import batch_starts
+    from vitconv.training.distributed.trainer import batch_starts
 
     for images in range(1, 40):
         for size in range(1, 12):
@@ -390,7 +390,7 @@ def test_strategies_go_by_their_names() -> None:
 
 
 def test_a_batch_too_small_to_share_is_refused() -> None:
-    from vitconv.distribution import Distribution
+    from vitconv.training.distributed.distribution import Distribution
 
     class Eight:
         num_replicas_in_sync = 8

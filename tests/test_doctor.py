@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from commands import Call, run
-from vitconv import app_tools, doctor, reports
-from vitconv.cli import cli
-from vitconv.doctor import COMMANDS, EVERY, PACKAGES, Check, Examination, examine
+from vitconv.app import tools
+from vitconv.cli import doctor, texts
+from vitconv.cli.doctor import COMMANDS, EVERY, PACKAGES, Check, Examination, examine
+from vitconv.cli.main import cli
 
 Python = namedtuple("Python", "major minor micro")
 Room = namedtuple("Room", "total used free")
@@ -54,7 +55,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("JAVA_HOME", "ANDROID_HOME", "ANDROID_SDK_ROOT", "AAPT2", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(app_tools.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(tools.importlib.util, "find_spec", lambda name: None)
     return folder
 
 
@@ -191,6 +192,6 @@ def test_no_adb_server_is_started(no_server: int, bare: Path) -> None:
 
 
 def test_text_fits_sixty_columns(bare: Path) -> None:
-    lines = reports.doctor_text(examine(), 60).splitlines()
+    lines = texts.doctor_text(examine(), 60).splitlines()
     # Paths are never broken.
     assert [line for line in lines if len(line) > 60 and not re.search(r"\S{28,}", line)] == []

@@ -13,7 +13,7 @@ import click
 import pytest
 
 from commands import run, script
-from vitconv.cli import cli
+from vitconv.cli.main import cli
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted(

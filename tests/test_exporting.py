@@ -14,13 +14,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vitconv import ExportConfig, ExportResult, calibration, conversion, export, open_checkpoint
-from vitconv import metadata as metadata_module
-from vitconv.checkpoints import save
-from vitconv.datasets import Dataset, open_dataset
-from vitconv.errors import CheckError, InputError, OutputError, PromiseError, UnknownNameError
-from vitconv.files import sha256
-from vitconv.schemes import SCHEMES
+from vitconv import ExportConfig, ExportResult, export, open_checkpoint
+from vitconv.checkpoints.checkpoint import save
+from vitconv.conversion import float_graph
+from vitconv.conversion.schemes import SCHEMES
+from vitconv.data.datasets import Dataset, open_dataset
+from vitconv.foundation.errors import CheckError, InputError, OutputError, PromiseError, UnknownNameError
+from vitconv.foundation.files import sha256
+from vitconv.quantization import calibration
+from vitconv.tflite import metadata as metadata_module
 
 STAGING = ".export.tmp"
 
@@ -52,7 +54,7 @@ def made() -> dict[tuple[str, str], bytes]:
 @pytest.fixture
 def quick(made: dict[tuple[str, str], bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     """Converts the same weights to the same scheme once for all tests that use this: they are about the rest."""
-    trace, convert = conversion.trace, conversion.convert_traced
+    trace, convert = float_graph.trace, float_graph.convert_traced
 
     def remembered(traced: Any, scheme: Any) -> bytes:
         weights, function = traced
@@ -64,8 +66,8 @@ def quick(made: dict[tuple[str, str], bytes], monkeypatch: pytest.MonkeyPatch) -
         weights = digest(b"".join(np.asarray(weight).tobytes() for weight in model.weights))
         return weights, lambda: trace(model, form)
 
-    monkeypatch.setattr(conversion, "trace", later)
-    monkeypatch.setattr(conversion, "convert_traced", remembered)
+    monkeypatch.setattr(float_graph, "trace", later)
+    monkeypatch.setattr(float_graph, "convert_traced", remembered)
 
 
 # --- what is in the folder ---
@@ -292,8 +294,8 @@ def test_what_a_killed_export_left_behind_is_cleared_away(
 def test_a_file_that_breaks_its_promise_is_not_written(
     quick: None, digits_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = conversion.convert_traced
-    monkeypatch.setattr(conversion, "convert_traced", lambda function, _: right(function, SCHEMES["dynamic"]))
+    right = float_graph.convert_traced
+    monkeypatch.setattr(float_graph, "convert_traced", lambda function, _: right(function, SCHEMES["dynamic"]))
     with pytest.raises(CheckError, match=r"digits-float32\.tflite breaks what float32 promises: its weights are"):
         export(ExportConfig(digits_checkpoint, tmp_path / "out", ("dynamic", "float32")))
     assert contents(tmp_path / "out") == {}
@@ -302,7 +304,7 @@ def test_a_file_that_breaks_its_promise_is_not_written(
 def test_a_file_that_gives_no_probabilities_is_refused(
     quick: None, digits_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vitconv.runtime import Runner
+    from vitconv.runtimes.litert import Runner
 
     for value in (np.nan, 0.2):
         answer = np.full((1, 10), value, np.float32)
@@ -343,7 +345,7 @@ def test_another_checkpoint_is_not_exported_into_the_folder(digits_export: Path,
 def test_a_calibration_of_another_checkpoint_is_refused_before_any_conversion(
     exported_digits: Path, other_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(conversion, "trace")
+    monkeypatch.delattr(float_graph, "trace")
     config = ExportConfig(
         other_checkpoint, tmp_path / "out", ("float32", "int8"), calibration=exported_digits / "calibration.json"
     )

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from vitconv.errors import OutputError
-from vitconv.files import (
+from vitconv.foundation.errors import OutputError
+from vitconv.foundation.files import (
     atomic_directory,
     atomic_write,
     remove_leftovers,

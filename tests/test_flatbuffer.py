@@ -10,8 +10,8 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
-from vitconv import flatbuffer
-from vitconv.errors import ModelFileError
+from vitconv.foundation.errors import ModelFileError
+from vitconv.tflite import flatbuffer
 
 SCHEMES = ("float32", "float16", "dynamic", "int8")
 

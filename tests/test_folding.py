@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from converted import float_graph, images
-from vitconv import conversion, flatbuffer, schemes
-from vitconv.folding import fold_pixel_scaling
-from vitconv.runtime import Runner
+from vitconv.conversion import float_graph as conversion
+from vitconv.conversion import schemes
+from vitconv.conversion.folding import fold_pixel_scaling
+from vitconv.runtimes.litert import Runner
+from vitconv.tflite import flatbuffer
 
 
 def operators(graph: bytes) -> list[str]:

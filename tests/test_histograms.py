@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitconv.histograms import METHODS, PERCENTILE, STEPS, Histogram
+from vitconv.quantization.histograms import METHODS, PERCENTILE, STEPS, Histogram
 
 
 def histogram(*batches: np.ndarray) -> Histogram:

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from vitconv.errors import InputError
-from vitconv.images import LARGEST_SIDE, ImageSpec, open_picture
+from vitconv.data.images import LARGEST_SIDE, ImageSpec, open_picture
+from vitconv.foundation.errors import InputError
 
 STRETCH = ImageSpec(12, 20)
 CROP = ImageSpec(12, 20, resize="center_crop")

@@ -17,8 +17,8 @@ from PIL import Image
 
 from commands import script
 from test_classification import write_model
-from vitconv.classification import ClassifyConfig, classify
-from vitconv.inspection import inspect
+from vitconv.runtimes.classification import ClassifyConfig, classify
+from vitconv.tflite.inspection import inspect
 
 mediapipe, netron = script("check-with-mediapipe"), script("check-with-netron")
 

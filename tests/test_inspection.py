@@ -11,10 +11,10 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from test_metadata import TINY, damage, with_archive
-from vitconv import flatbuffer, metadata
-from vitconv.errors import ModelFileError
-from vitconv.inspection import Inspection, TensorInfo, inspect, inspect_bytes
-from vitconv.runtime_versions import ANDROID_RELEASE, first_release
+from vitconv.foundation.errors import ModelFileError
+from vitconv.tflite import flatbuffer, metadata
+from vitconv.tflite.inspection import Inspection, TensorInfo, inspect, inspect_bytes
+from vitconv.tflite.runtime_versions import ANDROID_RELEASE, first_release
 
 # What `vitconv inspect --json` promises to scripts.
 FIELDS = [
@@ -109,7 +109,7 @@ def test_releases_are_those_of_tensorflows_own_list(
 
 
 def test_every_operator_in_the_list_of_releases_exists() -> None:
-    from vitconv import runtime_versions
+    from vitconv.tflite import runtime_versions
 
     names = {name for name in vars(schema.BuiltinOperator) if name.isupper()}
     assert {name for name, _ in runtime_versions._TABLE} <= names

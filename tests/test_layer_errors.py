@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from converted import converted, float_graph, images
-from vitconv import flatbuffer
-from vitconv.errors import ModelFileError
-from vitconv.layer_errors import LayerError, layer_errors, losses
-from vitconv.layer_names import layer_of
+from vitconv.evaluation.layer_errors import LayerError, layer_errors, losses
+from vitconv.foundation.errors import ModelFileError
+from vitconv.tflite import flatbuffer
+from vitconv.tflite.layer_names import layer_of
 
 NAME = "eanet"
 

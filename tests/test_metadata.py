@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from vitconv import flatbuffer, metadata
-from vitconv.errors import InputError, ModelFileError
-from vitconv.images import ImageSpec
-from vitconv.metadata import ModelMetadata
+from vitconv.data.images import ImageSpec
+from vitconv.foundation.errors import InputError, ModelFileError
+from vitconv.tflite import flatbuffer, metadata
+from vitconv.tflite.metadata import ModelMetadata
 
 SCHEMES = ("float32", "float16", "dynamic", "int8")
 

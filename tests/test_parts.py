@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vitconv import parts
 from vitconv.models.catalogue import CATALOGUE, find
-from vitconv.parts import cut_batches, parts_of
+from vitconv.training import batch_parts
+from vitconv.training.batch_parts import cut_batches, parts_of
 
 ERROR = 1e-5  # of a gradient; sums in another order differ by 1e-7 of its largest number
 
@@ -40,7 +40,7 @@ def test_the_catalogue_says_which_networks_compute_across_a_batch(name: str) -> 
 def test_a_batch_is_cut_where_that_gains_something(
     name: str, recipe: str, batch_size: int, cores: int, wanted: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parts, "usable_cores", lambda: cores)
+    monkeypatch.setattr(batch_parts, "usable_cores", lambda: cores)
     entry = find(name)
     assert parts_of(entry, entry.find_recipe(recipe).changed(batch_size=batch_size)) == wanted
 

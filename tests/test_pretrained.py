@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import runpy
 import shutil
 from dataclasses import replace
 from importlib.metadata import version
@@ -16,19 +15,22 @@ from click.testing import CliRunner
 from PIL import Image
 
 import converted
-from commands import Call, Ended, refused
-from vitconv import calibration, flatbuffer, golden, open_checkpoint, pretrained
-from vitconv.checkpoints import Card, save
-from vitconv.datasets import open_dataset
-from vitconv.errors import CheckpointError
-from vitconv.evaluation import evaluate, wilson_interval
-from vitconv.first_weights import FirstWeights
-from vitconv.images import ImageSpec
+from commands import Call, Ended, refused, script
+from vitconv import open_checkpoint
+from vitconv.checkpoints import pretrained
+from vitconv.checkpoints.checkpoint import Card, save
+from vitconv.data.datasets import open_dataset
+from vitconv.data.images import ImageSpec
+from vitconv.exporting import golden
+from vitconv.foundation.errors import CheckpointError
+from vitconv.foundation.intervals import wilson_interval
 from vitconv.models import catalogue
-from vitconv.ranges import structure_digest
-from vitconv.runtime import Runner
+from vitconv.quantization import calibration
+from vitconv.quantization.ranges import structure_digest
+from vitconv.runtimes.litert import Runner
+from vitconv.tflite import flatbuffer
+from vitconv.training.first_weights import FirstWeights
 
-SCRIPT = Path(__file__).parent.parent / "scripts" / "ship-checkpoint"
 LABELS = tuple("0123456789")
 
 
@@ -69,7 +71,7 @@ def shipped(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ship(run: Path, name: str, root: Path) -> None:
     ended = CliRunner().invoke(
-        runpy.run_path(str(SCRIPT))["ship"],
+        script("ship-checkpoint").ship,
         [str(run), name, "--root", str(root), "--weakness", "Knows no letters."],
         catch_exceptions=False,
     )
@@ -80,7 +82,7 @@ def ship(run: Path, name: str, root: Path) -> None:
 def come_with_it(shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """vitconv as if that checkpoint came with it, trained on MNIST, which is not on this machine."""
     folder = tmp_path / "installed" / "pretrained"
-    shutil.copytree(shipped / "converter" / "vitconv" / "pretrained", folder)
+    shutil.copytree(shipped / "converter" / "vitconv" / "checkpoints" / "pretrained", folder)
     card = json.loads((folder / "eanet" / "card.json").read_text())
     card["dataset"].update(name="mnist", source="mnist", version="3.0.1")
     (folder / "eanet" / "card.json").write_text(json.dumps(card))
@@ -102,7 +104,7 @@ def document(ended: Ended) -> Any:
 def test_the_script_ships_weights_card_and_description_without_the_training_s_state(
     shipped: Path, run_folder: Path
 ) -> None:
-    folder = shipped / "converter" / "vitconv" / "pretrained" / "eanet"
+    folder = shipped / "converter" / "vitconv" / "checkpoints" / "pretrained" / "eanet"
     checkpoint = open_checkpoint(folder)
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         ["card.json", "README.md", "evaluation.json", "history.csv", checkpoint.weights.name]
@@ -120,7 +122,7 @@ def test_the_evaluation_is_keras_s_on_the_held_out_split(shipped: Path, run_fold
     checkpoint = open_checkpoint(run_folder)
     test = open_dataset("digits").split("test", checkpoint.card.image)
     answers = np.asarray(checkpoint.load()(test.images.astype(np.float32), training=False)).argmax(axis=1)
-    folder = shipped / "converter" / "vitconv" / "pretrained" / "eanet"
+    folder = shipped / "converter" / "vitconv" / "checkpoints" / "pretrained" / "eanet"
     measured = open_checkpoint(folder).card.results["evaluation"]
     assert measured["images"] == 360
     assert measured["digest"] == test.digest
@@ -137,14 +139,14 @@ def test_class_accuracy_is_none_where_a_class_has_no_images(run_folder: Path) ->
     test = open_dataset("digits").split("test", checkpoint.card.image)
     few = np.flatnonzero(test.labels < 9)[:40]
     part = replace(test, images=test.images[few], labels=test.labels[few])
-    shares = evaluate(checkpoint, part).class_accuracy()
+    shares = script("evaluation.py").evaluate(checkpoint, part).class_accuracy()
     assert np.isnan(shares[9])
     assert not np.isnan(shares[:9]).any()
 
 
 def test_a_name_that_is_not_the_model_s_ships_nothing(run_folder: Path, tmp_path: Path) -> None:
     ended = CliRunner().invoke(
-        runpy.run_path(str(SCRIPT))["ship"], [str(run_folder), "mobilevit_xxs", "--root", str(tmp_path)]
+        script("ship-checkpoint").ship, [str(run_folder), "mobilevit_xxs", "--root", str(tmp_path)]
     )
     assert ended.exit_code == 2
     assert "eanet" in ended.output

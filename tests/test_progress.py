@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from vitconv.progress import ConsoleProgress
+from vitconv.cli.progress import ConsoleProgress
 
 
 class Terminal(io.StringIO):

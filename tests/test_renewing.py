@@ -7,7 +7,7 @@ import pytest
 
 from commands import script
 from converted import images, keras_model
-from vitconv.errors import InputError
+from vitconv.foundation.errors import InputError
 
 NAME = "mobilevit_xxs"
 

@@ -16,21 +16,22 @@ import pytest
 
 from commands import Call, refused
 from test_reports import TIMING
-from vitconv import evidence, flatbuffer, metadata, results
-from vitconv.benchmarking import Benchmark
-from vitconv.devices.adb import Device
-from vitconv.devices.phone_folder import Pushed
-from vitconv.devices.phone_results import PhoneBenchmark, PhoneTiming
-from vitconv.errors import InputError
-from vitconv.evidence import Answers, Evidence
-from vitconv.layer_errors import LayerError
-from vitconv.layer_names import layer_of
+from vitconv.benchmarking.benchmark import Benchmark
+from vitconv.evaluation import evidence, kept_results
+from vitconv.evaluation.evidence import Answers, Evidence
+from vitconv.evaluation.layer_errors import LayerError
+from vitconv.evaluation.verification import Accuracy, FileVerification, Verification, VerifyConfig
+from vitconv.foundation.errors import InputError
+from vitconv.phone.adb import Device
+from vitconv.phone.phone_folder import Pushed
+from vitconv.phone.phone_results import PhoneBenchmark, PhoneTiming
 from vitconv.reporting import charts
 from vitconv.reporting.missing import missing
 from vitconv.reporting.reading import read_export
 from vitconv.reporting.recommendation import recommend
 from vitconv.reporting.report import Report, ReportConfig, report
-from vitconv.verification import Accuracy, FileVerification, Verification, VerifyConfig
+from vitconv.tflite import flatbuffer, metadata
+from vitconv.tflite.layer_names import layer_of
 
 EVIL = "<script>alert(1)</script>|`x`&*"
 LABELS = ["daisy", EVIL, "rose", "tulip", "日本"]
@@ -112,7 +113,7 @@ def verified(folder: Path, passed: dict[str, bool] | None = None, **changes: Any
     result = Verification(
         "pets test (test)", 200, Accuracy(1.0, 1.0, 0.5), tuple(files), None, CHECKPOINT, "d" * 64, found
     )
-    results.keep_verification(VerifyConfig(folder), replace(result, **changes))
+    kept_results.keep_verification(VerifyConfig(folder), replace(result, **changes))
 
 
 def timed(folder: Path, **milliseconds: float) -> None:
@@ -125,7 +126,7 @@ def timed(folder: Path, **milliseconds: float) -> None:
         for scheme, digest in digests(folder).items()
         if scheme in milliseconds
     )  # fmt: skip
-    results.keep_benchmark((folder,), Benchmark("A desktop, 2 cores", "LiteRT 9, XNNPACK", files))
+    kept_results.keep_benchmark((folder,), Benchmark("A desktop, 2 cores", "LiteRT 9, XNNPACK", files).to_json())
 
 
 def timed_on_phone(folder: Path, serial: str = "SERIAL", **milliseconds: float) -> None:
@@ -142,7 +143,7 @@ def timed_on_phone(folder: Path, serial: str = "SERIAL", **milliseconds: float) 
     result = PhoneBenchmark(
         phone, "benchmark_model", "f" * 64, "PATH", "harness", ("xnnpack",), None, 5, Pushed(), files, ()
     )
-    results.keep_phone_benchmark((folder,), result)
+    kept_results.keep_phone_benchmark((folder,), result.to_json())
 
 
 def changed(path: Path, change: Callable[[Any], Any]) -> None:
@@ -238,7 +239,7 @@ def test_a_full_folder_lacks_only_its_calibration(full: Path) -> None:
 def test_limits_of_the_user_s_own_are_told(make: Make) -> None:
     folder = make()
     verified(folder)
-    changed(folder / results.VERIFY, lambda document: document.update(max_drop=50.0))
+    changed(folder / kept_results.VERIFY, lambda document: document.update(max_drop=50.0))
     warnings = " ".join(recommend(read_export(folder)).warnings)
     assert "--max-drop 50" in warnings
 
@@ -410,7 +411,7 @@ def test_disagreements_show_both_answers_and_the_picture(full: Path) -> None:
 
 
 def test_a_picture_that_is_none_is_not_taken_in(full: Path) -> None:
-    (full / results.DISAGREEMENTS / "7.png").write_bytes(b"<svg onload=alert(1)>")
+    (full / kept_results.DISAGREEMENTS / "7.png").write_bytes(b"<svg onload=alert(1)>")
     text = reported(full).text
     assert "no picture" in text
     assert "data:image/png" not in text
@@ -497,7 +498,7 @@ def test_a_result_that_is_none_is_refused_by_name(
 
 
 def test_half_a_result_is_refused(call: Call, full: Path) -> None:
-    path = full / results.VERIFY
+    path = full / kept_results.VERIFY
     path.write_bytes(path.read_bytes()[:300])
     refused(call("report", full), "cannot read", "verify.json")
 
@@ -520,11 +521,11 @@ def test_verify_and_benchmark_keep_what_the_report_shows(call: Call, digits_expo
     layer = break_int8(digits_export)
     ended = call("verify", digits_export, "--layers", "--limit", 60, "--json")
     assert ended.status == 1
-    kept = json.loads((digits_export / results.VERIFY).read_text())
+    kept = json.loads((digits_export / kept_results.VERIFY).read_text())
     for name, value in json.loads(ended.out).items():
         if name not in ("files", "reference"):
             assert kept[name] == value
-    assert (digits_export / results.VERIFY).stat().st_size < 1_000_000
+    assert (digits_export / kept_results.VERIFY).stat().st_size < 1_000_000
     matrix = kept["reference"]["confusion"]
     assert sum(images for _, _, images in matrix) == 60
     right = sum(images for label, answer, images in matrix if label == answer)
@@ -532,7 +533,7 @@ def test_verify_and_benchmark_keep_what_the_report_shows(call: Call, digits_expo
     int8 = kept["files"][1]
     assert len(int8["disagreements"]) == evidence.IMAGES
     for one in int8["disagreements"]:
-        assert (digits_export / results.DISAGREEMENTS / f"{one['index']}.png").is_file()
+        assert (digits_export / kept_results.DISAGREEMENTS / f"{one['index']}.png").is_file()
     assert call("benchmark", digits_export, "--runs", 3).status == 0
     ended = call("report", digits_export, "--json")
     assert (ended.status, ended.err) == (0, "")

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from vitconv import reports
-from vitconv.benchmarking import Benchmark, FileTiming
-from vitconv.inspection import inspect_bytes
-from vitconv.verification import Accuracy, FileVerification, Verification
+from vitconv.benchmarking.benchmark import Benchmark, FileTiming
+from vitconv.cli import texts
+from vitconv.evaluation.verification import Accuracy, FileVerification, Verification
+from vitconv.tflite.inspection import inspect_bytes
 
 WIDE = 10_000
 
@@ -64,7 +64,7 @@ def numbers(text: str) -> set[str]:
 
 def test_the_columns_of_a_table_line_up() -> None:
     rows = [("a", "1.5", "x"), ("longer name", "100.25", ""), ("b", "", "y")]
-    assert reports.table(("file", "ms", "note"), rows, WIDE).splitlines() == [
+    assert texts.table(("file", "ms", "note"), rows, WIDE).splitlines() == [
         "file             ms  note",
         "-----------  ------  ----",
         "a               1.5     x",
@@ -74,12 +74,12 @@ def test_the_columns_of_a_table_line_up() -> None:
 
 
 def test_a_table_without_rows_is_its_header() -> None:
-    assert reports.table(("file", "ms"), [], WIDE) == "file  ms\n----  --"
+    assert texts.table(("file", "ms"), [], WIDE) == "file  ms\n----  --"
 
 
 def test_a_table_that_is_too_wide_goes_on_below() -> None:
     rows = [("a", "1111", "2222", "3333"), ("b", "4444", "5555", "6666")]
-    folded = reports.table(("name", "one", "two", "three"), rows, 16)
+    folded = texts.table(("name", "one", "two", "three"), rows, 16)
     assert folded.split("\n\n") == [
         "name   one   two\n----  ----  ----\na     1111  2222\nb     4444  5555",
         "name  three\n----  -----\na      3333\nb      6666",
@@ -90,9 +90,9 @@ def test_a_table_that_is_too_wide_goes_on_below() -> None:
 def test_no_number_is_lost_at_any_width(width: int, tiny_tflite: dict[str, bytes]) -> None:
     inspection = inspect_bytes(tiny_tflite["int8"], "tiny.tflite")
     for show in (
-        lambda columns: reports.verification_table(VERIFICATION, columns),
-        lambda columns: reports.benchmark_table(BENCHMARK, columns),
-        lambda columns: reports.inspection_text(inspection, columns),
+        lambda columns: texts.verification_table(VERIFICATION, columns),
+        lambda columns: texts.benchmark_table(BENCHMARK, columns),
+        lambda columns: texts.inspection_text(inspection, columns),
     ):
         assert numbers(show(width)) == numbers(show(WIDE))
 
@@ -101,16 +101,16 @@ def test_no_number_is_lost_at_any_width(width: int, tiny_tflite: dict[str, bytes
 def test_lines_fit_the_terminal(width: int, tiny_tflite: dict[str, bytes]) -> None:
     inspection = inspect_bytes(tiny_tflite["int8"], "tiny.tflite")
     for text in (
-        reports.verification_table(VERIFICATION, width),
-        reports.benchmark_table(BENCHMARK, width),
-        reports.inspection_text(inspection, width),
+        texts.verification_table(VERIFICATION, width),
+        texts.benchmark_table(BENCHMARK, width),
+        texts.inspection_text(inspection, width),
     ):
         assert max(map(len, text.splitlines())) <= width
         assert all(line == line.rstrip() for line in text.splitlines())
 
 
 def test_a_verification_says_what_failed_and_why() -> None:
-    title, header, _, keras, same, failed, why = reports.verification_table(VERIFICATION, WIDE).splitlines()
+    title, header, _, keras, same, failed, why = texts.verification_table(VERIFICATION, WIDE).splitlines()
     assert title == "digits test (all), 360 images"
     assert header.split("  ")[0] == "scheme"
     assert keras.split() == ["Keras", "55.55%", "99.99%"]
@@ -121,14 +121,14 @@ def test_a_verification_says_what_failed_and_why() -> None:
 
 
 def test_a_benchmark_names_one_folder_once_and_each_of_several() -> None:
-    text = reports.benchmark_table(BENCHMARK, WIDE)
+    text = texts.benchmark_table(BENCHMARK, WIDE)
     assert text.count("export/flowers") == 1
     assert "\nmobilevit_xxs-tf_flowers-int8.tflite " in text
     elsewhere = replace(OTHER, path="other/model.tflite")
-    text = reports.benchmark_table(replace(BENCHMARK, files=(TIMING, elsewhere)), WIDE)
+    text = texts.benchmark_table(replace(BENCHMARK, files=(TIMING, elsewhere)), WIDE)
     assert "\nexport/flowers/mobilevit_xxs-tf_flowers-float32.tflite " in text
     assert "\nother/model.tflite " in text
 
 
 def test_nothing_that_steers_a_terminal_is_printed() -> None:
-    assert reports.printable("a\x1b[2Jb\rc\x07\x9b\udcff\u202e\nd é 日 ×") == "a�[2Jb�c����\nd é 日 ×"
+    assert texts.printable("a\x1b[2Jb\rc\x07\x9b\udcff\u202e\nd é 日 ×") == "a�[2Jb�c����\nd é 日 ×"

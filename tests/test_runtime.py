@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import vitconv.runtime
-from vitconv.errors import InputError, MissingToolError, ModelFileError
-from vitconv.runtime import Runner
-from vitconv.runtime_worker import count_delegated, receive, send
+import vitconv.runtimes.litert
+from vitconv.foundation.errors import InputError, MissingToolError, ModelFileError
+from vitconv.runtimes.litert import Runner
+from vitconv.runtimes.worker import count_delegated, receive, send
 
 SCHEMES = ("float32", "float16", "dynamic", "int8")
 LINUX = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
@@ -318,12 +318,12 @@ def test_the_worker_is_confined_and_holds_no_tensorflow(files: dict[str, Path]) 
 def test_the_worker_finds_its_modules_wherever_the_parent_found_them(
     files: dict[str, Path], tmp_path: Path
 ) -> None:
-    root = Path(vitconv.runtime.__file__).parents[1]
+    root = Path(vitconv.runtimes.litert.__file__).parents[2]
     (tmp_path / "json.py").write_text("raise RuntimeError('the current folder is no place for modules')")
     code = (
         f"import sys; sys.path.append({str(root)!r})\n"
         "from pathlib import Path\n"
-        "from vitconv.runtime import Runner\n"
+        "from vitconv.runtimes.litert import Runner\n"
         f"with Runner(Path({files['float32'].name!r})) as runner: print(runner.nodes > 0)"
     )
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
@@ -335,11 +335,11 @@ def test_the_worker_finds_its_modules_wherever_the_parent_found_them(
 
 @POSIX
 def test_ctrl_c_ends_the_worker_quietly(files: dict[str, Path]) -> None:
-    root = Path(vitconv.runtime.__file__).parents[1]
+    root = Path(vitconv.runtimes.litert.__file__).parents[2]
     code = f"""
         import sys; sys.path.append({str(root)!r})
         from pathlib import Path
-        from vitconv.runtime import Runner
+        from vitconv.runtimes.litert import Runner
         try:
             with Runner(Path({str(files["float32"])!r})) as runner:
                 print(runner._process.pid, flush=True)

@@ -10,10 +10,11 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from converted import converted, inspected
-from vitconv import flatbuffer, schemes
-from vitconv.errors import PromiseError, UnknownNameError
-from vitconv.inspection import Inspection, inspect_bytes
-from vitconv.schemes import SCHEMES
+from vitconv.conversion import schemes
+from vitconv.conversion.schemes import SCHEMES
+from vitconv.foundation.errors import PromiseError, UnknownNameError
+from vitconv.tflite import flatbuffer
+from vitconv.tflite.inspection import Inspection, inspect_bytes
 
 
 def changed(scheme: str, change: Callable[[Any], None]) -> Inspection:
@@ -61,7 +62,7 @@ def test_an_operator_that_quantization_left_in_float_is_noticed() -> None:
     from tensorflow.lite.python.convert import _types_pb2, mlir_quantize
 
     from converted import float_graph, ranges
-    from vitconv.ranges import with_ranges
+    from vitconv.quantization.ranges import with_ranges
 
     graph = with_ranges(float_graph("eanet", "int8"), ranges("eanet"))
     data = mlir_quantize(

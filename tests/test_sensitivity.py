@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from converted import converted, float_graph, images, inspected, ranges
-from vitconv import conversion, sensitivity
-from vitconv.errors import UnknownNameError
-from vitconv.inspection import inspect_bytes
-from vitconv.layer_names import operations
-from vitconv.ranges import with_ranges
+from vitconv.conversion import float_graph as conversion
+from vitconv.foundation.errors import UnknownNameError
+from vitconv.quantization import sensitivity
+from vitconv.quantization.ranges import with_ranges
+from vitconv.tflite.inspection import inspect_bytes
+from vitconv.tflite.layer_names import operations
 
 NAME = "eanet"
 

@@ -15,9 +15,9 @@ from PIL import Image
 from commands import COLUMNS, executable, on_terminal, run
 from test_classification import write_model
 from test_cli import COMMANDS
-from vitconv import console
-from vitconv.console import draws_bars
-from vitconv.progress import ConsoleProgress
+from vitconv.cli import console
+from vitconv.cli.console import draws_bars
+from vitconv.cli.progress import ConsoleProgress
 
 DEMO = Path(__file__).resolve().parent.parent / "scripts" / "demo"
 

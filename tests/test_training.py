@@ -22,14 +22,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vitconv import training
-from vitconv.checkpoints import CARD, Checkpoint, open_checkpoint, read_tensors
-from vitconv.datasets import Split, open_dataset
-from vitconv.errors import CheckpointError, InputError, OutputError, UnknownNameError
-from vitconv.images import ImageSpec
+from vitconv.checkpoints.checkpoint import CARD, Checkpoint, open_checkpoint, read_tensors
+from vitconv.data.datasets import Split, open_dataset
+from vitconv.data.images import ImageSpec
+from vitconv.foundation.errors import CheckpointError, InputError, OutputError, UnknownNameError
 from vitconv.models import catalogue
 from vitconv.models.catalogue import Recipe
-from vitconv.training import CURVES, HISTORY, STATE, TrainConfig, TrainResult, train
+from vitconv.training import train as training
+from vitconv.training.train import CURVES, HISTORY, STATE, TrainConfig, TrainResult, train
 
 if TYPE_CHECKING:
     import keras
@@ -196,8 +196,8 @@ def test_a_worse_epoch_after_the_best_changes_neither_weights_nor_card(
     once: Path, tmp_path: Path, whole: TrainResult
 ) -> None:
     """The callback of a training, given epochs whose figures are chosen."""
-    from vitconv.averaging import WeightAverage
-    from vitconv.optimization import compile_model
+    from vitconv.training.averaging import WeightAverage
+    from vitconv.training.optimization import compile_model
 
     model = open_checkpoint(once).load()
     compile_model(model, catalogue.find("eanet").recipe, 1)

@@ -15,22 +15,16 @@ import pytest
 from PIL import Image
 
 from converted import converted, images, keras_model
-from vitconv import (
-    VerifyConfig,
-    calibration,
-    conversion,
-    flatbuffer,
-    metadata,
-    open_checkpoint,
-    schemes,
-    verification,
-    verify,
-)
-from vitconv.checkpoints import Checkpoint, save
-from vitconv.errors import CheckpointError, DatasetError, InputError, ModelFileError
-from vitconv.runtime import Runner
-from vitconv.schemes import SCHEMES, Limits
-from vitconv.verification import Accuracy, FileVerification, accuracy, compare
+from vitconv import VerifyConfig, open_checkpoint, verify
+from vitconv.checkpoints.checkpoint import Checkpoint, save
+from vitconv.conversion import float_graph, schemes
+from vitconv.conversion.schemes import SCHEMES, Limits
+from vitconv.evaluation import verification
+from vitconv.evaluation.verification import Accuracy, FileVerification, accuracy, compare
+from vitconv.foundation.errors import CheckpointError, DatasetError, InputError, ModelFileError
+from vitconv.quantization import calibration, integers
+from vitconv.runtimes.litert import Runner
+from vitconv.tflite import flatbuffer, metadata
 
 LOOSE = Limits(max_drop=100.0)
 STRICT = Limits(max_drop=0.0, min_agreement=1.0, max_error=0.0)
@@ -273,14 +267,14 @@ def test_a_file_with_another_class_order_fails(scheme: str, digits_export: Path,
 @pytest.fixture(scope="module")
 def integer_graph(digits_checkpoint: Path) -> bytes:
     """The float graph that the digits' int8 file was made from."""
-    return conversion.convert_float(open_checkpoint(digits_checkpoint).load(), schemes.find("int8"))
+    return float_graph.convert_float(open_checkpoint(digits_checkpoint).load(), schemes.find("int8"))
 
 
 def test_a_file_made_with_the_right_ranges_is_the_exported_one(
     integer_graph: bytes, exported_digits: Path
 ) -> None:
     ranges = calibration.read(exported_digits / "calibration.json").graphs[0].ranges
-    data = metadata.write(conversion.quantize(integer_graph, ranges), described(exported_digits, "int8"))
+    data = metadata.write(integers.quantize(integer_graph, ranges), described(exported_digits, "int8"))
     assert (
         hashlib.sha256(data).hexdigest()
         == hashlib.sha256(file_of(exported_digits, "int8").read_bytes()).hexdigest()
@@ -293,7 +287,7 @@ def test_a_file_made_with_wrong_ranges_fails(
 ) -> None:
     source, *others = calibration.read(digits_export / "calibration.json").graphs[0].ranges
     wrong = [replace(tensor, min=tensor.min * factor, max=tensor.max * factor) for tensor in others]
-    data = conversion.quantize(integer_graph, (source, *wrong))
+    data = integers.quantize(integer_graph, (source, *wrong))
     redone(digits_export, "int8", metadata.write(data, described(digits_export, "int8")))
     assert not verified(digits_export, digits_checkpoint).passed
 
@@ -302,7 +296,7 @@ def test_a_file_calibrated_for_pixels_from_zero_to_one_fails(
     integer_graph: bytes, digits_export: Path, digits_checkpoint: Path
 ) -> None:
     source, *others = calibration.read(digits_export / "calibration.json").graphs[0].ranges
-    data = conversion.quantize(integer_graph, (replace(source, max=1.0), *others))
+    data = integers.quantize(integer_graph, (replace(source, max=1.0), *others))
     redone(digits_export, "int8", metadata.write(data, described(digits_export, "int8")))
     assert not verified(digits_export, digits_checkpoint).passed
 

@@ -17,31 +17,31 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from vitconv._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from vitconv.benchmarking import Benchmark, BenchmarkConfig, benchmark
-    from vitconv.calibration import CalibrateConfig, Calibration, calibrate
-    from vitconv.checkpoints import Checkpoint, open_checkpoint
-    from vitconv.errors import VitconvError
-    from vitconv.exporting import ExportConfig, ExportResult, export
-    from vitconv.images import ImageSpec
-    from vitconv.inspection import Inspection, inspect
+    from vitconv.benchmarking.benchmark import Benchmark, BenchmarkConfig, benchmark
+    from vitconv.checkpoints.checkpoint import Checkpoint, open_checkpoint
+    from vitconv.data.images import ImageSpec
+    from vitconv.evaluation.verification import Verification, VerifyConfig, verify
+    from vitconv.exporting.export import ExportConfig, ExportResult, export
+    from vitconv.foundation.errors import VitconvError
+    from vitconv.quantization.calibration import CalibrateConfig, Calibration, calibrate
     from vitconv.reporting.report import Report, ReportConfig, report
-    from vitconv.training import TrainConfig, TrainResult, train
-    from vitconv.verification import Verification, VerifyConfig, verify
+    from vitconv.tflite.inspection import Inspection, inspect
+    from vitconv.training.train import TrainConfig, TrainResult, train
 
 _HOMES = {
-    "benchmarking": ("Benchmark", "BenchmarkConfig", "benchmark"),
-    "calibration": ("CalibrateConfig", "Calibration", "calibrate"),
-    "checkpoints": ("Checkpoint", "open_checkpoint"),
-    "errors": ("VitconvError",),
-    "exporting": ("ExportConfig", "ExportResult", "export"),
-    "images": ("ImageSpec",),
-    "inspection": ("Inspection", "inspect"),
+    "benchmarking.benchmark": ("Benchmark", "BenchmarkConfig", "benchmark"),
+    "quantization.calibration": ("CalibrateConfig", "Calibration", "calibrate"),
+    "checkpoints.checkpoint": ("Checkpoint", "open_checkpoint"),
+    "foundation.errors": ("VitconvError",),
+    "exporting.export": ("ExportConfig", "ExportResult", "export"),
+    "data.images": ("ImageSpec",),
+    "tflite.inspection": ("Inspection", "inspect"),
     "reporting.report": ("Report", "ReportConfig", "report"),
-    "training": ("TrainConfig", "TrainResult", "train"),
-    "verification": ("Verification", "VerifyConfig", "verify"),
+    "training.train": ("TrainConfig", "TrainResult", "train"),
+    "evaluation.verification": ("Verification", "VerifyConfig", "verify"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -14,10 +14,10 @@ import pytest
 from commands import Call, refused
 from devices.conftest import Adb, Plug
 from standin.phone import StandInPhone
-from vitconv.devices.adb import Adb as Connection
-from vitconv.devices.adb import Phone, ask_server, parse_devices
-from vitconv.doctor import examine
-from vitconv.errors import DeviceError, DeviceLostError, DeviceRunError, MissingToolError
+from vitconv.cli.doctor import examine
+from vitconv.foundation.errors import DeviceError, DeviceLostError, DeviceRunError, MissingToolError
+from vitconv.phone.adb import Adb as Connection
+from vitconv.phone.adb import Phone, ask_server, parse_devices
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_a_command_that_hangs_and_one_that_is_cut_off(reached: Phone, phone: Sta
 def test_a_transfer_that_stalls(
     reached: Phone, phone: StandInPhone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vitconv.devices.adb._SERVER_SECONDS", 1.0)
+    monkeypatch.setattr("vitconv.phone.adb._SERVER_SECONDS", 1.0)
     phone.faults.stall_after_bytes = 100_000
     local = tmp_path / "large"
     local.write_bytes(bytes(400_000))

@@ -15,8 +15,8 @@ from commands import Call, refused
 from devices.conftest import Plug
 from standin.app import PLACE
 from standin.phone import StandInPhone
-from vitconv import app_tools
-from vitconv.devices import apk, app_tasks
+from vitconv.app import tools
+from vitconv.phone import apk, app_tasks
 
 PASSED = {
     "path": "tiny-int8.tflite", "scheme": "int8", "agreement": 1.0, "max_abs_error": 0.004, "images": 8,
@@ -65,7 +65,7 @@ def test_install_without_a_name_takes_the_smallest_that_was_built_and_fits(
     call: Call, phone: StandInPhone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built = tmp_path / "target"
-    monkeypatch.setattr(app_tools, "built_apks", lambda: built)
+    monkeypatch.setattr(tools, "built_apks", lambda: built)
     refused(call("app", "install"), f"no APK {built}", "vitconv app build")
     built.mkdir()
     refused(call("app", "install"), f"no APK in {built}", "vitconv app build")

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from vitconv.devices import conditions, profile, tool_file
-from vitconv.devices.adb import Device
-from vitconv.devices.benchmark_model import Tool, arguments, check_mask, identify, profile_arguments
-from vitconv.errors import DeviceRunError, InputError, MissingToolError
+from vitconv.foundation.errors import DeviceRunError, InputError, MissingToolError
+from vitconv.phone import conditions, profile, tool_file
+from vitconv.phone.adb import Device
+from vitconv.phone.benchmark_model import Tool, arguments, check_mask, identify, profile_arguments
 
 TFLITE = """usage: /data/local/tmp/benchmark_model <flags>
 Flags:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vitconv.devices.benchmark_output import Delegation, Log, ToolOutput, parse
+from vitconv.phone.benchmark_output import Delegation, Log, ToolOutput, parse
 
 CORPUS = {path.stem: path.read_text() for path in sorted((Path(__file__).parent / "outputs").glob("*.txt"))}
 

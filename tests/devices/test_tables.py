@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from test_reports import WIDE, numbers
-from vitconv.comparison import Comparison, Pair
-from vitconv.devices.adb import Device
-from vitconv.devices.phone_folder import Pushed
-from vitconv.devices.phone_results import PhoneBenchmark, PhoneTiming
-from vitconv.devices.tables import documents_table, phones_table, selftest_text
+from vitconv.benchmarking.comparison import Comparison, Pair
+from vitconv.cli.phone_tables import documents_table, phones_table, selftest_text
+from vitconv.phone.adb import Device
+from vitconv.phone.phone_folder import Pushed
+from vitconv.phone.phone_results import PhoneBenchmark, PhoneTiming
 
 TIMING = PhoneTiming(
     path="export/flowers/mobilevit_xxs-tf_flowers-float32.tflite",

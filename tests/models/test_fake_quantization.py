@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from vitconv.models import catalogue, fake_quantization
 from vitconv.models.batch_norm import BatchNorm
-from vitconv.optimization import prepare
+from vitconv.training.optimization import prepare
 
 VALUES = np.random.default_rng(3).normal(0, 2, (4, 6, 6, 8)).astype(np.float32)
 

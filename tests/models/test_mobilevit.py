@@ -11,8 +11,8 @@ import pytest
 
 from parity import assert_mutant_is_noticed, assert_same, pair
 from reference.weights import pictures
-from vitconv.errors import InputError
-from vitconv.images import ImageSpec
+from vitconv.data.images import ImageSpec
+from vitconv.foundation.errors import InputError
 from vitconv.models import catalogue
 
 if TYPE_CHECKING:

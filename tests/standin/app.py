@@ -62,7 +62,7 @@ def _selftest(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _benchmark(settings: dict[str, Any], extras: dict[str, str]) -> dict[str, Any]:
-    from vitconv.benchmarking import BenchmarkConfig, benchmark
+    from vitconv.benchmarking.benchmark import BenchmarkConfig, benchmark
 
     folder = Path(settings["models"])
     path = folder / extras["model"] if "model" in extras else folder

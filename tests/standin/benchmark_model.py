@@ -83,7 +83,7 @@ def _fail(fault: str) -> None:
 
 
 def _measure(given: dict[str, str], kind: str, settings: dict[str, Any], say: Any) -> None:
-    from vitconv.runtime_worker import Worker  # here, so that --help need not wait for it
+    from vitconv.runtimes.worker import Worker  # here, so that --help need not wait for it
 
     worker = Worker()
     xnnpack = given.get("use_xnnpack") != "false"

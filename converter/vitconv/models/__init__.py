@@ -1,1 +1,1 @@
-"""The networks and how they are named: `catalogue` is the way in."""
+"""The networks, their layers and recipes, and the forms a layer can take in a graph. Imports data."""

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from vitconv.errors import InputError, UnknownNameError
-from vitconv.images import ImageSpec
+from vitconv.data.images import ImageSpec
+from vitconv.foundation.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
     import keras

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import keras
 from keras import layers, ops
 
-from vitconv.images import ImageSpec
+from vitconv.data.images import ImageSpec
 from vitconv.models.dropout import Dropout
 from vitconv.models.fake_quantization import Add
 from vitconv.models.layers import LayerNorm, NormedExternalAttention, NormedSelfAttention, PatchEmbedding

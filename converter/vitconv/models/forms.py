@@ -2,7 +2,7 @@
 
 A layer may be written in more than one way without changing what it computes: a training step wants few large
 operations, a phone's integer kernels want others. Training uses the default form, and each quantization scheme
-names its own (`vitconv.schemes`). tests/models/test_layers.py checks every form against the others.
+names its own (`vitconv.conversion.schemes`). tests/models/test_layers.py checks every form against the others.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from vitconv.images import ImageSpec
+from vitconv.data.images import ImageSpec
 from vitconv.models.batch_norm import BatchNorm
 from vitconv.models.dropout import Dropout
 from vitconv.models.fake_quantization import Add, Swish

@@ -1,8 +1,10 @@
 """The report of an export folder: what its results say, which file to ship, as a page or as Markdown.
 
-reading.py         the folder → `Export`, results of other contents left out
+Imports evaluation.
+
+reading.py         the folder → findings.py's `Export`, results of other contents left out
 recommendation.py  which file to ship, and why
-comparison.py      two exports side by side
+two_exports.py     two exports side by side
 charts.py          figures as SVG in the page's colours
 page.py, parts.py  the HTML page; sections.py, details.py its sections
 markdown.py        for pull requests

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from vitconv.layer_errors import LayerError
-from vitconv.reporting.export import ModelFile, Timing
-from vitconv.schemes import SCHEMES
+from vitconv.conversion.schemes import SCHEMES
+from vitconv.evaluation.layer_errors import LayerError
+from vitconv.reporting.findings import ModelFile, Timing
 
 # Stand-ins for the page's variables: matplotlib wants colours, the page has them in light and dark.
 INK, MUTED, LINE, BAD, SURFACE = "#010101", "#020202", "#030303", "#040404", "#050505"

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vitconv.evidence import Answer, Disagreement
-from vitconv.layer_names import layer_of
-from vitconv.ranges import TensorRange
+from vitconv.evaluation.evidence import Answer, Disagreement
+from vitconv.quantization.ranges import TensorRange
 from vitconv.reporting import charts
-from vitconv.reporting.export import Export, ModelFile
+from vitconv.reporting.findings import Export, ModelFile
 from vitconv.reporting.parts import (
     Html,
     bar,
@@ -26,6 +25,7 @@ from vitconv.reporting.parts import (
     table,
     tag,
 )
+from vitconv.tflite.layer_names import layer_of
 
 _WHOLE_MATRIX = 12  # classes, up to which the matrix is shown with its numbers
 _MISTAKES = 12  # that are listed

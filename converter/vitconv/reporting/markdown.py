@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from vitconv.layer_errors import losses
-from vitconv.reporting.comparison import Comparison, rows
-from vitconv.reporting.export import Export
+from vitconv.evaluation.layer_errors import losses
+from vitconv.foundation.text import visible
+from vitconv.reporting.findings import Export
 from vitconv.reporting.missing import missing
 from vitconv.reporting.recommendation import Recommendation, culprit_sentence, obstacle
-from vitconv.reports import visible
+from vitconv.reporting.two_exports import Comparison, rows
 
 _LISTED_LAYERS = 5
 _SPECIAL = "\\`*_[]<>|~"  # begin something in GitHub's Markdown, wherever they stand

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vitconv.reporting.export import Export
+from vitconv.reporting.findings import Export
 
 
 def missing(export: Export) -> dict[str, str]:

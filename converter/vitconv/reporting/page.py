@@ -5,11 +5,11 @@ from __future__ import annotations
 from importlib.resources import files
 
 from vitconv.reporting import details, sections
-from vitconv.reporting.comparison import Comparison, rows
-from vitconv.reporting.export import Export
+from vitconv.reporting.findings import Export
 from vitconv.reporting.missing import missing
 from vitconv.reporting.parts import Html, html, join, paragraph, section, table, tag
 from vitconv.reporting.recommendation import Recommendation
+from vitconv.reporting.two_exports import Comparison, rows
 
 STYLE = files("vitconv.reporting") / "page.css"
 

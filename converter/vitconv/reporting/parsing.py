@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from vitconv.errors import InputError
-from vitconv.evidence import Answer, Disagreement
-from vitconv.intervals import wilson_interval
-from vitconv.layer_errors import LayerError
-from vitconv.reporting.export import Reference, Timing, Verified
+from vitconv.evaluation.evidence import Answer, Disagreement
+from vitconv.evaluation.layer_errors import LayerError
+from vitconv.foundation.errors import InputError
+from vitconv.foundation.intervals import wilson_interval
+from vitconv.reporting.findings import Reference, Timing, Verified
 
 
 @dataclass(frozen=True)

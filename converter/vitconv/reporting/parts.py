@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from vitconv.reports import printable, visible
+from vitconv.foundation.text import printable, visible
 
 
 class Html(str):

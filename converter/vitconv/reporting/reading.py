@@ -10,13 +10,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vitconv import calibration, files, manifest, results
-from vitconv.calibration import Calibration
-from vitconv.errors import InputError, ModelFileError
-from vitconv.images import ImageSpec
-from vitconv.inspection import inspect
+from vitconv.data.images import ImageSpec
+from vitconv.evaluation import kept_results
+from vitconv.exporting import manifest
+from vitconv.foundation import files
+from vitconv.foundation.errors import InputError, ModelFileError
+from vitconv.quantization import calibration
+from vitconv.quantization.calibration import Calibration
 from vitconv.reporting import parsing
-from vitconv.reporting.export import Export, ModelFile, Reference, Timing, Verified
+from vitconv.reporting.findings import Export, ModelFile, Reference, Timing, Verified
+from vitconv.tflite.inspection import inspect
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _LARGEST_PICTURE = 200_000  # bytes; verify writes a fifth of that
@@ -94,7 +97,7 @@ def _model_file(folder: Path, entry: Mapping[str, Any]) -> ModelFile:
 
 
 def _read_verification(folder: Path, document: Mapping[str, Any], known: Mapping[str, str], found: _Found) -> None:
-    path = folder / results.VERIFY
+    path = folder / kept_results.VERIFY
     value = _json(path, f"vitconv verify {folder}")
     if value is None:
         return
@@ -102,7 +105,7 @@ def _read_verification(folder: Path, document: Mapping[str, Any], known: Mapping
         verification = parsing.verification(value, len(document["labels"]))
     if verification.checkpoint != document["checkpoint"]["sha256"]:
         found.notes.append(
-            f"{results.VERIFY} is of another checkpoint and was left out. {_again('verify', folder)}"
+            f"{kept_results.VERIFY} is of another checkpoint and was left out. {_again('verify', folder)}"
         )
         return
     found.reference = verification.reference
@@ -110,12 +113,12 @@ def _read_verification(folder: Path, document: Mapping[str, Any], known: Mapping
         if digest in known:
             found.verified[digest] = file
         else:
-            found.notes.append(_stale(results.VERIFY, name, _again("verify", folder)))
+            found.notes.append(_stale(kept_results.VERIFY, name, _again("verify", folder)))
 
 
 def _read_benchmarks(folder: Path, known: Mapping[str, str], found: _Found) -> None:
-    here = folder / results.BENCHMARK
-    for path in (here, *sorted(folder.glob(results.PHONES))):
+    here = folder / kept_results.BENCHMARK
+    for path in (here, *sorted(folder.glob(kept_results.PHONES))):
         again = f"vitconv benchmark {folder}{'' if path == here else ' --device'}"
         value = _json(path, again)
         if value is None:
@@ -126,7 +129,7 @@ def _read_benchmarks(folder: Path, known: Mapping[str, str], found: _Found) -> N
         for name, digest, timing in timings:
             if digest not in known:
                 if name in known.values():  # others that lay in the folder are no part of the export
-                    found.notes.append(_stale(f"{results.FOLDER}/{path.name}", name, f"Run `{again}` again."))
+                    found.notes.append(_stale(f"{kept_results.FOLDER}/{path.name}", name, f"Run `{again}` again."))
                 continue
             used = True
             if path == here:
@@ -168,7 +171,7 @@ def _history(path: Path) -> tuple[dict[str, float], ...]:
 
 def _picture(folder: Path, index: int) -> bytes | None:
     try:
-        data = (folder / results.DISAGREEMENTS / f"{index}.png").read_bytes()
+        data = (folder / kept_results.DISAGREEMENTS / f"{index}.png").read_bytes()
     except OSError:
         return None
     return data if data.startswith(_PNG) and len(data) <= _LARGEST_PICTURE else None

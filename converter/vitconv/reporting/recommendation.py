@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from vitconv import schemes
-from vitconv.layer_errors import LayerLoss, losses
-from vitconv.reporting.export import Export, ModelFile
-from vitconv.runtime_versions import ANDROID_RELEASE, release_name
+from vitconv.conversion import schemes
+from vitconv.evaluation.layer_errors import LayerLoss, losses
+from vitconv.reporting.findings import Export, ModelFile
+from vitconv.tflite.runtime_versions import ANDROID_RELEASE, release_name
 
 # Files whose times are this close are equally fast: no reader would feel it, and the smaller one is better.
 _AS_FAST = 1.05

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from vitconv.errors import UnknownNameError
-from vitconv.files import write_text
-from vitconv.reporting.comparison import Comparison, compare
-from vitconv.reporting.export import Export
+from vitconv.foundation.errors import UnknownNameError
+from vitconv.foundation.files import write_text
+from vitconv.reporting.findings import Export
 from vitconv.reporting.markdown import markdown
 from vitconv.reporting.missing import missing
 from vitconv.reporting.page import page
 from vitconv.reporting.reading import read_export
 from vitconv.reporting.recommendation import Recommendation, broken_layers, obstacle, recommend
+from vitconv.reporting.two_exports import Comparison, compare
 
 Format = Literal["html", "markdown"]
 FORMATS: tuple[Format, ...] = ("html", "markdown")

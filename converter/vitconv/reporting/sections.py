@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vitconv.layer_errors import losses
+from vitconv.evaluation.layer_errors import losses
 from vitconv.reporting import charts
-from vitconv.reporting.export import Export, Interval, ModelFile, Timing
+from vitconv.reporting.findings import Export, Interval, ModelFile, Timing
 from vitconv.reporting.parts import (
     Html,
     bar,

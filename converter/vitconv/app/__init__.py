@@ -1,0 +1,1 @@
+"""Export folders → the Android demo app. Imports exporting."""

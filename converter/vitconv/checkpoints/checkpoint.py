@@ -1,0 +1,260 @@
+"""A trained model on disk: a folder with a card (what it is) and its weights (safetensors, no pickle).
+
+    card.json                   model, labels, image, data set, recipe, versions, results, digest of the weights
+    weights-DIGEST.safetensors  every weight under its path, float32
+
+The weights' file carries the start of its digest in its name, so that a card and the weights it names are replaced
+together by renaming the card: a stop at any moment leaves the old pair or the new one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from reprlib import repr as short
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vitconv.checkpoints import pretrained
+from vitconv.data.images import ImageSpec
+from vitconv.foundation.errors import CheckpointError, InputError
+from vitconv.foundation.files import sha256, write_bytes, write_json
+from vitconv.models import catalogue
+
+if TYPE_CHECKING:
+    import keras
+
+CARD = "card.json"
+HISTORY = "history.csv"  # of the training that made it, where it is there
+WEIGHTS = "weights-*.safetensors"
+_CARD_KEYS = {
+    "model", "labels", "image", "dataset", "recipe", "seed", "versions", "results", "weights",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a checkpoint is.
+
+    `dataset` has the texts name, source (what opens it again) and version, and the splits; `results` the epoch
+    and its validation figures. `weights` is {"file": name, "sha256": hex}, set when the checkpoint is saved.
+    `init` tells of the weights that the training began with, where they were not random.
+    """
+
+    model: str
+    labels: tuple[str, ...]
+    image: ImageSpec
+    dataset: Mapping[str, Any]
+    recipe: Mapping[str, Any]
+    seed: int
+    versions: Mapping[str, str]
+    results: Mapping[str, Any]
+    weights: Mapping[str, str] = field(default_factory=dict)
+    init: Mapping[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As written to card.json."""
+        own = {name: getattr(self, name) for name in sorted(_CARD_KEYS)}
+        if self.init is not None:
+            own["init"] = dict(self.init)
+        return {**own, "labels": list(self.labels), "image": self.image.to_json()}
+
+    def trained(self) -> dict[str, Any]:
+        """What `vitconv models` says of the trained weights: top-1 accuracy on held-out images, with the interval
+        that holds the true one in 95 % of cases, where it was measured."""
+        measured = self.results.get("evaluation", {})
+        return {
+            "dataset": self.dataset["name"],
+            "image": self.image.to_json(),
+            "split": measured.get("split"),
+            "images": measured.get("images"),
+            "top1": measured.get("top1", self.results.get("val_accuracy")),
+            "top1_interval": measured.get("top1_interval"),
+            "sha256": self.weights["sha256"],
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """What the card of a training that begins with these weights says of them."""
+        kept = ("image", "recipe", "seed", "results", "weights", "init")
+        return {name: value for name, value in self.to_json().items() if name in kept}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint folder that has been opened: its card is valid and its weights are whole."""
+
+    path: Path
+    card: Card
+
+    @property
+    def name(self) -> str:
+        """What `open_checkpoint` finds it by again: its name where it comes with the package, else its path."""
+        return self.path.name if self.path.parent == pretrained.FOLDER else str(self.path)
+
+    @property
+    def weights(self) -> Path:
+        """The file that holds the weights."""
+        return self.path / self.card.weights["file"]
+
+    def load(self) -> keras.Model:
+        """The network of the card with the folder's weights. Raises CheckpointError where they do not fit it."""
+        values, _ = read_tensors(self.weights)
+        model = catalogue.find(self.card.model).build(self.card.image, len(self.card.labels))
+        assign(model.weights, values, self.weights)
+        for layer in model.layers:
+            # Keras's Normalization computes with constants that it made of its weights when it was built.
+            if hasattr(layer, "finalize_state"):
+                layer.finalize_state()
+        return model
+
+
+def save(path: Path, model: keras.Model, card: Card) -> Checkpoint:
+    """Writes the model's weights and the card that names them; an older pair in the folder is replaced.
+
+    Raises OutputError where the folder cannot be written; the older pair is then left as it was.
+    """
+    data = to_safetensors({variable.path: variable.numpy() for variable in model.weights})
+    digest = hashlib.sha256(data).hexdigest()
+    card = replace(card, weights={"file": _weights_name(digest), "sha256": digest})
+    checkpoint = Checkpoint(path, card)
+    write_bytes(checkpoint.weights, data)
+    write_json(path / CARD, card.to_json())
+    for older in path.glob(WEIGHTS):
+        if older != checkpoint.weights:
+            older.unlink(missing_ok=True)
+    return checkpoint
+
+
+def open_checkpoint(path: Path) -> Checkpoint:
+    """Reads and checks a checkpoint folder; a plain name of `pretrained.names` is the one that comes with vitconv.
+
+    Raises CheckpointError that says what is missing or broken.
+    """
+    trained = pretrained.folder(str(path))
+    if trained is not None:
+        if (path / CARD).exists():
+            raise CheckpointError(
+                f"{path} is a checkpoint folder here and also the name of trained weights that come with vitconv. "
+                f"Give the folder's full path ({path.resolve()}), or call it otherwise."
+            )
+        path = trained
+    if not path.is_dir():
+        known = pretrained.names()
+        more = f" Trained weights come with {' and '.join(known)}: give that name." if known else ""
+        raise CheckpointError(f"there is no checkpoint folder {path}. `vitconv train` makes one.{more}")
+    checkpoint = Checkpoint(path, read_card(path))
+    try:
+        digest = sha256(checkpoint.weights)
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot read {checkpoint.weights}: {error.strerror}. Copy the whole folder, or train again."
+        ) from error
+    if digest != checkpoint.card.weights["sha256"]:
+        raise CheckpointError(
+            f"{checkpoint.weights} is not the file its card describes (another SHA-256): it is corrupt or from "
+            "another training. Copy the whole folder again, or train again."
+        )
+    return checkpoint
+
+
+def _weights_name(digest: str) -> str:
+    return f"weights-{digest[:12]}.safetensors"
+
+
+def read_card(folder: Path) -> Card:
+    """The card of a checkpoint folder, without a look at its weights. Raises CheckpointError."""
+    file = folder / CARD
+    try:
+        return card_from_json(json.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise CheckpointError(f"{file.parent} is not a checkpoint: it has no {file.name}.") from None
+    except (OSError, ValueError, RecursionError, InputError) as error:
+        raise CheckpointError(
+            f"cannot use {file}: {str(error).rstrip('.')}. Copy the whole folder again, or train again."
+        ) from error
+
+
+def card_from_json(value: Any) -> Card:
+    """Raises InputError for anything but what `Card.to_json` gives."""
+    if not isinstance(value, dict) or set(value) - {"init"} != _CARD_KEYS:
+        raise InputError(f"a card is a JSON object with the keys {', '.join(sorted(_CARD_KEYS))}.")
+    for name in ("dataset", "recipe", "versions", "results", "weights", *(["init"] if "init" in value else [])):
+        if not isinstance(value[name], dict):
+            raise InputError(f"{name} must be an object, not {short(value[name])}.")
+    labels, weights, seed = value["labels"], value["weights"], value["seed"]
+    if not isinstance(labels, list) or len(labels) < 2 or not all(_is_text(label) for label in labels):
+        raise InputError(f"labels must be a list of two or more names, not {short(labels)}.")
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        raise InputError(f"seed must be a whole number, not {short(seed)}.")
+    if not all(_is_text(value["dataset"].get(name)) for name in ("name", "source")):
+        raise InputError(f"dataset must have a name and a source, not {short(value['dataset'])}.")
+    accuracy = value["results"].get("val_accuracy", 0.0)
+    if not isinstance(accuracy, (int, float)) or isinstance(accuracy, bool) or not 0 <= accuracy <= 1:
+        raise InputError(f"val_accuracy must be a number from 0 to 1, not {short(accuracy)}.")
+    digest = weights.get("sha256")
+    if not re.fullmatch("[0-9a-f]{64}", str(digest)) or weights.get("file") != _weights_name(str(digest)):
+        raise InputError(f"weights must name their file and its SHA-256, not {short(weights)}.")
+    if not _is_text(value["model"]):
+        raise InputError(f"model must be a name, not {short(value['model'])}.")
+    image = ImageSpec.from_json(value["image"])
+    catalogue.find(value["model"]).check(image)
+    return Card(**{**value, "labels": tuple(labels), "image": image})
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def to_safetensors(values: Mapping[str, Any], notes: Mapping[str, str] | None = None) -> bytes:
+    """Arrays (or variables) by name as one safetensors file, with `notes` in its header."""
+    from safetensors.numpy import save
+
+    # In C order: safetensors takes the memory as it lies. (ascontiguousarray would make a scalar an array of one.)
+    data: bytes = save(
+        {name: np.asarray(value, order="C") for name, value in values.items()}, dict(notes) if notes else None
+    )
+    return data
+
+
+def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Arrays and notes of a safetensors file. Raises CheckpointError where it is missing or not whole."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except FileNotFoundError:
+        raise CheckpointError(f"there is no file {path}.") from None
+    except (OSError, SafetensorError, AttributeError, TypeError) as error:
+        # The last two: numbers of a type that NumPy does not have.
+        raise CheckpointError(f"{path} is not a whole safetensors file: {error}.") from error
+
+
+def assign(variables: list[Any], values: Mapping[str, np.ndarray], source: Path) -> None:
+    """Puts arrays into the variables of the same paths.
+
+    Raises CheckpointError that lists what is missing, left over, or of another shape or type, before anything is
+    changed.
+    """
+    wanted = {variable.path: variable for variable in variables}
+    problems = [f"missing: {name}" for name in wanted if name not in values]
+    problems += [f"not in the model: {name}" for name in values if name not in wanted]
+    for name in wanted.keys() & values.keys():
+        here, there = _kind(values[name]), _kind(wanted[name])
+        if here != there:
+            problems.append(f"{name}: {here}, not {there}")
+    if problems:
+        problems.sort()
+        more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""
+        raise CheckpointError(f"the weights in {source} do not fit: {'; '.join(problems[:5])}{more}.")
+    for name, variable in wanted.items():
+        variable.assign(values[name])
+
+
+def _kind(value: Any) -> str:
+    return f"{value.dtype} {list(value.shape)}"

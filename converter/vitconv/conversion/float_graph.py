@@ -1,0 +1,89 @@
+"""A Keras model → a .tflite file of any scheme.
+
+The graph is made careful before the converter sees it: batch 1, every shape fixed, no more than four dimensions,
+layers in the form their scheme names. What comes out has the ops and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from vitconv.conversion.compaction import compact
+from vitconv.conversion.folding import fold_pixel_scaling
+from vitconv.conversion.schemes import Scheme
+from vitconv.foundation.errors import PromiseError
+from vitconv.foundation.progress import Progress
+from vitconv.foundation.quiet import native_output
+from vitconv.models.forms import GraphForm, graph_form
+
+if TYPE_CHECKING:
+    import keras
+
+
+def convert_float(model: keras.Model, scheme: Scheme) -> bytes:
+    """The file of a scheme that needs no calibration, or the float graph that a calibrated scheme starts from.
+
+    Input float32 [1, H, W, 3] raw pixels 0–255, output float32 [1, classes] probabilities.
+    """
+    return convert_traced(trace(model, scheme.form_of(model)), scheme)
+
+
+def float_graphs(
+    model: keras.Model, wanted: Iterable[Scheme], progress: Progress | None = None
+) -> dict[str, bytes]:
+    """Scheme → `convert_float` of the model. What schemes have in common is done once."""
+    traced: dict[GraphForm, Any] = {}
+    unquantized: dict[GraphForm, bytes] = {}  # one graph for all integer schemes of a form
+    graphs = {}
+    schemes = list(wanted)
+    for done, scheme in enumerate(schemes):
+        if progress:
+            progress("converting", done, len(schemes))
+        form = scheme.form_of(model)
+        if form not in traced:
+            traced[form] = trace(model, form)
+        if not scheme.needs_calibration:
+            graphs[scheme.name] = convert_traced(traced[form], scheme)
+            continue
+        if form not in unquantized:
+            unquantized[form] = convert_traced(traced[form], scheme)
+        graphs[scheme.name] = unquantized[form]
+    return graphs
+
+
+def trace(model: keras.Model, form: GraphForm) -> Any:
+    """The model as a concrete function of one image, its layers in `form`. Schemes of one form share it."""
+    import tensorflow as tf
+
+    image = tf.TensorSpec((1, *model.inputs[0].shape[1:]), tf.float32, name="image")
+    with native_output(), graph_form(form):
+        return tf.function(lambda image: model(image, training=False)).get_concrete_function(image)
+
+
+def convert_traced(function: Any, scheme: Scheme) -> bytes:
+    """`convert_float` of a model that was traced in the scheme's form."""
+    import tensorflow as tf
+
+    with converting(scheme.name):
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
+        if not scheme.needs_calibration and scheme.weights != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            if scheme.weights == "float16":
+                converter.target_spec.supported_types = [tf.float16]
+            # Dense weights with a scale per channel need FULLY_CONNECTED 12, which TFLite 2.16.1 doesn't have.
+            converter._experimental_disable_per_channel_quantization_for_dense_layers = True
+        data = bytes(converter.convert())
+    return compact(fold_pixel_scaling(data) if scheme.needs_calibration else data)
+
+
+@contextmanager
+def converting(scheme: str) -> Iterator[None]:
+    with native_output() as printed:
+        try:
+            yield
+        except Exception as error:
+            raise PromiseError(
+                f"TensorFlow's converter could not write {scheme}: {error}\n{printed()}".rstrip()
+            ) from error

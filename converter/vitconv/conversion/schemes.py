@@ -1,0 +1,143 @@
+"""What each exported file is: how its weights and computation are quantized, and what it promises.
+
+| scheme  | weights | computation | input → output |
+| ------- | ------- | ----------- | -------------- |
+| float32 | float32 | float32 | float32 raw pixels → float32 probabilities |
+| float16 | float16 | float32 | the same |
+| dynamic | int8    | float32, activations quantized on the fly in dense and convolution layers | the same |
+| int8    | int8    | integers only | uint8 raw pixels → uint8 probabilities |
+| int8-hybrid | int8 | integers, but float for operations that measurement says must stay float | the same |
+
+All of them have batch 1, fixed shapes of at most four dimensions, TFLite's own operators only, and load on the
+newest TFLite for Android. A promise that a file breaks is an error, never a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from vitconv.foundation.errors import PromiseError, UnknownNameError
+from vitconv.models.forms import TRAINING_FORM, GraphForm
+from vitconv.tflite.runtime_versions import ANDROID_RELEASE, release_name
+
+if TYPE_CHECKING:
+    import keras
+
+    from vitconv.tflite.inspection import Inspection
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How far a file may be from Keras on held-out images before `verify` fails it.
+
+    max_drop: top-1 accuracy lost, in percentage points.
+    min_agreement: smallest fraction of images on which file and Keras name the same class first. It catches what
+        the drop cannot: a collapsed file of a checkpoint that is not much better than chance itself.
+    max_error: largest difference of any probability.
+    min_layer_snr_db: least signal-to-noise ratio of any layer's output against the float graph, in decibels;
+        looked at where layers are compared.
+    """
+
+    max_drop: float
+    min_agreement: float = 0.0
+    max_error: float = 1.0
+    min_layer_snr_db: float = 0.0
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """A way to write a model's file.
+
+    integer: pixels, probabilities, weights and computation are integers.
+    hybrid: of an integer scheme, some operations may stay float inside.
+    form: how the layers write themselves into the float graph that is then quantized.
+    external_form: the same of networks with external attention, where it differs.
+    """
+
+    name: str
+    weights: Literal["float32", "float16", "int8"]
+    integer: bool
+    limits: Limits
+    form: GraphForm = TRAINING_FORM
+    external_form: GraphForm | None = None
+    hybrid: bool = False
+
+    @property
+    def needs_calibration(self) -> bool:
+        """Whether activation ranges must be known before the file can be written."""
+        return self.integer
+
+    def form_of(self, model: keras.Model) -> GraphForm:
+        """The form that this network's layers are to be traced in."""
+        from vitconv.models.layers import NormedExternalAttention
+
+        if self.external_form and any(isinstance(layer, NormedExternalAttention) for layer in model.layers):
+            return self.external_form
+        return self.form
+
+    def check(self, inspection: Inspection) -> None:
+        """Raises PromiseError with every promise that the inspected file breaks."""
+        broken = list(self._broken(inspection))
+        if broken:
+            raise PromiseError(f"{inspection.path} breaks what {self.name} promises: {'; '.join(broken)}.")
+
+    def _broken(self, file: Inspection) -> Iterable[str]:
+        pixels = "uint8" if self.integer else "float32"
+        for tensor, what in ((file.inputs[0], "input"), (file.outputs[0], "output")):
+            if tensor.dtype != pixels:
+                yield f"its {what} is {tensor.dtype}, not {pixels}"
+            if tensor.shape[:1] != (1,):
+                yield f"its {what} has the shape {list(tensor.shape)}, not batch 1"
+        scale, zero_point = file.inputs[0].scale, file.inputs[0].zero_point
+        if self.integer and (scale, zero_point) != (1.0, 0):
+            yield f"its input has scale {scale} and zero point {zero_point}, not 1 and 0 for raw pixels"
+        if file.flex_ops:
+            yield f"it holds ops outside TFLite's own: {', '.join(file.flex_ops)}"
+        if file.max_rank > 4:
+            yield f"it holds a tensor of {file.max_rank} dimensions, more than 4"
+        if file.has_dynamic_shapes:
+            yield "it holds tensors whose shape is not fixed"
+        if not file.loads_on(ANDROID_RELEASE):
+            yield f"it needs TFLite {file.runtime_needed}, newer than Android's {release_name(ANDROID_RELEASE)}"
+        if self.integer and not self.hybrid:
+            if file.float_ops:
+                yield f"it computes in float: {', '.join(file.float_ops)}"
+            if not file.all_integer:
+                yield "it holds float tensors"
+        # On-the-fly quantization leaves small weights and tables in float32, and so does what is kept in float.
+        mixed = self.weights == "int8" and (self.hybrid or not self.integer)
+        allowed = {self.weights, "float32"} if mixed else {self.weights}
+        sizes, total = file.weight_bytes, sum(file.weight_bytes.values())
+        if not set(sizes) <= allowed or 2 * sizes.get(self.weights, 0) < total:
+            shares = ", ".join(f"{size / total:.0%} {dtype}" for dtype, size in sizes.items())
+            yield f"its weights are {shares or 'none'}, not {self.weights}"
+
+
+_FLOAT_FORM = GraphForm(attention="merged")
+_INTEGER_FORM = GraphForm(
+    attention="merged", projections="separate", layer_norm="l2", double_norm="logsumexp", softmax="log"
+)
+# Of external attention eight bits ruin the map however it is written, so that it stays float, and float computes
+# fastest as the float file does; of self-attention int8 is right, and the fastest.
+_EXTERNAL_HYBRID_FORM = GraphForm(attention="merged", projections="separate")
+
+_SCHEMES = (
+    Scheme("float32", "float32", False, Limits(0.0, min_agreement=1.0, max_error=1e-4), _FLOAT_FORM),
+    Scheme("float16", "float16", False, Limits(0.1, min_agreement=0.998), _FLOAT_FORM),
+    Scheme("dynamic", "int8", False, Limits(0.5, min_agreement=0.97), _FLOAT_FORM),
+    Scheme("int8", "int8", True, Limits(0.8, min_agreement=0.96), _INTEGER_FORM),
+    Scheme(
+        "int8-hybrid", "int8", True, Limits(0.5, min_agreement=0.97), _INTEGER_FORM, _EXTERNAL_HYBRID_FORM, True
+    ),
+)
+
+SCHEMES = {scheme.name: scheme for scheme in _SCHEMES}
+
+
+def find(name: str) -> Scheme:
+    """The scheme of that name. Raises UnknownNameError, which lists the known ones."""
+    if name not in SCHEMES:
+        raise UnknownNameError("scheme", name, SCHEMES)
+    return SCHEMES[name]

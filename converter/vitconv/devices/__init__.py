@@ -1,1 +1,0 @@
-"""Phones: what adb reaches, the benchmark_model tool that runs there, and the demo app's own tasks."""

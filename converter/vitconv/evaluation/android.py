@@ -1,0 +1,158 @@
+"""Does Android's own runtime give what Keras and LiteRT give? Every file of an export, on the golden images.
+
+Each file runs on each ABI that this machine can run, with XNNPACK and without. What is right:
+
+    float32           within 1e-4 of Keras's probabilities
+    float16           no further from Keras than LiteRT is, and 1e-3
+    dynamic           no further from LiteRT's than twice what LiteRT's are from each other, and 1e-3
+    integer outputs   the same, and 2 steps
+
+"From each other" is with XNNPACK and without: both compute what the file says, and round a product otherwise here
+and there, which sixty layers make into several steps of a probability near a half. The Android release has other
+kernels again, and leaves more of the graph to TFLite's own. Twice, because the largest difference over a few
+images is one draw from a distribution with a long tail: up to 1.6 times was measured between draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitconv.exporting import golden
+from vitconv.foundation.errors import MissingToolError, ModelFileError
+from vitconv.foundation.progress import Progress
+from vitconv.runtimes.android.libraries import ABIS, folder
+from vitconv.runtimes.android.runner import AndroidRunner
+from vitconv.runtimes.litert import Runner
+
+FLOAT32_ERROR = 1e-4  # of a probability; sums in another order differ by 1e-6
+FLOAT_ERROR = 1e-3  # of a probability, where weights or activations are rounded
+MOST_STEPS = 2  # of an integer output, beyond twice what LiteRT's own two ways to compute it differ by
+
+
+@dataclass(frozen=True)
+class AndroidCheck:
+    """One file on one ABI, with XNNPACK or without.
+
+    max_abs_error: of a probability, from Keras's. max_steps: of an integer output, from LiteRT's; None for a
+    float output. nodes, delegated_nodes, partitions: as in AndroidRunner. All are None where the file did not run.
+    """
+
+    path: str
+    scheme: str
+    abi: str
+    xnnpack: bool
+    max_abs_error: float | None
+    max_steps: int | None
+    nodes: int | None
+    delegated_nodes: int | None
+    partitions: int | None
+    passed: bool
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AndroidVerification:
+    """All of them; `skipped` names each ABI that this machine cannot run, and says what to install."""
+
+    checks: tuple[AndroidCheck, ...]
+    skipped: dict[str, str]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every file stayed within its limit wherever it ran."""
+        return all(check.passed for check in self.checks)
+
+    def to_json(self) -> dict[str, Any]:
+        """The keys that the verification's document gets."""
+        checks = [{**asdict(check), "reasons": list(check.reasons)} for check in self.checks]
+        return {"android": checks, "android_skipped": dict(self.skipped)}
+
+
+def runnable_abis() -> tuple[tuple[str, ...], dict[str, str]]:
+    """Which ABIs run here, made ready, and why the others do not.
+
+    Raises MissingToolError where not even x86_64 does.
+    """
+    skipped = {}
+    for abi in ABIS:
+        try:
+            folder(abi)
+        except MissingToolError as error:
+            if abi == "x86_64":
+                raise
+            skipped[abi] = str(error)
+    return tuple(abi for abi in ABIS if abi not in skipped), skipped
+
+
+def verify_android(
+    export: Path, document: Mapping[str, Any], abis: tuple[str, ...], progress: Progress | None = None
+) -> tuple[AndroidCheck, ...]:
+    """Runs every file of the export folder's manifest. A file that Android's runtime cannot run has failed.
+
+    Raises InputError where the golden images cannot be read, ModelFileError where LiteRT cannot run a file.
+    """
+    images, expected = golden.read(export)
+    checks: list[AndroidCheck] = []
+    for entry in document["files"]:
+        path, scheme = export / entry["path"], entry["scheme"]
+        litert, probabilities = {}, {}
+        for xnnpack in (True, False):
+            with Runner(path, xnnpack=xnnpack) as runner:
+                litert[xnnpack], probabilities[xnnpack] = runner.run(images), runner.probabilities(images)
+        spread = _steps(litert[True], litert[False])
+        float_spread = _error(probabilities[True], probabilities[False])
+        for xnnpack in (True, False):
+            for abi in abis:
+                if progress:
+                    progress("verifying on Android's runtime", len(checks), 2 * len(abis) * len(document["files"]))
+                known = (entry["path"], scheme, abi, xnnpack)
+                try:
+                    with AndroidRunner(path, abi=abi, xnnpack=xnnpack) as android:
+                        actual, answers = android.run(images), android.probabilities(images)
+                except ModelFileError as error:
+                    checks.append(AndroidCheck(*known, None, None, None, None, None, False, (str(error),)))
+                    continue
+                steps = _steps(actual, litert[xnnpack])
+                error_here = _error(answers, expected)
+                if scheme == "dynamic":
+                    off, allowed = _error(answers, probabilities[xnnpack]), 2 * float_spread + FLOAT_ERROR
+                elif scheme == "float32":
+                    off, allowed = error_here, FLOAT32_ERROR
+                else:
+                    off, allowed = error_here, _error(probabilities[xnnpack], expected) + FLOAT_ERROR
+                reasons = tuple(_reasons(error_here, off, allowed, steps, spread))
+                parts = (android.nodes, android.delegated_nodes, android.partitions)
+                finite = error_here if np.isfinite(error_here) else None
+                checks.append(AndroidCheck(*known, finite, steps, *parts, not reasons, reasons))
+    if progress:
+        progress("verifying on Android's runtime", len(checks), len(checks))
+    return tuple(checks)
+
+
+def _steps(actual: np.ndarray, expected: np.ndarray) -> int | None:
+    """Largest difference of integer outputs; None for float ones."""
+    if expected.dtype.kind not in "iu":
+        return None
+    return int(np.abs(actual.astype(np.int64) - expected.astype(np.int64)).max())
+
+
+def _error(probabilities: np.ndarray, expected: np.ndarray) -> float:
+    """Largest difference; infinite where the shapes differ or something is no number."""
+    if probabilities.shape != expected.shape or not np.isfinite(probabilities).all():
+        return float("inf")
+    return float(np.abs(probabilities.astype(np.float64) - expected).max())
+
+
+def _reasons(error: float, off: float, allowed: float, steps: int | None, spread: int | None) -> Iterator[str]:
+    """error: from Keras; off: what a float file may be off by `allowed`; steps, spread: of integer outputs."""
+    if not np.isfinite(error):
+        yield "gives NaN or infinity, or another number of classes than Keras"
+    elif steps is None and off > allowed:
+        yield f"is off by {off:.2g} in a probability, more than {allowed:.2g}"
+    if steps is not None and spread is not None and steps > 2 * spread + MOST_STEPS:
+        yield f"is {steps} steps from LiteRT's output, more than {2 * spread + MOST_STEPS}"

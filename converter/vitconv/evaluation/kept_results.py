@@ -1,0 +1,92 @@
+"""What `vitconv verify` and `vitconv benchmark` find, kept in the export folder, for `vitconv report`.
+
+DIR/results/verify.json              the verification's document, with confusion and disagreements
+DIR/results/disagreements/12.png     small copies of the images that these name, by their place in the split
+DIR/results/benchmark.json           the benchmark's document, of this machine
+DIR/results/benchmark-SERIAL.json    the same of a phone
+
+Each file's figures stand beside its SHA-256: they say nothing of any other contents.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vitconv.exporting import manifest
+from vitconv.foundation import files
+
+if TYPE_CHECKING:
+    from vitconv.evaluation.verification import Verification, VerifyConfig
+
+FOLDER = "results"
+VERIFY = f"{FOLDER}/verify.json"
+BENCHMARK = f"{FOLDER}/benchmark.json"
+PHONES = f"{FOLDER}/benchmark-*.json"
+DISAGREEMENTS = f"{FOLDER}/disagreements"
+
+
+def keep_verification(config: VerifyConfig, result: Verification) -> None:
+    """Raises OutputError where the folder cannot be written."""
+    document = result.to_json()
+    limits = {"limit": config.limit, "max_drop": config.max_drop}
+    document = {"checkpoint": result.checkpoint, "split_digest": result.split_digest, **limits, **document}
+    if result.evidence:
+        document["reference"]["confusion"] = result.evidence.reference.to_json()["confusion"]
+        for file in document["files"]:
+            file.update(result.evidence.files[file["path"]].to_json())
+        with files.atomic_directory(config.folder / DISAGREEMENTS) as pictures:
+            for index, data in result.evidence.thumbnails.items():
+                (pictures / f"{index}.png").write_bytes(data)
+    for file in document["files"]:
+        if "layers" in file:
+            file["layers"] = [_rounded(layer) for layer in file["layers"]]
+    _write(config.folder / VERIFY, document)
+
+
+def keep_benchmark(paths: tuple[Path, ...], document: dict[str, Any]) -> None:
+    """A benchmark's document, into each of the paths that is an export folder.
+
+    Raises OutputError where one cannot be written.
+    """
+    for folder, part in _by_folder(paths, document):
+        _write(folder / BENCHMARK, part)
+
+
+def keep_phone_benchmark(paths: tuple[Path, ...], document: dict[str, Any]) -> None:
+    """The same of a phone; what was measured before something failed counts."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", document["device"]["serial"])
+    for folder, part in _by_folder(paths, document):
+        _write(folder / FOLDER / f"benchmark-{name}.json", part)
+
+
+def _by_folder(paths: tuple[Path, ...], document: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    for folder in dict.fromkeys(paths):
+        if not (folder / manifest.MANIFEST).is_file():
+            continue
+        inside = [
+            {**file, "path": Path(file["path"]).name}
+            for file in document["files"]
+            if Path(file["path"]).parent == folder
+        ]
+        if inside:
+            yield folder, {**document, "files": inside}
+
+
+def _rounded(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: round(value, 4) if isinstance(value, float) else value for name, value in values.items()}
+
+
+def _write(path: Path, document: Any) -> None:
+    """Compact but for a line each of the document's files: a matrix with a line a number helps nobody."""
+    listed = document.pop("files")
+    head = "".join(f" {_json(name)}: {_json(value)},\n" for name, value in document.items())
+    lines = ",\n".join(f"  {_json(file)}" for file in listed)
+    files.write_text(path, f'{{\n{head} "files": [\n{lines}\n ]\n}}\n')
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

@@ -1,0 +1,1 @@
+"""A checkpoint → the export folder: checked files, manifest, golden images. Imports quantization, runtimes."""

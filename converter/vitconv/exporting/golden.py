@@ -1,0 +1,94 @@
+"""Golden files: a few pictures as PNG, and Keras's probabilities for them.
+
+The app's self-test, the check of the Android runtime and the tests all read the same ones.
+
+    golden/0.png …      an image as the model takes it, [height, width, 3]
+    golden/golden.json  {"split": source, "images": [{"file", "label", "probabilities"}]}
+
+They are held-out images of the data set. Where it is not on the machine, they are cut out of the two photographs
+that come with scikit-learn: "split" is then SAMPLES, and every "label" null.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from vitconv.data.datasets import Split
+from vitconv.data.images import ImageSpec
+from vitconv.foundation.errors import InputError
+from vitconv.foundation.files import write_json
+from vitconv.quantization.calibration import choose_images
+
+if TYPE_CHECKING:
+    import keras
+
+FOLDER = "golden"
+FILE = f"{FOLDER}/golden.json"
+IMAGES = 8
+SAMPLES = "sample photographs"
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Images, uint8 [N, height, width, 3], where they come from, and their classes, None where that is unknown."""
+
+    source: str
+    images: np.ndarray
+    labels: tuple[int | None, ...]
+
+
+def held_out(split: Split) -> Pictures:
+    """A few of the split, of as many classes as can be."""
+    chosen = list(choose_images(split, IMAGES, seed=0))
+    return Pictures(split.source, split.images[chosen], tuple(int(split.labels[index]) for index in chosen))
+
+
+def sample_photographs(spec: ImageSpec) -> Pictures:
+    """Four squares of each of scikit-learn's two photographs: left, middle, right, and of half the side."""
+    from sklearn.datasets import load_sample_images
+
+    images = []
+    for pixels in load_sample_images().images:  # uint8 [427, 640, 3]
+        photograph = Image.fromarray(pixels)
+        side, spare = photograph.height, photograph.width - photograph.height
+        half, middle = side // 2, spare // 2 + side // 4
+        boxes = [(left, 0, left + side, side) for left in (0, spare // 2, spare)]
+        boxes.append((middle, side // 4, middle + half, side // 4 + half))
+        images += [spec.prepare(photograph.crop(box)) for box in boxes]
+    return Pictures(SAMPLES, np.stack(images), (None,) * len(images))
+
+
+def write(out: Path, model: keras.Model, pictures: Pictures) -> None:
+    """Writes FOLDER into `out`."""
+    folder = out / FOLDER
+    folder.mkdir()
+    probabilities = np.asarray(model(pictures.images.astype(np.float32), training=False))
+    entries = []
+    for number, (image, label) in enumerate(zip(pictures.images, pictures.labels, strict=True)):
+        Image.fromarray(image).save(folder / f"{number}.png")
+        entries.append({
+            "file": f"{number}.png",
+            "label": label,
+            "probabilities": [float(value) for value in probabilities[number]],
+        })  # fmt: skip
+    write_json(out / FILE, {"split": pictures.source, "images": entries})
+
+
+def read(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The images, uint8 [N, height, width, 3], and Keras's probabilities for them, float64 [N, classes].
+
+    Raises InputError where they are missing or incomplete.
+    """
+    try:
+        entries = json.loads((folder / FILE).read_text(encoding="utf-8"))["images"]
+        images = np.stack([np.asarray(Image.open(folder / FOLDER / entry["file"])) for entry in entries])
+        probabilities = np.array([entry["probabilities"] for entry in entries], np.float64)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder / FOLDER} cannot be read: {error}. Export again.") from error
+    return images, probabilities

@@ -1,0 +1,1 @@
+"""A float graph and calibration images → ranges, and the graph in integers. Imports conversion, checkpoints."""

@@ -1,0 +1,321 @@
+"""Which values flow through a model: representative images in, the range of every activation out.
+
+Images come from the training split, prepared exactly as for training's evaluation and as for the phone: raw
+0–255 pixels. What comes out is a small file that can be reviewed, kept, and used again without any image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitconv.checkpoints import checkpoint as checkpoints
+from vitconv.checkpoints.checkpoint import Checkpoint
+from vitconv.checkpoints.trained_data import open_dataset_of
+from vitconv.conversion import float_graph, schemes
+from vitconv.data.datasets import Dataset, Split
+from vitconv.data.images import ImageSpec
+from vitconv.foundation.errors import InputError, OutputError, UnknownNameError
+from vitconv.foundation.files import writable_directory, write_text
+from vitconv.foundation.progress import Progress
+from vitconv.quantization import sensitivity
+from vitconv.quantization.histograms import METHODS, Method
+from vitconv.quantization.ranges import DEFAULT_METHOD, TensorRange, measure_ranges, structure_digest
+from vitconv.quantization.sensitivity import Kept
+
+DEFAULT_SAMPLES = 100
+
+# Correlation of neighbouring pixels, as measured (median): tf_flowers 0.95, cifar100 0.90, digits 0.40 at their
+# own 8×8 pixels and more when enlarged; noise 0.00, none of 200 images above 0.08.
+_LEAST_CORRELATION = 0.15
+
+
+@dataclass(frozen=True)
+class CalibrateConfig:
+    """What to calibrate; `dataset` None means the one the checkpoint was trained on. `method` says how a range is
+    chosen from the values seen: see `histograms.Histogram.range`."""
+
+    checkpoint: Path
+    out: Path
+    dataset: str | None = None
+    samples: int = DEFAULT_SAMPLES
+    seed: int = 0
+    method: Method = DEFAULT_METHOD
+
+    def __post_init__(self) -> None:
+        check_samples(self.samples)
+        check_method(self.method)
+
+
+@dataclass(frozen=True)
+class GraphRanges:
+    """The ranges of one scheme's float graph. `sha256` is of its structure (`ranges.structure_digest`): the ranges
+    fit no other. `kept` is what stays float in a hybrid scheme, None in one that is integers throughout."""
+
+    scheme: str
+    sha256: str
+    ranges: tuple[TensorRange, ...]
+    kept: Kept | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "scheme": self.scheme,
+            "sha256": self.sha256,
+            "kept": self.kept.to_json() if self.kept else None,
+            "ranges": [asdict(tensor) for tensor in self.ranges],
+        }
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Ranges of the float graphs that integer schemes are made from, and the images they were seen on.
+
+    checkpoint: SHA-256 of its weights. images: the images' indices in the split, in the order they were run.
+    """
+
+    checkpoint: str
+    dataset: str
+    split: str
+    split_digest: str
+    image: ImageSpec
+    method: str
+    seed: int
+    images: tuple[int, ...]
+    graphs: tuple[GraphRanges, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        own = {**vars(self), "image": self.image.to_json(), "images": list(self.images)}
+        return {"format": 3, **own, "graphs": [graph.to_json() for graph in self.graphs]}
+
+    def save(self, path: Path) -> None:
+        """Writes the calibration file: JSON with a line for each tensor, so that two can be compared."""
+        document = self.to_json()
+        graphs = ",\n".join(map(_graph_text, document.pop("graphs")))
+        head = "".join(f"  {_json(name)}: {_json(value)},\n" for name, value in document.items())
+        write_text(path, f'{{\n{head}  "graphs": [\n{graphs}\n  ]\n}}\n')
+
+    def check_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Raises InputError where the ranges were measured on other weights."""
+        if self.checkpoint != checkpoint.card.weights["sha256"]:
+            raise InputError(
+                f"the calibration file was made for another checkpoint than {checkpoint.path}. "
+                "Make one with `vitconv calibrate`, or leave --calibration out."
+            )
+
+    def fits(self, graphs: Mapping[str, bytes]) -> bool:
+        """Whether it has the ranges of these float graphs, given by scheme."""
+        known = {(graph.scheme, graph.sha256) for graph in self.graphs}
+        return all((scheme, structure_digest(graph)) in known for scheme, graph in graphs.items())
+
+    def of_graph(self, scheme: str, graph: bytes) -> GraphRanges:
+        """What was measured on a scheme's float graph. Raises InputError where that was another one."""
+        digest = structure_digest(graph)
+        for known in self.graphs:
+            if (known.scheme, known.sha256) == (scheme, digest):
+                return known
+        raise InputError(
+            f"the calibration file was made for another graph of this checkpoint than {scheme}'s (another version "
+            "of vitconv, TensorFlow or Keras). Make it anew with `vitconv calibrate`, or leave --calibration out."
+        )
+
+    def joined(self, earlier: Calibration) -> Calibration:
+        """With the graphs of an earlier calibration that this one lacks, where both are of the same images."""
+        if replace(earlier, graphs=()) != replace(self, graphs=()):
+            return self
+        known = {graph.scheme for graph in self.graphs}
+        return replace(self, graphs=(*self.graphs, *(g for g in earlier.graphs if g.scheme not in known)))
+
+    @property
+    def advice(self) -> str | None:
+        """What to tell a user about too few images; None where there is nothing to tell."""
+        if len(self.images) >= DEFAULT_SAMPLES:
+            return None
+        return (
+            f"calibrated on {len(self.images)} images only: rare activations may be clipped. "
+            f"Use at least {DEFAULT_SAMPLES} (--samples) where the data set has them."
+        )
+
+
+def calibrate(config: CalibrateConfig, progress: Progress | None = None) -> Calibration:
+    """Writes the calibration file of a checkpoint's integer graphs, and returns what it holds."""
+    checkpoint = checkpoints.open_checkpoint(config.checkpoint)
+    dataset = open_dataset_of(checkpoint, config.dataset)
+    writable_directory(config.out.parent)  # before minutes of work, not after
+    if config.out.is_dir():
+        raise OutputError(f"cannot write {config.out}: it is a folder, and a calibration is one file.")
+    model = checkpoint.load()
+    calibrated = [scheme for scheme in schemes.SCHEMES.values() if scheme.needs_calibration]
+    graphs = float_graph.float_graphs(model, calibrated, progress)
+    result = measure(graphs, checkpoint, dataset, config.samples, config.seed, config.method, progress)
+    result.save(config.out)
+    return result
+
+
+def measure(
+    graphs: Mapping[str, bytes],
+    checkpoint: Checkpoint,
+    dataset: Dataset,
+    samples: int = DEFAULT_SAMPLES,
+    seed: int = 0,
+    method: Method = DEFAULT_METHOD,
+    progress: Progress | None = None,
+) -> Calibration:
+    """Runs `samples` images of the data set's training split through float graphs, given by scheme.
+
+    Raises InputError where there are none to take but those that accuracy is measured on, or where they are noise.
+    """
+    image = checkpoint.card.image
+    training = dataset.split("train", image, progress)
+    evaluation = dataset.split(dataset.evaluation_name, image, progress)
+    chosen = choose_images(training, samples, seed, held_out=_digests(evaluation.images))
+    if not chosen:
+        raise InputError(
+            f"every training image of {dataset.name} is also one that accuracy is measured on "
+            f"({evaluation.source}). Calibrate on other images."
+        )
+    images = training.images[list(chosen)]
+    check_pictures(images, dataset.name)
+    return Calibration(
+        checkpoint=checkpoint.card.weights["sha256"],
+        dataset=f"{dataset.name} {dataset.version}",
+        split=training.source,
+        split_digest=training.digest,
+        image=image,
+        method=method,
+        seed=seed,
+        images=chosen,
+        graphs=tuple(_measure_graphs(graphs, images, method, progress)),
+    )
+
+
+def _measure_graphs(
+    graphs: Mapping[str, bytes], images: np.ndarray, method: Method, progress: Progress | None
+) -> Iterator[GraphRanges]:
+    """Of each scheme; schemes may share a graph."""
+    measured: dict[bytes, tuple[TensorRange, ...]] = {}
+    for scheme, graph in graphs.items():
+        if graph not in measured:
+            measured[graph] = measure_ranges(graph, images, progress, method)
+        kept = None
+        if schemes.find(scheme).hybrid:
+            kept = sensitivity.search(graph, measured[graph], images, progress)
+        yield GraphRanges(scheme, structure_digest(graph), measured[graph], kept)
+
+
+def check_samples(samples: int) -> None:
+    """Raises InputError for a number of calibration images below 1."""
+    if samples < 1:
+        raise InputError(f"calibration needs at least 1 image, not {samples}.")
+
+
+def check_method(method: str) -> None:
+    """Raises UnknownNameError for a method that there isn't."""
+    if method not in METHODS:
+        raise UnknownNameError("calibration method", method, METHODS)
+
+
+def check_pictures(images: np.ndarray, source: str) -> None:
+    """Raises InputError where most of the images, uint8 [N, H, W, 3], are noise or blank.
+
+    Ranges seen on noise are not those of photographs: the file would clip what matters, and nothing would say so.
+    """
+    pixels = images.astype(np.float32).mean(axis=-1)  # [N, H, W]
+    left, right = pixels[:, :, :-1], pixels[:, :, 1:]
+    left = left - left.mean(axis=(1, 2), keepdims=True)
+    right = right - right.mean(axis=(1, 2), keepdims=True)
+    spread = np.sqrt((left**2).sum(axis=(1, 2)) * (right**2).sum(axis=(1, 2)))
+    correlation = (left * right).sum(axis=(1, 2)) / np.where(spread > 0, spread, np.inf)
+    strange = int(np.sum(correlation < _LEAST_CORRELATION))
+    if 2 * strange > len(images):
+        raise InputError(
+            f"{strange} of {len(images)} calibration images of {source} are noise or blank: neighbouring pixels "
+            "have nothing in common. Calibrate on pictures like those the model will see."
+        )
+
+
+def choose_images(
+    split: Split, samples: int, seed: int, held_out: frozenset[bytes] = frozenset()
+) -> tuple[int, ...]:
+    """Indices of `samples` images (all, if there are fewer), as evenly over the classes as the split allows.
+
+    Images whose digest is in `held_out` are passed over.
+    """
+    rng = np.random.default_rng(seed)
+    labels = np.asarray(split.labels)
+    shuffled = rng.permutation(len(labels))
+    # The k-th image of its class comes before any class's (k+1)-th.
+    turn = np.empty(len(labels), np.int64)
+    seen: dict[int, int] = {}
+    for index in shuffled:
+        label = int(labels[index])
+        turn[index] = seen[label] = seen.get(label, -1) + 1
+    ordered = shuffled[np.argsort(turn[shuffled], kind="stable")]
+    chosen = (int(index) for index in ordered if not held_out or _digest(split.images[index]) not in held_out)
+    return tuple(islice(chosen, samples))
+
+
+def _digests(images: np.ndarray) -> frozenset[bytes]:
+    return frozenset(map(_digest, images))
+
+
+def _digest(image: np.ndarray) -> bytes:
+    return hashlib.sha256(image.tobytes()).digest()
+
+
+def read(path: Path) -> Calibration:
+    """Reads a calibration file. Raises InputError where it is missing or not one."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"there is no calibration file {path}. `vitconv calibrate` makes one.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"cannot read the calibration file {path}: {error}.") from error
+    try:
+        return _parse(value)
+    except (InputError, AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(
+            f"{path} is not a calibration file of this version: {error}. Make it anew with `vitconv calibrate`."
+        ) from error
+
+
+def _parse(value: Mapping[str, Any]) -> Calibration:
+    fields = dict(value)
+    if fields.pop("format") != 3:
+        raise ValueError("its format is not 3")
+    check_method(fields["method"])
+    graphs = tuple(
+        GraphRanges(
+            str(graph["scheme"]),
+            str(graph["sha256"]),
+            tuple(map(_range, graph["ranges"])),
+            Kept.from_json(graph["kept"]) if graph["kept"] is not None else None,
+        )
+        for graph in fields["graphs"]
+    )
+    images = tuple(int(index) for index in fields["images"])
+    image = ImageSpec.from_json(fields["image"])
+    return Calibration(**{**fields, "image": image, "images": images, "graphs": graphs})
+
+
+def _range(value: Mapping[str, Any]) -> TensorRange:
+    numbers = {name: float(value[name]) for name in ("min", "max", "seen_min", "seen_max")}
+    if not (np.isfinite(list(numbers.values())).all() and numbers["min"] <= numbers["max"]):
+        raise ValueError("a range is not finite numbers in order")
+    return TensorRange(str(value["name"]), **numbers)
+
+
+def _graph_text(graph: Mapping[str, Any]) -> str:
+    head = "".join(f"      {_json(name)}: {_json(graph[name])},\n" for name in ("scheme", "sha256", "kept"))
+    rows = ",\n".join(f"        {_json(tensor)}" for tensor in graph["ranges"])
+    return f'    {{\n{head}      "ranges": [\n{rows}\n      ]\n    }}'
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

@@ -1,0 +1,39 @@
+"""A float graph and its ranges → the same graph in integers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from vitconv.conversion.compaction import compact
+from vitconv.conversion.float_graph import converting
+from vitconv.quantization.ranges import TensorRange, with_ranges
+
+
+def quantize(graph: bytes, ranges: tuple[TensorRange, ...], keep_float: Iterable[str] = ()) -> bytes:
+    """The float graph in integers: int8 weights and activations, uint8 input and output.
+
+    `keep_float` names operations, by the tensors they compute, that stay float with conversions around them.
+    Needs no images. Where an op cannot be quantized it stays float, too, which Scheme.check then reports.
+    """
+    import tensorflow as tf
+    from tensorflow.lite.python.util import modify_model_io_type
+
+    # Float input and output first: only their QUANTIZE and DEQUANTIZE can be made to take and give uint8.
+    with_float_ends = quantize_inside(with_ranges(graph, ranges), keep_float)
+    with converting("int8"):
+        return compact(bytes(modify_model_io_type(with_float_ends, tf.uint8, tf.uint8)), inner_names=False)
+
+
+def quantize_inside(ranged: bytes, keep_float: Iterable[str] = ()) -> bytes:
+    """`quantize` of a graph that holds its ranges (`ranges.with_ranges`), but for input and output: float32."""
+    from tensorflow.lite.python.convert import _types_pb2, mlir_quantize
+
+    with converting("int8"):
+        return bytes(
+            mlir_quantize(
+                ranged,
+                fully_quantize=False,
+                inference_type=_types_pb2.QUANTIZED_INT8,
+                denylisted_nodes=set(keep_float) or None,
+            )
+        )

@@ -1,0 +1,175 @@
+"""A float graph and the range of every value that flows through it: measured over images, and written into it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vitconv.foundation.errors import InputError
+from vitconv.foundation.progress import Progress
+from vitconv.quantization.histograms import Function, Histogram, Method
+from vitconv.tflite import flatbuffer
+
+DEFAULT_METHOD: Method = "mse"
+
+# int8's codes reach from −128 to 127; a range in this proportion has its zero point at 0.
+_MOST_NEGATIVE, _MOST_POSITIVE = 128, 127
+# Operators that move values without changing them: input and output have the same scale.
+_VIEWS = ("RESHAPE", "TRANSPOSE")
+# What an activation becomes, by the operators that read it: swish is x · sigmoid(x). Of logits the root of what
+# softmax makes of them, but for its divisor: probabilities differ by their roots (Hellinger's distance).
+_THEN: dict[tuple[str, ...], Function] = {
+    ("LOGISTIC", "MUL"): lambda x: x / (1 + np.exp(-x)),
+    ("SOFTMAX",): lambda x: np.exp(x / 2),
+}
+
+
+@dataclass(frozen=True)
+class TensorRange:
+    """A tensor of the float graph: `min` and `max` are the values that eight bits have to span, `seen_min` and
+    `seen_max` the smallest and the largest that it held over all images; what lies between is clipped."""
+
+    name: str
+    min: float
+    max: float
+    seen_min: float
+    seen_max: float
+
+
+def measure_ranges(
+    graph: bytes, images: np.ndarray, progress: Progress | None = None, method: Method = DEFAULT_METHOD
+) -> tuple[TensorRange, ...]:
+    """The range of every float activation over uint8 images [N, H, W, 3], in the order of the graph's tensors.
+
+    The input's range is 0–255 whatever the images hold, so that a stored pixel is the pixel itself.
+    Raises InputError where an activation is NaN or infinite.
+    """
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    interpreter = Interpreter(
+        model_content=graph,
+        num_threads=2,
+        experimental_preserve_all_tensors=True,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    interpreter.allocate_tensors()
+    (source,) = interpreter.get_input_details()
+    model = flatbuffer.parse(graph, "the float graph")
+    activations = _activations(model)
+    readers = _readers(model)
+    del activations[source["index"]]
+    histograms = {index: Histogram() for index in activations}
+    for done, image in enumerate(images):
+        if progress:
+            progress("calibrating", done, len(images))
+        interpreter.set_tensor(source["index"], image[np.newaxis].astype(np.float32))
+        interpreter.invoke()
+        for index, name in activations.items():
+            values = interpreter.get_tensor(index)
+            if not np.isfinite(values.min() + values.max()):
+                raise InputError(
+                    f"the activation {name} reaches from {values.min()} to {values.max()} on a calibration image: "
+                    "the checkpoint's weights are of no use. Train again."
+                )
+            histograms[index].add(values)
+    if progress:
+        progress("calibrating", len(images), len(images))
+    ranges = {source["index"]: TensorRange(source["name"], 0.0, 255.0, 0.0, 255.0)}
+    for index, histogram in histograms.items():
+        low, high = histogram.range(method, _THEN.get(readers.get(index, ()), lambda x: x))
+        ranges[index] = TensorRange(activations[index], low, high, histogram.min, histogram.max)
+    return tuple(ranges[index] for index in sorted(ranges))
+
+
+def with_ranges(graph: bytes, ranges: Sequence[TensorRange]) -> bytes:
+    """The float graph with the ranges in its tensors' quantization records, as the quantizer wants them.
+
+    The second operand of a product of two activations gets a range that is symmetric about 0: only with the zero
+    point 0 there does XNNPACK take the product, and TFLite's own kernel is eight times slower.
+    Raises InputError where they are not those of this graph's activations, by name and in order.
+    """
+    from ai_edge_litert.schema_py_generated import QuantizationParametersT
+
+    model = flatbuffer.parse(graph, "the float graph")
+    activations = _activations(model)
+    if [tensor.name for tensor in ranges] != list(activations.values()):
+        raise InputError(
+            f"{len(ranges)} ranges do not fit the {len(activations)} activations of the graph, or not by name. "
+            "Calibrate anew."
+        )
+    tensors = model.subgraphs[0].tensors
+    symmetric = _second_operands(model)
+    for index, tensor_range in zip(activations, ranges, strict=True):
+        low, high = tensor_range.min, tensor_range.max
+        if index in symmetric:
+            high = max(-low, high)
+            low = -high * _MOST_NEGATIVE / _MOST_POSITIVE
+        tensors[index].quantization = QuantizationParametersT()
+        tensors[index].quantization.min = [low]
+        tensors[index].quantization.max = [high]
+    return flatbuffer.serialize(model)
+
+
+def structure_digest(graph: bytes) -> str:
+    """SHA-256 (hex) over a float graph's operators, in order, and the names and shapes of what they compute.
+
+    The weights are left out: they say which checkpoint it is, and the last bits of those that the converter folds
+    together differ from one processor to another.
+    """
+    model = flatbuffer.parse(graph, "the float graph")
+    (subgraph,) = model.subgraphs
+    names = [flatbuffer.operator_name(code) for code in model.operatorCodes]
+    rows = [
+        [
+            names[operator.opcodeIndex],
+            [
+                [flatbuffer.text(tensor.name), flatbuffer.tensor_shape(tensor)]
+                for tensor in (subgraph.tensors[index] for index in operator.outputs)
+            ],
+        ]
+        for operator in subgraph.operators
+    ]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def _readers(model: Any) -> dict[int, tuple[str, ...]]:
+    """Tensor → the operators that read it, by name, sorted."""
+    names = [flatbuffer.operator_name(code) for code in model.operatorCodes]
+    return {
+        tensor: tuple(sorted(names[operator.opcodeIndex] for operator in operators))
+        for tensor, operators in flatbuffer.readers(model).items()
+    }
+
+
+def _second_operands(model: Any) -> set[int]:
+    """Tensors that are the second operand of a BATCH_MATMUL, and those they are only another view of."""
+    (subgraph,) = model.subgraphs
+    names = [flatbuffer.operator_name(code) for code in model.operatorCodes]
+    producers = {int(output): operator for operator in subgraph.operators for output in operator.outputs}
+    found: set[int] = set()
+    for operator in subgraph.operators:
+        if names[operator.opcodeIndex] == "BATCH_MATMUL":
+            tensor = int(operator.inputs[1])
+            found.add(tensor)
+            while tensor in producers and names[producers[tensor].opcodeIndex] in _VIEWS:
+                tensor = int(producers[tensor].inputs[0])
+                found.add(tensor)
+    return found
+
+
+def _activations(model: Any) -> dict[int, str]:
+    """Index → name of the float tensors that are computed (or are the input), in the graph's order."""
+    (subgraph,) = model.subgraphs
+    computed = set(subgraph.inputs)
+    for operator in subgraph.operators:
+        computed.update(operator.outputs)
+    return {
+        index: flatbuffer.text(tensor.name)
+        for index, tensor in enumerate(subgraph.tensors)
+        if index in computed and flatbuffer.tensor_dtype(tensor) == "float32"
+    }

@@ -1,0 +1,271 @@
+"""Which operations an int8-hybrid file keeps in float: decided by measurement, on calibration images.
+
+They are taken unit by unit: an attention or normalisation layer, or all other layers of a block. First come the
+operations without weights (softmax, products of activations, normalisation, swish): starting from a file in which
+all of them are float, each unit's are quantized alone. Then whole units, weights and all: starting from what the
+first choice left, each small one is put back to float alone. Float has its price, in time and for weights also in
+size, and a unit is float where it removes more of the error than that is worth.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+
+from vitconv.foundation.errors import UnknownNameError
+from vitconv.foundation.progress import Progress
+from vitconv.foundation.quiet import native_output
+from vitconv.quantization import integers
+from vitconv.quantization.ranges import TensorRange, with_ranges
+from vitconv.tflite.layer_names import Operation, operations
+
+_IMAGES = 48  # of the calibration images; with fewer, the choice hangs on which
+
+# For each per cent that float adds to a file's time, it has to remove so many of the file's error; a per cent of
+# size counts as a quarter of one of time.
+_ERROR_FOR_TIME = 3.0
+_SIZE_AS_TIME = 0.25
+# Whole units that would add more than this part of a file's size are not tried, and all that are chosen add no
+# more than that: it is to remain a file of int8 weights.
+_LARGEST, _LARGEST_TOGETHER = 0.1, 0.3
+_TIMED_RUNS = 6
+_HALF_A_STEP = 1 / 512  # of a probability in eight bits, which cannot tell less from nothing
+
+_MOVES_ONLY = ("RESHAPE", "TRANSPOSE", "SPLIT", "CONCATENATION")
+_OWN_UNIT = ("attention", "attn", "norm", "norm1", "norm2")
+
+
+@dataclass(frozen=True)
+class UnitCost:
+    """What quantizing one unit costs: all of its operations where `weights`, else those without weights.
+
+    error_added: mean squared error of the logarithm of the two best classes' ratio, in nats², beyond that of the
+    file in which the unit is float; time_added_ms: of one run on one thread, beyond that file's.
+    """
+
+    unit: str
+    weights: bool
+    operations: int
+    error_added: float
+    time_added_ms: float
+    kept_float: bool
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What stays float. `tensors` are the operations' outputs by name; `layers` their layers; `units` is empty
+    where nothing was measured."""
+
+    tensors: tuple[str, ...]
+    layers: tuple[str, ...]
+    units: tuple[UnitCost, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As calibration files keep it; `from_json` reads it back."""
+        return {
+            "tensors": list(self.tensors),
+            "layers": list(self.layers),
+            "units": [asdict(unit) for unit in self.units],
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Kept:
+        """Raises KeyError or TypeError for anything but what `to_json` gives."""
+        return cls(
+            tuple(map(str, value["tensors"])),
+            tuple(map(str, value["layers"])),
+            tuple(UnitCost(**unit) for unit in value["units"]),
+        )
+
+
+def matching(graph: bytes, patterns: Sequence[str]) -> Kept:
+    """Keeps whole layers, weights and all, whose names match one of the patterns (`*`, `?`, `[…]`).
+
+    Raises UnknownNameError for a pattern that no layer matches.
+    """
+    found = _inner_operations(graph)
+    known = {operation.layer for operation in found}
+    for pattern in patterns:
+        if not any(fnmatchcase(layer, pattern) for layer in known):
+            raise UnknownNameError("layer", pattern, known)
+    return _kept([
+        operation
+        for operation in found
+        if any(fnmatchcase(operation.layer, pattern) for pattern in patterns)
+    ])  # fmt: skip
+
+
+def search(
+    graph: bytes, ranges: tuple[TensorRange, ...], images: np.ndarray, progress: Progress | None = None
+) -> Kept:
+    """Measures the units of the float graph and keeps float what is worth it.
+
+    images: uint8 [N, H, W, 3]. Errors are taken on those few that the float graph is least sure of: there they
+    change answers, and small probabilities, which eight bits round much, have no part in them.
+    """
+    trial = _Trial(graph, with_ranges(graph, ranges), images)
+    kept = {operation.tensor for unit in units(graph, weights=False).values() for operation in unit}
+    costs: list[UnitCost] = []
+    for weights in (False, True):
+        trial.start_from(kept)
+        found = units(graph, weights)
+        for cost in trial.costs(found, weights, progress):
+            costs.append(cost)
+            tensors = {operation.tensor for operation in found[cost.unit]}
+            if cost.kept_float:
+                kept |= tensors
+            elif not weights:
+                kept -= tensors
+    costs.sort(key=lambda cost: -cost.error_added)
+    return _kept([op for op in _inner_operations(graph) if op.tensor in kept], costs)
+
+
+class _Trial:
+    """Compares files that differ in one unit from one that it starts from."""
+
+    def __init__(self, graph: bytes, ranged: bytes, images: np.ndarray) -> None:
+        self._ranged = ranged
+        expected = _answers(graph, images)
+        unsure = np.argsort(_margins(expected, _best_two(expected)), kind="stable")[:_IMAGES]
+        self._images, self._expected = images[unsure], expected[unsure]
+
+    def start_from(self, kept: Iterable[str]) -> None:
+        """The file in which the operations that compute these tensors are float, and no others."""
+        self._kept = frozenset(kept)
+        self._base = integers.quantize_inside(self._ranged, self._kept)
+        self._error = self._error_of(self._base)
+
+    def costs(
+        self, found: Mapping[str, Sequence[Operation]], weights: bool, progress: Progress | None
+    ) -> list[UnitCost]:
+        """What each unit costs in integers, but for those that are too large: with weights they become float here,
+        without them integer. The most erroneous first."""
+        costs: list[tuple[UnitCost, float]] = []
+        for done, (name, unit) in enumerate(found.items()):
+            if progress:
+                progress("measuring whole layers" if weights else "measuring operations", done, len(found))
+            tensors = {operation.tensor for operation in unit}
+            other = integers.quantize_inside(
+                self._ranged, self._kept | tensors if weights else self._kept - tensors
+            )
+            growth = len(other) / len(self._base) - 1 if weights else 0.0
+            if growth <= _LARGEST:
+                costs.append((self._cost(name, unit, weights, other, growth), growth))
+        if progress:
+            progress("measuring whole layers" if weights else "measuring operations", len(found), len(found))
+        costs.sort(key=lambda pair: -pair[0].error_added)
+        return list(_within(_LARGEST_TOGETHER, costs))
+
+    def _cost(self, name: str, unit: Sequence[Operation], weights: bool, other: bytes, growth: float) -> UnitCost:
+        sign = -1 if weights else 1  # what integers add is what float takes away
+        error = sign * (self._error_of(other) - self._error)
+        base_ms, other_ms = _times_ms((self._base, other), self._images[0])
+        time_ms = sign * (other_ms - base_ms)
+        slower = -time_ms / base_ms
+        if weights:  # which float makes no faster, so that what looks so is noise
+            slower = max(0.0, slower)
+        price = slower + _SIZE_AS_TIME * growth
+        return UnitCost(name, weights, len(unit), error, time_ms, error > _ERROR_FOR_TIME * price * self._error)
+
+    def _error_of(self, data: bytes) -> float:
+        return _error(_answers(data, self._images), self._expected)
+
+
+def _within(most: float, costs: Iterable[tuple[UnitCost, float]]) -> Iterator[UnitCost]:
+    """The costs, each with what it adds to the size; what would go beyond `most` together does not stay float."""
+    total = 0.0
+    for cost, growth in costs:
+        if cost.kept_float and total + growth > most:
+            cost = replace(cost, kept_float=False)
+        total += growth if cost.kept_float else 0.0
+        yield cost
+
+
+def _kept(kept: Sequence[Operation], costs: Iterable[UnitCost] = ()) -> Kept:
+    layers = dict.fromkeys(operation.layer for operation in kept)
+    return Kept(tuple(operation.tensor for operation in kept), tuple(layers), tuple(costs))
+
+
+def units(graph: bytes, weights: bool) -> dict[str, list[Operation]]:
+    """Unit → its operations: all that compute where `weights`, else those without weights. Operations that only
+    move values are in none; with `weights`, units that have none are left out."""
+    found: dict[str, list[Operation]] = {}
+    for operation in _inner_operations(graph):
+        if operation.operator not in _MOVES_ONLY and (weights or not operation.has_weights):
+            found.setdefault(_unit_of(operation.layer), []).append(operation)
+    return {name: unit for name, unit in found.items() if not weights or any(op.has_weights for op in unit)}
+
+
+def _inner_operations(graph: bytes) -> list[Operation]:
+    """All but those that read the pixels or give the probabilities, which are integers whatever else is float."""
+    found = list(operations(graph))
+    computed = {operation.output for operation in found}
+    activations = {tensor for operation in found for tensor in operation.activations}
+    return [op for op in found[:-1] if not (activations - computed) & set(op.activations)]
+
+
+def _unit_of(layer: str) -> str:
+    block, _, own = layer.rpartition(".")
+    return layer if own in _OWN_UNIT or not block else block
+
+
+def _error(actual: np.ndarray, expected: np.ndarray) -> float:
+    """Of probabilities [N, classes]: the mean squared error of log(p₁ / p₂), where p₁ and p₂ are those of the two
+    classes that the float graph finds likeliest. Its sign is the answer; probabilities that are all but zero, of
+    which there are many among a hundred classes, have no part in it."""
+    best = _best_two(expected)
+    return float(np.mean((_margins(actual, best) - _margins(expected, best)) ** 2))
+
+
+def _best_two(probabilities: np.ndarray) -> np.ndarray:
+    """The two likeliest classes: int [N, 2] of float [N, classes]."""
+    return np.argsort(-probabilities, axis=1)[:, :2]
+
+
+def _margins(probabilities: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """log(p₁ / p₂) of two classes each: float [N] of float [N, classes] and int [N, 2]."""
+    logs = np.log(np.maximum(np.take_along_axis(probabilities, classes, axis=1), _HALF_A_STEP))
+    return np.asarray(logs[:, 0] - logs[:, 1])
+
+
+def _interpreter(data: bytes, threads: int) -> Any:
+    from ai_edge_litert.interpreter import Interpreter
+
+    with native_output():
+        interpreter = Interpreter(model_content=data, num_threads=threads)
+        interpreter.allocate_tensors()
+    return interpreter
+
+
+def _answers(data: bytes, images: np.ndarray) -> np.ndarray:
+    """The file's probabilities, float [N, classes]."""
+    interpreter = _interpreter(data, threads=2)
+    (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
+    rows = []
+    for image in images:
+        interpreter.set_tensor(source["index"], image[np.newaxis].astype(np.float32))
+        interpreter.invoke()
+        rows.append(interpreter.get_tensor(target["index"])[0].astype(np.float64))
+    return np.array(rows)
+
+
+def _times_ms(files: Sequence[bytes], image: np.ndarray) -> list[float]:
+    """Each file's least processor time of a run on one thread. The files take turns, so that what disturbs the
+    machine (other processes cost caches, if not time) disturbs all alike."""
+    interpreters = [_interpreter(data, threads=1) for data in files]
+    times: list[list[float]] = [[] for _ in files]
+    for interpreter in interpreters:
+        (source,) = interpreter.get_input_details()
+        interpreter.set_tensor(source["index"], image[np.newaxis].astype(np.float32))
+        interpreter.invoke()
+    for _ in range(_TIMED_RUNS):
+        for interpreter, its_times in zip(interpreters, times, strict=True):
+            start = time.thread_time()
+            interpreter.invoke()
+            its_times.append(time.thread_time() - start)
+    return [min(its_times) * 1000 for its_times in times]

@@ -1,0 +1,130 @@
+"""What a report knows of an export folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vitconv.evaluation.evidence import Disagreement
+from vitconv.evaluation.layer_errors import LayerError
+from vitconv.quantization.calibration import Calibration
+from vitconv.tflite.inspection import Inspection
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Verified:
+    """One file's figures of results/verify.json, as `FileVerification` has them. confusion: int64 [classes,
+    classes]; None where an older version kept none."""
+
+    top1: float
+    top1_interval: Interval
+    top5: float
+    top1_drop: float
+    agreement: float
+    max_abs_error: float
+    psnr_db: float | None
+    kl: float
+    passed: bool
+    reasons: tuple[str, ...]
+    layers: tuple[LayerError, ...]
+    confusion: np.ndarray | None
+    disagreements: tuple[Disagreement, ...]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One file's time in one setting. `ms` is the median, else the mean; `low_ms`, `high_ms` enclose the true
+    median with 95 % confidence. quantiles_ms: the 0th, 5th … 100th percentile; empty where it was not kept.
+    delegated: what a phone's delegate took, "all", "part" or "none", where that is known."""
+
+    place: str
+    setting: str
+    ms: float
+    low_ms: float | None
+    high_ms: float | None
+    p95_ms: float | None
+    init_ms: float
+    memory_mb: float | None
+    nodes: int | None
+    delegated_nodes: int | None
+    partitions: int | None
+    delegated: str | None
+    quantiles_ms: tuple[float, ...]
+    runs: int
+
+
+@dataclass(frozen=True, eq=False)
+class ModelFile:
+    """A file of the manifest. `problem` says why nothing can be told of it, where it is missing or was changed;
+    `keep_float` are the layers that a hybrid file keeps in float."""
+
+    path: str
+    scheme: str
+    bytes: int
+    sha256: str
+    keep_float: tuple[str, ...]
+    inspection: Inspection | None
+    problem: str | None = None
+    verified: Verified | None = None
+    desktop: Timing | None = None
+    phones: tuple[Timing, ...] = ()
+
+    @property
+    def phone(self) -> Timing | None:
+        """The fastest setting on a phone."""
+        return min(self.phones, key=lambda timing: timing.ms, default=None)
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """Keras on the images that the files were verified on. `limit` and `max_drop` are verify's options."""
+
+    dataset: str
+    split_digest: str
+    examples: int
+    top1: float
+    top1_interval: Interval
+    top5: float
+    loss: float
+    confusion: np.ndarray | None
+    limit: int | None
+    max_drop: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Export:
+    """A folder. `name` is its path as it was given. thumbnails: PNG files by the image's index. notes: what was
+    left out, and why. history: a row an epoch."""
+
+    name: str
+    manifest: Mapping[str, Any]
+    files: tuple[ModelFile, ...]
+    reference: Reference | None
+    machine: str | None
+    runtime: str | None
+    phones: tuple[str, ...]
+    calibration: Calibration | None
+    history: tuple[Mapping[str, float], ...]
+    thumbnails: Mapping[int, bytes]
+    notes: tuple[str, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(map(str, self.manifest["labels"]))
+
+    @property
+    def title(self) -> str:
+        return f"{self.manifest['model']} on {self.manifest['dataset']['name']}"
+
+    def label(self, index: int) -> str:
+        return self.labels[index] if 0 <= index < len(self.labels) else f"class {index}"
+
+    def subject(self) -> ModelFile | None:
+        """The file whose answers are shown beside Keras's: int8 where it was verified, else the last that was."""
+        verified = [file for file in self.files if file.verified]
+        return next((file for file in verified if file.scheme == "int8"), verified[-1] if verified else None)

@@ -1,0 +1,90 @@
+"""Which layer of the Keras model an operation of its graph belongs to.
+
+The converter names a tensor after what computed it: `mobilevit_xxs_1/stage0.residual0.expand_1/convolution`, that
+is model, layer and operation, each with the number of its call, and several of these with `;` between them where
+it made one operation of several. The files here have short names in their place:
+`stage0.residual0.expand|convolution`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from vitconv.tflite import flatbuffer
+
+_CALL = re.compile(r"_\d+$")
+_BAR = "|"
+_OUTPUT = "output"  # the converter's own last operations, which give the result
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation of a graph: its place, the operator's name, the tensor it computes, its layer, and the indices
+    of the tensors it reads that are no constants. `has_weights`: it also reads a kernel."""
+
+    index: int
+    operator: str
+    output: int
+    tensor: str
+    layer: str
+    activations: tuple[int, ...]
+    has_weights: bool
+
+
+def layer_of(tensor: str) -> str:
+    """Of a short name: `stage0.residual0.add|Add` → `stage0.residual0.add`."""
+    layer, bar, _ = tensor.partition(_BAR)
+    return layer if bar else _OUTPUT
+
+
+def short_name(tensor: str, has_weights: bool) -> str:
+    """`model_1/stage0.residual0.add_1/Add;…` → `stage0.residual0.add|Add`; other names as they are.
+
+    Of several names the first one counts; but an operation with a kernel has what was folded into the kernel, such
+    as batch normalisation, first, and the layer whose kernel it is last.
+    """
+    if _BAR in tensor:
+        return tensor
+    names = tensor.split(";")
+    parts = names[-1 if has_weights else 0].split("/", 2)
+    return f"{_CALL.sub('', parts[1])}{_BAR}{parts[2]}" if len(parts) > 2 else tensor
+
+
+def inner_name(tensor: str) -> str:
+    """A short name without the operation: `stage0.residual0.add|`; other names as they are."""
+    layer, bar, _ = tensor.partition(_BAR)
+    return layer + bar
+
+
+def operations(graph: bytes) -> Iterator[Operation]:
+    """The operations of a float graph's flatbuffer, in order."""
+    return operations_of(flatbuffer.parse(graph, "the float graph"))
+
+
+def operations_of(model: Any) -> Iterator[Operation]:
+    """`operations` of a schema.ModelT."""
+    (subgraph,) = model.subgraphs
+    for index, operator in enumerate(subgraph.operators):
+        output = int(operator.outputs[0])
+        inputs = tuple(int(tensor) for tensor in operator.inputs if tensor >= 0)
+        name = flatbuffer.text(subgraph.tensors[output].name)
+        constants = [tensor for tensor in inputs if flatbuffer.is_constant(model, subgraph.tensors[tensor])]
+        has_weights = any(_is_kernel(subgraph.tensors[tensor]) for tensor in constants)
+        yield Operation(
+            index,
+            flatbuffer.operator_name(model.operatorCodes[operator.opcodeIndex]),
+            output,
+            name,
+            layer_of(name),
+            tuple(tensor for tensor in inputs if tensor not in constants),
+            has_weights,
+        )
+
+
+def _is_kernel(tensor: Any) -> bool:
+    """Whether a constant is a float kernel: of at least two dimensions that are not 1."""
+    sizes = [size for size in flatbuffer.tensor_shape(tensor) if size > 1]
+    return len(sizes) > 1 and flatbuffer.tensor_dtype(tensor) == "float32"

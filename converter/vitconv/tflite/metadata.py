@@ -1,0 +1,355 @@
+"""What a .tflite file says about itself: labels, pixel range, picture size, description, author, licence.
+
+The format is TFLite Metadata, which the Task Library, MediaPipe and Android Studio read: a record inside
+the model, made by tflite-support's writer for image classifiers, and behind the model a zip archive with
+labels.txt. vitconv.json in the same archive adds what that format has no field for, the resize rule.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import io
+import json
+import tempfile
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ai_edge_litert import schema_py_generated as schema
+
+from vitconv.data.images import ImageSpec
+from vitconv.foundation.errors import InputError, MissingToolError, ModelFileError, PromiseError
+from vitconv.tflite import flatbuffer
+
+_RECORD = "TFLITE_METADATA"
+_LABELS = "labels.txt"
+_FACTS = "vitconv.json"
+
+# A fixed time, so that the same model always gives the same bytes. It is the first one that zip can hold.
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+
+# Far above any list of labels; stops an archive that would unpack into gigabytes.
+_MAX_ARCHIVE_BYTES = 16 << 20
+_MAX_FILES = 64
+
+
+@dataclass(frozen=True)
+class ModelMetadata:
+    """What is written into a .tflite file. `labels[i]` names the class of output i; `image` is the input."""
+
+    name: str
+    description: str
+    version: str
+    author: str
+    licence: str
+    labels: tuple[str, ...]
+    image: ImageSpec
+
+    def to_json(self) -> dict[str, Any]:
+        """As `vitconv inspect --json` shows it."""
+        return {**asdict(self), "labels": list(self.labels), "image": self.image.to_json()}
+
+
+def write(model: bytes, metadata: ModelMetadata) -> bytes:
+    """A .tflite file's bytes → the same model with metadata; metadata that it already has are replaced.
+
+    The same arguments always give the same bytes. The description gets a paragraph on how the tensors'
+    numbers stand for pixels and probabilities; `read` leaves it out again.
+    Raises InputError where the labels or the picture do not fit the model, ModelFileError for a corrupt
+    model, PromiseError where what is read back is not what was written.
+    """
+    parsed = flatbuffer.parse(model, metadata.name)
+    _check(parsed, metadata)
+    files = {_LABELS: "\n".join(metadata.labels) + "\n", _FACTS: _facts(metadata.image)}
+    # Without the archive that the model may already have, which tflite-support refuses to replace.
+    record = _record(flatbuffer.serialize(parsed), parsed, metadata, files)
+    _set_record(parsed, record)
+    written = _append_archive(flatbuffer.serialize(parsed), files)
+    found = read(written)
+    if found != metadata:
+        raise PromiseError(f"metadata came back changed: wrote {metadata}, read {found}. Please report this.")
+    return written
+
+
+def read(model: bytes) -> ModelMetadata | None:
+    """The metadata of a .tflite file's bytes; None where it has none.
+
+    A file of another tool has no resize rule: "stretch" then, which is what the Task Library does.
+    Raises ModelFileError where the file or its metadata are corrupt or are not those of an image classifier.
+    """
+    return read_parsed(flatbuffer.parse(model, "the model"), model)
+
+
+def read_parsed(parsed: Any, model: bytes) -> ModelMetadata | None:
+    """`read` for a model whose bytes have been parsed already."""
+    record = _get_record(parsed)
+    if record is None:
+        return None
+    try:
+        return _read_record(parsed, record, _archive(model))
+    # Corrupt bytes reach many places of the generated code and zipfile, each with an exception of its own.
+    except Exception as error:
+        reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+        raise ModelFileError(
+            f"the model's metadata cannot be read as an image classifier's ({reason}). Export the model again."
+        ) from error
+
+
+def read_normalization(model: bytes) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """What a float input wants of pixels 0–255, as (mean, standard deviation): (pixel − mean) / deviation.
+
+    Each has one number, or one a channel. Files made here have 0 and 1. None where the file does not say.
+    Raises ModelFileError as `read` does.
+    """
+    record = _get_record(flatbuffer.parse(model, "the model"))
+    if record is None:
+        return None
+    try:
+        return _read_normalization(record)
+    except Exception as error:
+        raise ModelFileError(
+            f"the model's metadata cannot be read ({type(error).__name__}: {error}). Export the model again."
+        ) from error
+
+
+def _read_normalization(record: bytes) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    from tensorflow_lite_support.metadata import metadata_schema_py_generated as records
+
+    source = records.ModelMetadata.GetRootAs(record, 0).SubgraphMetadata(0).InputTensorMetadata(0)
+    for index in range(min(source.ProcessUnitsLength(), _MAX_FILES)):
+        unit = source.ProcessUnits(index)
+        if unit.OptionsType() == records.ProcessUnitOptions.NormalizationOptions:
+            options, table = records.NormalizationOptions(), unit.Options()
+            options.Init(table.Bytes, table.Pos)
+            mean = tuple(float(value) for value in options.MeanAsNumpy())
+            deviation = tuple(float(value) for value in options.StdAsNumpy())
+            if {len(mean), len(deviation)} <= {1, 3} and all(deviation):
+                return mean, deviation
+            raise InputError(f"a normalisation by {mean} and {deviation}")
+    return None
+
+
+def _check(parsed: Any, metadata: ModelMetadata) -> None:
+    for field in ("name", "description", "version", "author", "licence"):
+        _check_text(field, getattr(metadata, field))
+    for index, label in enumerate(metadata.labels):
+        _check_text(f"label {index}", label)
+        if not label.strip() or label.splitlines() != [label]:
+            raise InputError(f"label {index} must be one line of text, not {label!r}. Correct the labels.")
+    source, output = _input_and_output(parsed)
+    shape, classes = flatbuffer.tensor_shape(source), _classes(output)
+    if len(metadata.labels) != classes:
+        raise InputError(
+            f"{len(metadata.labels)} labels do not fit a model with {classes} outputs. "
+            "Give one label for each output."
+        )
+    if shape != (1, *metadata.image.shape):
+        raise InputError(f"pictures of {metadata.image.shape} do not fit the model's input {shape}.")
+
+
+def _check_text(what: str, value: str) -> None:
+    if "\0" in value:
+        raise InputError(f"{what} must not hold a zero character: {value!r}.")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(f"{what} cannot be written as UTF-8: {value!r}.") from error
+
+
+def _record(model: bytes, parsed: Any, metadata: ModelMetadata, files: dict[str, str]) -> bytes:
+    """The metadata record, built and checked by tflite-support."""
+    _load_libusb()
+    try:
+        from tensorflow_lite_support.metadata import metadata_schema_py_generated as records
+        from tensorflow_lite_support.metadata.python.metadata_writers import (
+            image_classifier,
+            metadata_info,
+            writer_utils,
+        )
+    except ImportError as error:
+        raise MissingToolError(
+            f"tflite-support cannot be loaded ({error}). Install vitconv's dependencies again; "
+            "where libusb is what is missing, install libusb 1.0 from your system."
+        ) from error
+
+    source, output = _input_and_output(parsed)
+    general = metadata_info.GeneralMd(
+        name=metadata.name,
+        version=metadata.version,
+        description="\n\n".join(filter(None, (metadata.description, _mapping(source, output)))),
+        author=metadata.author,
+        licenses=metadata.licence,
+    ).create_metadata()
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {name: Path(folder, name) for name in files}
+        for name, path in paths.items():
+            path.write_text(files[name], encoding="utf-8", newline="\n")
+        input_record = metadata_info.InputImageTensorMd(
+            name="image",
+            description=_input_mapping(source),
+            norm_mean=[0.0],
+            norm_std=[1.0],
+            color_space_type=records.ColorSpaceType.RGB,
+            tensor_type=writer_utils.get_input_tensor_types(model)[0],
+        )
+        output_record = metadata_info.ClassificationTensorMd(
+            name="probability",
+            description=_output_mapping(output),
+            label_files=[metadata_info.LabelFileMd(str(paths[_LABELS]))],
+            tensor_type=writer_utils.get_output_tensor_types(model)[0],
+        )
+        facts = metadata_info.AssociatedFileMd(str(paths[_FACTS]), "How a picture is brought to the input's size.")
+        general.associatedFiles = [facts.create_metadata()]
+        writer = image_classifier.MetadataWriter.create_from_metadata(
+            model_buffer=bytearray(model),
+            model_metadata=general,
+            input_metadata=[input_record.create_metadata()],
+            output_metadata=[output_record.create_metadata()],
+            associated_files=[str(path) for path in paths.values()],
+        )
+        # tflite-support would also write the whole file, but with its model schema of 2022, which drops newer
+        # fields in silence, with weights out of alignment, and with the time of day in the archive.
+        populated = flatbuffer.parse(bytes(writer.populate()), metadata.name)
+    record = _get_record(populated)
+    if record is None:
+        raise PromiseError(f"tflite-support wrote no metadata into {metadata.name}. Please report this.")
+    return record
+
+
+def _load_libusb() -> None:
+    """Loads PyPI's libusb, so that tflite-support's native parts find one where the system has none."""
+    import libusb_package
+
+    path = libusb_package.get_library_path()
+    if path is not None:
+        ctypes.CDLL(str(path), ctypes.RTLD_GLOBAL)
+
+
+def _read_record(parsed: Any, record: bytes, files: dict[str, bytes]) -> ModelMetadata:
+    from tensorflow_lite_support.metadata import metadata_schema_py_generated as records
+
+    # Field by field, not the whole tree: a corrupt record can then cost no more than its own size.
+    root = records.ModelMetadata.GetRootAs(record, 0)
+    source, output = _input_and_output(parsed)
+    description = flatbuffer.text(root.Description())
+    mapping = _mapping(source, output)
+    if description.endswith(mapping):
+        description = description[: -len(mapping)].removesuffix("\n\n")
+    labels = files[_label_file(root, records.AssociatedFileType.TENSOR_AXIS_LABELS)].decode("utf-8")
+    if _FACTS in files:
+        image = ImageSpec.from_json(json.loads(files[_FACTS])["image"])
+    else:
+        _, height, width, channels = flatbuffer.tensor_shape(source)
+        image = ImageSpec(height, width, channels)
+    return ModelMetadata(
+        name=flatbuffer.text(root.Name()),
+        description=description,
+        version=flatbuffer.text(root.Version()),
+        author=flatbuffer.text(root.Author()),
+        licence=flatbuffer.text(root.License()),
+        labels=tuple(labels.removesuffix("\n").replace("\r\n", "\n").split("\n")),
+        image=image,
+    )
+
+
+def _label_file(root: Any, kind: int) -> str:
+    """The name of the file of labels that belongs to the model's output."""
+    output = root.SubgraphMetadata(0).OutputTensorMetadata(0)
+    for index in range(min(output.AssociatedFilesLength(), _MAX_FILES)):
+        file = output.AssociatedFiles(index)
+        if file.Type() == kind:
+            return flatbuffer.text(file.Name())
+    raise InputError("no labels belong to its output")
+
+
+def _facts(image: ImageSpec) -> str:
+    return json.dumps({"image": image.to_json()}, indent=2) + "\n"
+
+
+def _get_record(parsed: Any) -> bytes | None:
+    for entry in parsed.metadata or []:
+        data = parsed.buffers[entry.buffer].data
+        if flatbuffer.text(entry.name) == _RECORD and data is not None:
+            return bytes(data)
+    return None
+
+
+def _set_record(parsed: Any, record: bytes) -> None:
+    buffer = schema.BufferT(data=flatbuffer.data_vector(record))
+    for entry in parsed.metadata or []:
+        if flatbuffer.text(entry.name) == _RECORD:
+            parsed.buffers[entry.buffer] = buffer
+            return
+    parsed.buffers.append(buffer)
+    entry = schema.MetadataT(name=_RECORD, buffer=len(parsed.buffers) - 1)
+    parsed.metadata = [*(parsed.metadata or []), entry]
+
+
+def _append_archive(model: bytes, files: dict[str, str]) -> bytes:
+    stream = io.BytesIO()
+    stream.write(model)
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in files.items():
+            info = zipfile.ZipInfo(name, _ZIP_TIME)
+            info.create_system = 3  # the same on every system
+            info.external_attr = 0o644 << 16
+            archive.writestr(info, content.encode("utf-8"))
+    return stream.getvalue()
+
+
+def _archive(model: bytes) -> dict[str, bytes]:
+    """The files behind a model."""
+    with zipfile.ZipFile(io.BytesIO(model)) as archive:
+        entries = archive.infolist()
+        if len(entries) > _MAX_FILES:
+            raise InputError(f"{len(entries)} files are attached, more than {_MAX_FILES}")
+        files, left = {}, _MAX_ARCHIVE_BYTES
+        for entry in entries:
+            with archive.open(entry) as stream:
+                files[entry.filename] = stream.read(left + 1)
+            left -= len(files[entry.filename])
+            if left < 0:
+                raise InputError(f"the attached files hold more than {_MAX_ARCHIVE_BYTES} bytes")
+        return files
+
+
+def _input_and_output(parsed: Any) -> tuple[Any, Any]:
+    graph = parsed.subgraphs[0]
+    inputs: list[int] = [] if graph.inputs is None else list(graph.inputs)
+    outputs: list[int] = [] if graph.outputs is None else list(graph.outputs)
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise InputError(
+            f"an image classifier has one input and one output, not {len(inputs)} and {len(outputs)}."
+        )
+    return graph.tensors[inputs[0]], graph.tensors[outputs[0]]
+
+
+def _classes(output: Any) -> int:
+    shape = flatbuffer.tensor_shape(output)
+    return shape[-1] if shape else 1
+
+
+def _mapping(source: Any, output: Any) -> str:
+    return f"Input: {_input_mapping(source)} Output: {_output_mapping(output)}"
+
+
+def _input_mapping(tensor: Any) -> str:
+    dtype = flatbuffer.tensor_dtype(tensor)
+    quantization = flatbuffer.tensor_quantization(tensor)
+    if quantization is None:
+        return f"raw RGB pixels 0–255 as {dtype}."
+    scale, zero_point = quantization
+    return f"raw RGB pixels 0–255 as {dtype} (scale {scale:.7g}, zero point {zero_point})."
+
+
+def _output_mapping(tensor: Any) -> str:
+    dtype = flatbuffer.tensor_dtype(tensor)
+    quantization = flatbuffer.tensor_quantization(tensor)
+    if quantization is None:
+        return f"the probability of each label as {dtype}."
+    scale, zero_point = quantization
+    value = "value" if zero_point == 0 else f"(value {'−' if zero_point > 0 else '+'} {abs(zero_point)})"
+    steps = 1 / scale
+    formula = f"{value} / {round(steps)}" if abs(steps - round(steps)) < 1e-6 * steps else f"{value} × {scale:.7g}"
+    return f"{dtype}, probability = {formula}."
