@@ -22,7 +22,8 @@ DOCUMENTS = sorted(
     for path in ROOT.glob(pattern)
     if path.name != "CHANGELOG.md"
 )
-README, COMMANDS = ROOT / "README.md", ROOT / "converter" / "docs" / "commands.md"
+README, DOCS = ROOT / "README.md", ROOT / "converter" / "docs"
+COMMANDS, TRAINING = DOCS / "commands.md", DOCS / "training.md"
 NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
 
 
@@ -36,6 +37,33 @@ def test_the_tables_of_the_readme_are_those_of_the_kept_results() -> None:
     other = re.sub(r"(\| int8 \| \d+\.)\d+", r"\g<1>00", text)
     assert other != text
     assert results.with_tables(other, results.kept_results()) == text
+
+
+def test_the_table_of_trainings_is_that_of_the_kept_cards() -> None:
+    results = script("readme-results")
+    text = TRAINING.read_text(encoding="utf-8")
+    assert results.with_trainings(text) == text
+    other = re.sub(r"\| \d+×\d+ \| \d+\.", "| 1×1 | 0.", text)
+    assert other != text
+    assert results.with_trainings(other) == text
+
+
+def test_the_tables_of_the_readme_say_which_scheme_not_to_use() -> None:
+    """Where a file is slower than float32, or fails, the line below its table says so."""
+    results = script("readme-results")
+    for document in results.kept_results():
+        tables = results.with_tables(
+            f"{results.BEGIN.format('results')}{results.END.format('results')}", [document]
+        )
+        timings = {file["scheme"]: file["p50_ms"] for file in document["benchmark"]["files"]}
+        for file in document["verify"]["files"]:
+            slower = timings[file["scheme"]] > results.SLOWER * timings["float32"]
+            warned = f"**Do not use {file['scheme']} here:**" in tables
+            assert warned == (slower or not file["passed"]), file["scheme"]
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 150
 
 
 # --- the commands ---
