@@ -17,7 +17,7 @@ import pytest
 
 import commands
 from commands import Call, Ended, executable, on_terminal, processes, run, started, wait_for_line, wait_until
-from test_inspection import FIELDS as INSPECTION
+from tflite.test_inspection import FIELDS as INSPECTION
 from vitconv import __version__
 from vitconv.cli.main import cli
 from vitconv.exporting import manifest

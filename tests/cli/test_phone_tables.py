@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from test_reports import WIDE, numbers
+from cli.test_texts import WIDE, numbers
 from vitconv.benchmarking.comparison import Comparison, Pair
 from vitconv.cli.phone_tables import documents_table, phones_table, selftest_text
 from vitconv.phone.adb import Device
