@@ -104,7 +104,7 @@ def test_version() -> None:
 def test_help_and_the_list_of_models_load_nothing_heavy(arguments: list[str]) -> None:
     code = """
 import json, sys
-from vitconv.cli import main
+from vitconv.cli.main import main
 sys.argv[0] = "vitconv"
 try:
     main()
