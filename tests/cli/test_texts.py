@@ -9,8 +9,8 @@ import pytest
 
 from vitconv.benchmarking.benchmark import Benchmark, FileTiming
 from vitconv.cli import texts
-from vitconv.foundation.text import printable
 from vitconv.evaluation.verification import Accuracy, FileVerification, Verification
+from vitconv.foundation.text import printable
 from vitconv.tflite.inspection import inspect_bytes
 
 WIDE = 10_000
