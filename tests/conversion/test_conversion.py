@@ -17,6 +17,7 @@ from vitconv.conversion import schemes
 from vitconv.conversion.schemes import SCHEMES
 from vitconv.foundation.errors import InputError, PromiseError
 from vitconv.models import catalogue
+from vitconv.quantization import integers
 from vitconv.quantization.ranges import TensorRange
 from vitconv.runtimes.litert import Runner
 from vitconv.tflite.inspection import inspect_bytes

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from converted import converted, float_graph, images, inspected, ranges
-from vitconv.conversion import float_graph as conversion
 from vitconv.foundation.errors import UnknownNameError
 from vitconv.quantization import integers, sensitivity
 from vitconv.quantization.ranges import with_ranges
