@@ -12,7 +12,7 @@ from reference.weights import pictures
 from vitconv.conversion import float_graph as conversion
 from vitconv.conversion import schemes
 from vitconv.models.forms import GraphForm
-from vitconv.quantization import sensitivity
+from vitconv.quantization import integers, sensitivity
 from vitconv.quantization.ranges import TensorRange, measure_ranges
 from vitconv.tflite.inspection import Inspection, inspect_bytes
 
@@ -62,7 +62,7 @@ def converted(name: str, scheme: str) -> bytes:
     graph = float_graph(name, scheme)
     if not schemes.find(scheme).needs_calibration:
         return graph
-    return conversion.quantize(graph, ranges(name, scheme), kept_float(name, scheme))
+    return integers.quantize(graph, ranges(name, scheme), kept_float(name, scheme))
 
 
 def kept_float(name: str, scheme: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from commands import script
-from test_classification import write_model
+from runtimes.test_classification import write_model
 from vitconv.runtimes.classification import ClassifyConfig, classify
 from vitconv.tflite.inspection import inspect
 

@@ -1,4 +1,4 @@
-"""Results from phones as text for a terminal. Nothing is computed here; see vitconv.reports."""
+"""Results from phones as text for a terminal. Nothing is computed here; see cli.texts."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class AndroidRunner(ModelProcess):
     """One .tflite file, loaded and ready, like `litert.Runner`, but what runs it is what a phone runs.
 
     `abi` is "x86_64" or "arm64-v8a", the latter under an emulator; `xnnpack` adds the XNNPACK delegate by hand, as
-    an app has to. The first use makes the libraries ready: see `vitconv.android_runtime.libraries`.
+    an app has to. The first use makes the libraries ready: see `runtimes.android.libraries`.
 
     inputs, outputs      what the file takes and gives
     nodes                operations in the file's main graph

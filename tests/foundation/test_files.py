@@ -159,7 +159,7 @@ def test_a_writable_folder_is_made_with_its_parents_and_left_empty(tmp_path: Pat
 
 def test_a_kill_leaves_the_old_file_whole_and_what_it_leaves_beside_can_be_removed(tmp_path: Path) -> None:
     script = (
-        "import sys, time; from pathlib import Path; from vitconv.files import atomic_write\n"
+        "import sys, time; from pathlib import Path; from vitconv.foundation.files import atomic_write\n"
         "with atomic_write(Path(sys.argv[1])) as temporary:\n"
         "    temporary.write_text('half'); print('written', flush=True); time.sleep(60)"
     )
@@ -178,7 +178,7 @@ def test_a_kill_leaves_the_old_file_whole_and_what_it_leaves_beside_can_be_remov
 
 def test_readers_only_ever_see_a_whole_file(tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from vitconv.files import write_text\n"
+        "import sys; from pathlib import Path; from vitconv.foundation.files import write_text\n"
         "while True:\n"
         "    for letter in 'ab': write_text(Path(sys.argv[1]), letter * 100_000)"
     )

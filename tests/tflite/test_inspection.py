@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from test_metadata import TINY, damage, with_archive
+from tflite.test_metadata import TINY, damage, with_archive
 from vitconv.foundation.errors import ModelFileError
 from vitconv.tflite import flatbuffer, metadata
 from vitconv.tflite.inspection import Inspection, TensorInfo, inspect, inspect_bytes

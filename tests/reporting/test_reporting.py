@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cli.test_texts import TIMING
 from commands import Call, refused
-from test_reports import TIMING
 from vitconv.benchmarking.benchmark import Benchmark
 from vitconv.evaluation import evidence, kept_results
 from vitconv.evaluation.evidence import Answers, Evidence

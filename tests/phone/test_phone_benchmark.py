@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from commands import Call, Ended, refused, run, started, wait_until
-from devices.conftest import Adb, Plug, plug_in_again
+from phone.conftest import Adb, Plug, plug_in_again
 from standin.phone import StandInPhone
 from vitconv.phone.phone_folder import FOLDER
 

@@ -60,16 +60,16 @@ def count(happened):
     if happened and nth == 0:
         os.kill(os.getpid(), sent)
 if name == "batch":
-    from vitconv import training
+    from vitconv.training import train as training
     make = training.augment
     training.augment = lambda *given: (count(True), make(*given))[1]
 else:
     sys.addaudithook(lambda event, given: count(event == "os.rename" and os.path.basename(given[1]) == name))
-from vitconv.quiet import import_tensorflow
+from vitconv.foundation.quiet import import_tensorflow
 import_tensorflow()
 from vitconv.models import eanet
 eanet.BLOCKS = 1
-from vitconv.cli import main
+from vitconv.cli.main import main
 main()
 """
 

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cli.test_cli import COMMANDS
 from commands import COLUMNS, executable, on_terminal, run
-from test_classification import write_model
-from test_cli import COMMANDS
+from runtimes.test_classification import write_model
 from vitconv.cli import console
 from vitconv.cli.console import draws_bars
 from vitconv.cli.progress import ConsoleProgress
 
-DEMO = Path(__file__).resolve().parent.parent / "scripts" / "demo"
+DEMO = Path(__file__).resolve().parents[2] / "scripts" / "demo"
 
 
 def too_wide(text: str, columns: int = COLUMNS) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 from vitconv.benchmarking.benchmark import Benchmark, FileTiming
 from vitconv.cli import texts
 from vitconv.evaluation.verification import Accuracy, FileVerification, Verification
+from vitconv.foundation.text import printable
 from vitconv.tflite.inspection import inspect_bytes
 
 WIDE = 10_000
@@ -131,4 +132,4 @@ def test_a_benchmark_names_one_folder_once_and_each_of_several() -> None:
 
 
 def test_nothing_that_steers_a_terminal_is_printed() -> None:
-    assert texts.printable("a\x1b[2Jb\rc\x07\x9b\udcff\u202e\nd é 日 ×") == "a�[2Jb�c����\nd é 日 ×"
+    assert printable("a\x1b[2Jb\rc\x07\x9b\udcff\u202e\nd é 日 ×") == "a�[2Jb�c����\nd é 日 ×"

@@ -17,6 +17,7 @@ from vitconv.conversion import schemes
 from vitconv.conversion.schemes import SCHEMES
 from vitconv.foundation.errors import InputError, PromiseError
 from vitconv.models import catalogue
+from vitconv.quantization import integers
 from vitconv.quantization.ranges import TensorRange
 from vitconv.runtimes.litert import Runner
 from vitconv.tflite.inspection import inspect_bytes
@@ -130,7 +131,7 @@ def test_a_model_built_again_gives_the_same_bytes() -> None:
             layer.finalize_state()
     graph = conversion.convert_float(again, schemes.find("int8"))
     assert digest(graph) == digest(float_graph(name, "int8"))
-    assert digest(conversion.quantize(graph, ranges(name))) == digest(converted(name, "int8"))
+    assert digest(integers.quantize(graph, ranges(name))) == digest(converted(name, "int8"))
 
 
 def test_conversion_leaves_the_model_in_its_training_form() -> None:
@@ -149,7 +150,7 @@ def test_ranges_of_another_graph_are_refused() -> None:
     right = ranges("eanet")
     for wrong in (right[:-1], (*right, right[0]), (TensorRange("other", 0, 1, 0, 1), *right[1:]), right[::-1]):
         with pytest.raises(InputError, match="ranges do not fit"):
-            conversion.quantize(graph, wrong)
+            integers.quantize(graph, wrong)
 
 
 def test_a_model_that_the_converter_cannot_write_is_a_broken_promise_with_its_reason() -> None:

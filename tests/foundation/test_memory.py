@@ -12,7 +12,7 @@ import pytest
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 PROGRAM = """
 import sys
-from vitconv.memory import keep_freed_memory
+from vitconv.foundation.memory import keep_freed_memory
 
 def kilobytes(name):
     with open("/proc/self/smaps_rollup") as file:

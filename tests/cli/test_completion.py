@@ -84,7 +84,7 @@ def test_nothing_heavy_is_loaded() -> None:
     code = """
 import sys
 from click.shell_completion import ShellComplete
-from vitconv.cli import cli
+from vitconv.cli.main import cli
 for words in (["train"], ["export"], ["train", "eanet", "--dataset"], ["export", "x", "--quant"]):
     ShellComplete(cli, {}, "vitconv", "_VITCONV_COMPLETE").get_completions(words, "")
 assert not {"tensorflow", "keras", "tensorflow_datasets"} & set(sys.modules)

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from converted import converted, float_graph, images, inspected, ranges
-from vitconv.conversion import float_graph as conversion
 from vitconv.foundation.errors import UnknownNameError
-from vitconv.quantization import sensitivity
+from vitconv.quantization import integers, sensitivity
 from vitconv.quantization.ranges import with_ranges
 from vitconv.tflite.inspection import inspect_bytes
 from vitconv.tflite.layer_names import operations
@@ -46,8 +45,8 @@ def test_whole_units_hold_all_that_computes_and_none_is_without_weights() -> Non
 
 def test_a_pattern_keeps_whole_layers_with_their_weights_in_float() -> None:
     kept = sensitivity.matching(graph(), ["block0.attention"])
-    file = inspect_bytes(conversion.quantize(graph(), ranges(NAME, "int8-hybrid"), kept.tensors), "file")
-    plain = inspect_bytes(conversion.quantize(graph(), ranges(NAME, "int8-hybrid")), "plain")
+    file = inspect_bytes(integers.quantize(graph(), ranges(NAME, "int8-hybrid"), kept.tensors), "file")
+    plain = inspect_bytes(integers.quantize(graph(), ranges(NAME, "int8-hybrid")), "plain")
     assert kept.layers == ("block0.attention",)
     assert file.float_ops["FULLY_CONNECTED"] == plain.float_ops.get("FULLY_CONNECTED", 0) + 2
     assert file.weight_bytes["float32"] > plain.weight_bytes.get("float32", 0)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from commands import Call, refused
-from devices.conftest import Plug
+from phone.conftest import Plug
 from standin.app import PLACE
 from standin.phone import StandInPhone
 from vitconv.app import tools

@@ -17,7 +17,7 @@ import pytest
 
 import commands
 from commands import Call, Ended, executable, on_terminal, processes, run, started, wait_for_line, wait_until
-from test_inspection import FIELDS as INSPECTION
+from tflite.test_inspection import FIELDS as INSPECTION
 from vitconv import __version__
 from vitconv.cli.main import cli
 from vitconv.exporting import manifest
@@ -104,7 +104,7 @@ def test_version() -> None:
 def test_help_and_the_list_of_models_load_nothing_heavy(arguments: list[str]) -> None:
     code = """
 import json, sys
-from vitconv.cli import main
+from vitconv.cli.main import main
 sys.argv[0] = "vitconv"
 try:
     main()

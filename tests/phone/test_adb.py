@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from commands import Call, refused
-from devices.conftest import Adb, Plug
+from phone.conftest import Adb, Plug
 from standin.phone import StandInPhone
 from vitconv.cli.doctor import examine
 from vitconv.foundation.errors import DeviceError, DeviceLostError, DeviceRunError, MissingToolError

@@ -54,9 +54,9 @@ import os, signal, sys
 from dataclasses import replace
 nth, sent = int(sys.argv[1]), int(sys.argv[2])
 del sys.argv[1:3]
-from vitconv.quiet import import_tensorflow
+from vitconv.foundation.quiet import import_tensorflow
 import_tensorflow()
-from vitconv import distributed_training
+from vitconv.training.distributed import trainer as distributed_training
 from vitconv.models import catalogue, eanet
 eanet.BLOCKS = 1
 entry = catalogue.CATALOGUE["eanet"]
@@ -70,7 +70,7 @@ def count(*given):
         os.kill(os.getpid(), sent)
     return make(*given)
 distributed_training.augment = count
-from vitconv.cli import main
+from vitconv.cli.main import main
 main()
 """
 
@@ -227,7 +227,7 @@ import sys
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from vitconv.quiet import import_tensorflow
+from vitconv.foundation.quiet import import_tensorflow
 import_tensorflow()
 import keras
 import numpy as np
@@ -235,7 +235,7 @@ import tensorflow as tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
-from vitconv.distributed_training import Trainer
+from vitconv.training.distributed.trainer import Trainer
 from vitconv.models import catalogue
 from vitconv.models.batch_norm import BatchNorm
 from vitconv.models.dropout import Dropout

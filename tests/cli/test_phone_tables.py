@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 
-from test_reports import WIDE, numbers
+from cli.test_texts import WIDE, numbers
 from vitconv.benchmarking.comparison import Comparison, Pair
 from vitconv.cli.phone_tables import documents_table, phones_table, selftest_text
+from vitconv.cli.texts import comparison_text
 from vitconv.phone.adb import Device
 from vitconv.phone.phone_folder import Pushed
 from vitconv.phone.phone_results import PhoneBenchmark, PhoneTiming
@@ -93,7 +95,7 @@ SHOWN: list[Callable[[int], str]] = [
     lambda width: phones_table([PHONE, OTHER], width),
     lambda width: selftest_text([SELFTEST], width),
     lambda width: documents_table([IN_APP], width),
-    COMPARED.table,
+    partial(comparison_text, COMPARED),
 ]
 
 
