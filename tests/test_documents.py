@@ -202,11 +202,19 @@ def test_links_lead_somewhere(document: Path) -> None:
 def test_the_map_names_files_that_are_there() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     files = set(re.findall(r"\b[a-z_]+\.py\b", text))
-    there = {path.name for path in (ROOT / "converter").rglob("*.py")} | {
-        path.name for path in ROOT.glob("tests/*.py")
-    }
+    there = {path.name for folder in ("converter", "tests") for path in (ROOT / folder).rglob("*.py")}
     assert len(files) > 25
-    assert files <= there | {"NAME.py"}
+    assert files <= there | {"NAME.py", "NAME_command.py"}
+
+
+def test_the_map_names_every_room_with_what_is_in_it() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    package = ROOT / "converter" / "vitconv"
+    rows = dict(re.findall(r"^\| `(\w+)/` \| (.+?) \|", text, re.MULTILINE))
+    assert set(rows) == {path.parent.name for path in package.glob("*/__init__.py")}
+    for room, row in rows.items():
+        for name in re.findall(r"\b[a-z_]+\.py\b", row):
+            assert (package / room / name).is_file(), f"{room}/{name}"
 
 
 # --- README's tour, really ---
