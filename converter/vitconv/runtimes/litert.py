@@ -10,7 +10,8 @@ from pathlib import Path
 from vitconv.runtimes.process import ModelProcess
 
 # The child looks for modules where this process does, in the same order, whatever its folder and environment.
-_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from vitconv.runtimes.worker import main; main()"
+_START = """import json, sys; sys.path[:] = json.loads(sys.argv[1])
+from vitconv.runtimes.worker import main; main()"""
 
 # What a file may take is far beyond any image classifier, even on a busy machine.
 _FILE_SECONDS = 20.0
