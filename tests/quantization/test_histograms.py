@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vitconv.quantization.histograms import METHODS, PERCENTILE, STEPS, Histogram
+from vitconv.quantization.histograms import METHODS, PERCENTILE, STEPS, Histogram, sampling_stride
 
 
 def histogram(*batches: np.ndarray) -> Histogram:
@@ -94,3 +94,50 @@ def test_values_are_clipped_where_what_comes_next_is_flat() -> None:
         return float(np.mean((swish(stored) - swish(values)) ** 2))
 
     assert behind(*aware) < 0.5 * behind(*blind)
+
+
+# --- which values are counted ---
+
+# The networks' own feature maps, token rows and attention maps, and sizes that many small numbers divide.
+SHAPES = [
+    (1, 256, 256, 3), (1, 512, 512, 3), (1, 300, 300, 3), (1, 128, 128, 32), (1, 128, 128, 48), (1, 96, 160, 48),
+    (1, 64, 64, 96), (1, 1024, 64), (1, 4, 1024, 1024), (1, 4096, 1024), (4, 256, 256), (1, 256, 16, 16),
+    (1, 210, 210, 30), (1, 105, 105, 105), (1, 99, 77, 35), (1, 17, 19, 1000), (1, 224, 224, 7), (1, 64), (1, 5),
+    (1, 65_537, 1), (3, 43_691), (1, 131_071, 2), (),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_every_channel_is_counted_as_often_as_any_other(shape: tuple[int, ...]) -> None:
+    channels = shape[-1] if shape else 1
+    size = int(np.prod(shape))
+    counts = np.bincount(np.arange(0, size, sampling_stride(size)) % channels, minlength=channels)
+    assert counts.max() - counts.min() <= 1
+    assert counts.sum() >= min(size, 1 << 16)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=3), st.integers(1, 60))
+def test_channels_are_counted_equally_whatever_the_shape(outer: list[int], channels: int) -> None:
+    size = int(np.prod(outer)) * channels
+    counts = np.bincount(np.arange(0, size, sampling_stride(size)) % channels, minlength=channels)
+    assert counts.max() - counts.min() <= 1
+
+
+def test_the_range_of_pixels_is_not_that_of_red_alone() -> None:
+    """Red lies between 0 and 1, green and blue go up to 40 and 200."""
+    pixels = np.random.default_rng(0).uniform(0, 1, (1, 256, 256, 3)) * (1, 40, 200)
+    low, high = histogram(pixels).range("percentile")
+    assert low == pytest.approx(0, abs=0.1)
+    assert high == pytest.approx(200, abs=1)
+
+
+@pytest.mark.parametrize("channel", [1, 16, 47])
+def test_a_channel_that_differs_from_the_others_is_seen(channel: int) -> None:
+    """Of 48 channels; a stride of three or of an even number would meet some of them only."""
+    maps = np.zeros((1, 64, 64, 48))
+    maps[..., channel] = np.random.default_rng(0).normal(0, 1, (1, 64, 64))
+    maps[0, 0, 0, 0] = 100.0  # once only: clipped by whoever sees the others
+    low, high = histogram(maps).range("percentile")
+    assert -4 < low < -2
+    assert 2 < high < 4

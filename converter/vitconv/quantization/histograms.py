@@ -18,11 +18,23 @@ PERCENTILE = 99.99  # of the values stay inside the range, by the method of that
 
 _BINS = 8192
 _SMALLEST = 1e-30  # below it a value is as good as 0, and bins of such width could not be told apart
-# Of each image so many values of a tensor are counted, spread evenly: enough for a histogram, and an attention map
-# has millions. The extremes are looked for among all.
+# Of each image so many values of a tensor are counted at least, spread evenly: enough for a histogram, and an
+# attention map has millions. The extremes are looked for among all.
 _COUNTED = 1 << 16
 # What is tried as a fraction of the observed extreme. Beyond it a histogram's tail is ever rarer: wider steps.
 _FRACTIONS = np.concatenate([np.linspace(1, 0.3, 36), np.geomspace(0.28, 0.02, 16)])
+
+
+def sampling_stride(size: int) -> int:
+    """Of a tensor with so many values every how manyth is counted, so that at least _COUNTED are (or all).
+
+    It has no divisor in common with the size, so none with any of the tensor's dimensions: by threes, only one
+    channel of [1, 256, 256, 3] would be met, and 16 of 48. So all channels are met equally often, within one.
+    """
+    stride = max(1, size // _COUNTED)
+    while math.gcd(stride, size) > 1:
+        stride -= 1
+    return stride
 
 
 class Histogram:
@@ -41,11 +53,9 @@ class Histogram:
         low, high = float(values.min()), float(values.max())
         self.min, self.max = min(self.min, low), max(self.max, high)
         self._widen(max(-low, high))
-        flat = values.ravel()
-        # An odd stride, so that it doesn't always meet the same channel.
-        stride = max(1, flat.size // _COUNTED) | 1
         if self._limit:
-            scaled = (flat[::stride] + self._limit) * (_BINS / (2 * self._limit))
+            counted = values.ravel()[:: sampling_stride(values.size)]
+            scaled = (counted + self._limit) * (_BINS / (2 * self._limit))
             index = np.minimum(scaled.astype(np.int64), _BINS - 1)
             self._counts += np.bincount(index, minlength=_BINS)
 
