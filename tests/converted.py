@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from graphs import inspect_bytes
 from parity import pair
 from reference.weights import pictures
 from vitconv.conversion import float_graph as conversion
@@ -14,7 +15,8 @@ from vitconv.conversion import schemes
 from vitconv.models.forms import GraphForm
 from vitconv.quantization import integers, sensitivity
 from vitconv.quantization.ranges import TensorRange, measure_ranges
-from vitconv.tflite.inspection import Inspection, inspect_bytes
+from vitconv.tflite.graph import Graph
+from vitconv.tflite.inspection import Inspection
 
 if TYPE_CHECKING:
     import keras
@@ -44,7 +46,7 @@ def traced(name: str, form: GraphForm) -> Any:
 
 
 @cache
-def float_graph(name: str, scheme: str) -> bytes:
+def float_graph(name: str, scheme: str) -> Graph:
     """What `conversion.convert_float` gives for a scheme's name."""
     form = schemes.find(scheme).form_of(keras_model(name))
     return conversion.convert_traced(traced(name, form), schemes.find(scheme))
@@ -61,8 +63,8 @@ def converted(name: str, scheme: str) -> bytes:
     """The scheme's file of the model, without metadata."""
     graph = float_graph(name, scheme)
     if not schemes.find(scheme).needs_calibration:
-        return graph
-    return integers.quantize(graph, ranges(name, scheme), kept_float(name, scheme))
+        return graph.data
+    return integers.quantize(graph, ranges(name, scheme), kept_float(name, scheme)).data
 
 
 def kept_float(name: str, scheme: str) -> tuple[str, ...]:

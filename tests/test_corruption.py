@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from commands import Call, refused, run
+from graphs import inspect_bytes, metadata_of, with_metadata
 from vitconv.benchmarking.benchmark import BenchmarkConfig, benchmark
 from vitconv.cli import texts
 from vitconv.conversion import schemes
@@ -24,8 +25,7 @@ from vitconv.evaluation.verification import compare
 from vitconv.foundation.errors import InputError, ModelFileError
 from vitconv.foundation.files import sha256
 from vitconv.runtimes.litert import Runner
-from vitconv.tflite import flatbuffer, metadata
-from vitconv.tflite.inspection import inspect_bytes
+from vitconv.tflite import flatbuffer
 
 SCHEMES = ("float32", "dynamic", "int8")
 FILES = 510
@@ -203,9 +203,9 @@ def test_a_broken_file_with_the_right_digest_is_refused_by_name(
         operators = model.subgraphs[0].operators
         other = next(one.opcodeIndex for one in operators if one.opcodeIndex != operators[0].opcodeIndex)
         operators[0].opcodeIndex = other
-        described = metadata.read(data)
+        described = metadata_of(data)
         assert described
-        data = metadata.write(flatbuffer.serialize(model), described)
+        data = with_metadata(flatbuffer.serialize(model), described)
     else:
         data = data.replace(b"PK\x01\x02", b"PK\xff\x02")
     path = put(digits_export, "int8", data)

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from graphs import inspect_bytes
 from vitconv.benchmarking.benchmark import Benchmark, FileTiming
 from vitconv.cli import texts
 from vitconv.evaluation.verification import Accuracy, FileVerification, Verification
 from vitconv.foundation.text import printable
-from vitconv.tflite.inspection import inspect_bytes
 
 WIDE = 10_000
 

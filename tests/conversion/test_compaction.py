@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from converted import converted, float_graph
+from handmade import Handmade
+from handmade import run as run_graph
 from vitconv.conversion.compaction import compact
 from vitconv.tflite import flatbuffer
+from vitconv.tflite.graph import Graph
 from vitconv.tflite.layer_names import layer_of, operations, short_name
 
 
@@ -31,9 +34,10 @@ def computed(model: Any) -> list[str]:
 @pytest.mark.parametrize("scheme", ["float32", "float16", "dynamic", "int8"])
 def test_any_model_computes_the_same_in_fewer_bytes(tiny_tflite: dict[str, bytes], scheme: str) -> None:
     before = tiny_tflite[scheme]
-    after = compact(before)
+    graph = compact(Graph.parse(before, "tiny"))
+    after = graph.data
     assert len(after) < len(before)
-    assert compact(after) == after
+    assert compact(graph).data == after
     pictures = np.random.default_rng(1).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
     for picture in pictures:
         np.testing.assert_array_equal(run(after, picture), run(before, picture))
@@ -45,7 +49,7 @@ def test_what_the_converter_writes_for_later_readers_is_kept(tiny_tflite: dict[s
         return {flatbuffer.text(item.name): bytes(model.buffers[item.buffer].data) for item in model.metadata}
 
     assert notes(tiny_tflite["int8"])["min_runtime_version"]
-    assert notes(compact(tiny_tflite["int8"])) == notes(tiny_tflite["int8"])
+    assert notes(compact(Graph.parse(tiny_tflite["int8"], "tiny")).data) == notes(tiny_tflite["int8"])
 
 
 def test_a_short_name_is_the_layer_and_the_operation_in_it() -> None:
@@ -66,7 +70,7 @@ def test_a_short_name_tells_its_layer() -> None:
 @pytest.mark.parametrize("name", ["eanet", "mobilevit_xxs", "mobilevit_paper_xxs"])
 def test_every_computed_tensor_of_a_float_graph_has_a_name_of_its_own(name: str) -> None:
     """Ranges go by them."""
-    names = computed(flatbuffer.parse(float_graph(name, "int8"), name))
+    names = computed(float_graph(name, "int8").model)
     assert len(names) > 150
     assert len(set(names)) == len(names)
 
@@ -104,3 +108,56 @@ def test_zero_points_of_channels_are_written_once() -> None:
     ]
     assert len(starts) > 10
     assert len(set(starts)) == 1
+
+
+def two_subgraphs() -> Graph:
+    """A picture doubled, and a second graph (as a branch has) with a sum and a constant of its own."""
+    made = Handmade()
+    image = made.tensor(1, 2, 2, 3, name="net_1/image_1/in")
+    doubled = made.arithmetic("MUL", image, made.constant(2.0, "a factor with a long name"), (1, 2, 2, 3))
+    other = Handmade(buffers=made.buffers, codes=made.codes)
+    place = other.tensor(1, name="net_1/branch_1/in")
+    summed = other.arithmetic("ADD", place, other.constant(5.0, "a summand with a long name"), (1,))
+    return made.graph([doubled], others=(other.subgraph([place], [summed], "branch"),))
+
+
+@pytest.mark.parametrize("inner_names", [True, False])
+def test_the_constants_of_every_subgraph_are_kept(inner_names: bool) -> None:
+    graph = two_subgraphs()
+    result = Graph.parse(compact(graph, inner_names).data, "compact")
+    assert len(result.data) < len(graph.data)
+    values = []
+    for subgraph in result.model.subgraphs:
+        (constant,) = (one for one in subgraph.tensors if flatbuffer.is_constant(result.model, one))
+        assert not flatbuffer.text(constant.name)
+        values.append(float(np.frombuffer(bytes(result.model.buffers[constant.buffer].data), np.float32)[0]))
+    assert values == [2.0, 5.0]
+    assert flatbuffer.text(result.model.subgraphs[1].tensors[0].name) == "branch|in"
+    (answer,) = run_graph(result, np.ones((1, 2, 2, 3)))
+    np.testing.assert_array_equal(answer, 2 * np.ones((1, 2, 2, 3)))
+
+
+def test_what_has_no_bias_no_outputs_or_no_operators_becomes_smaller_as_well() -> None:
+    made = Handmade()
+    image = made.tensor(1, 4, 4, 3, name="net_1/image_1/in")
+    filtered = made.convolution(image, made.constant(np.ones((2, 1, 1, 3)), "kernel"), None, (1, 4, 4, 2))
+    made.operator("ASSIGN_VARIABLE", [filtered], [])
+    made.operators[-1].outputs = None
+    graph = made.graph([filtered])
+    for inner_names in (True, False):
+        assert len(compact(graph, inner_names).data) < len(graph.data)
+    hollow = Handmade()
+    assert compact(hollow.graph([hollow.tensor(1)])).model.subgraphs[0].operators in (None, [])
+
+
+def test_a_tensor_that_the_graph_gives_keeps_its_own_name() -> None:
+    made = Handmade()
+    image = made.tensor(1, 2, 2, 3, name="net_1/a_1/in")
+    first = made.arithmetic("MUL", image, made.constant(2.0), (1, 2, 2, 3))
+    second = made.arithmetic("ADD", first, made.constant(1.0), (1, 2, 2, 3))
+    made.tensors[first].name, made.tensors[second].name = "net_1/a_1/mul", "net_1/a_1/add"
+    graph = made.graph([first, second])
+    names = [
+        flatbuffer.text(tensor.name) for tensor in compact(graph, inner_names=False).model.subgraphs[0].tensors
+    ]
+    assert names[first] == "a|mul"

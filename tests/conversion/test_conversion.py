@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from converted import CLASSES, converted, float_graph, images, inspected, keras_model, ranges, size_of
+from graphs import inspect_bytes
 from parity import pair
 from reference.weights import pictures
 from vitconv.conversion import float_graph as conversion
@@ -20,7 +21,6 @@ from vitconv.models import catalogue
 from vitconv.quantization import integers
 from vitconv.quantization.ranges import TensorRange
 from vitconv.runtimes.litert import Runner
-from vitconv.tflite.inspection import inspect_bytes
 
 FLOAT_ERROR = 1e-4  # in a probability, as the float32 scheme promises
 
@@ -98,7 +98,7 @@ def test_a_quantized_file_stays_near_keras(name: str, scheme: str, tmp_path: Pat
 def test_the_articles_networks_are_small_graphs_of_four_dimensions_at_most(tmp_path: Path) -> None:
     assert inspected("eanet", "float32").op_count <= 300
     model, _ = pair("mobilevit_xxs", 256, 5)
-    data = conversion.convert_float(model, schemes.find("float32"))
+    data = conversion.convert_float(model, schemes.find("float32")).data
     file = inspect_bytes(data, "mobilevit_xxs")
     assert file.op_count <= 440
     assert file.max_rank <= 4
@@ -130,8 +130,8 @@ def test_a_model_built_again_gives_the_same_bytes() -> None:
         if hasattr(layer, "finalize_state"):
             layer.finalize_state()
     graph = conversion.convert_float(again, schemes.find("int8"))
-    assert digest(graph) == digest(float_graph(name, "int8"))
-    assert digest(integers.quantize(graph, ranges(name))) == digest(converted(name, "int8"))
+    assert digest(graph.data) == digest(float_graph(name, "int8").data)
+    assert digest(integers.quantize(graph, ranges(name)).data) == digest(converted(name, "int8"))
 
 
 def test_conversion_leaves_the_model_in_its_training_form() -> None:

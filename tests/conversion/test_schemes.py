@@ -10,11 +10,12 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from converted import converted, inspected
+from graphs import inspect_bytes
 from vitconv.conversion import schemes
 from vitconv.conversion.schemes import SCHEMES
 from vitconv.foundation.errors import PromiseError, UnknownNameError
 from vitconv.tflite import flatbuffer
-from vitconv.tflite.inspection import Inspection, inspect_bytes
+from vitconv.tflite.inspection import Inspection
 
 
 def changed(scheme: str, change: Callable[[Any], None]) -> Inspection:
@@ -64,7 +65,7 @@ def test_an_operator_that_quantization_left_in_float_is_noticed() -> None:
     from converted import float_graph, ranges
     from vitconv.quantization.ranges import with_ranges
 
-    graph = with_ranges(float_graph("eanet", "int8"), ranges("eanet"))
+    graph = with_ranges(float_graph("eanet", "int8"), ranges("eanet")).data
     data = mlir_quantize(
         graph,
         inference_type=_types_pb2.QUANTIZED_INT8,

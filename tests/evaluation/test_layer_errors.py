@@ -11,13 +11,15 @@ from converted import converted, float_graph, images
 from vitconv.evaluation.layer_errors import LayerError, layer_errors, losses
 from vitconv.foundation.errors import ModelFileError
 from vitconv.tflite import flatbuffer
+from vitconv.tflite.graph import Graph
 from vitconv.tflite.layer_names import layer_of
 
 NAME = "eanet"
 
 
 def errors_of(file: bytes, scheme: str = "int8") -> dict[str, LayerError]:
-    return {error.layer: error for error in layer_errors(float_graph(NAME, scheme), file, images(NAME, 2, seed=5))}
+    found = layer_errors(float_graph(NAME, scheme), Graph.parse(file, "file"), images(NAME, 2, seed=5))
+    return {error.layer: error for error in found}
 
 
 def broken(layer: str) -> bytes:
@@ -41,7 +43,7 @@ def broken(layer: str) -> bytes:
 
 def test_every_layer_of_an_integer_file_is_compared_the_worst_first() -> None:
     graph, file = float_graph(NAME, "int8"), converted(NAME, "int8")
-    found = layer_errors(graph, file, images(NAME, 2, seed=5))
+    found = layer_errors(graph, Graph.parse(file, "file"), images(NAME, 2, seed=5))
     assert {error.layer for error in found} >= {
         f"block{number}.{part}" for number in range(8) for part in ("attention", "mlp1", "add1", "add2")
     }
@@ -86,8 +88,8 @@ def test_a_file_of_another_model_is_refused() -> None:
         layer_errors(float_graph(NAME, "int8"), _renamed(converted(NAME, "int8")), images(NAME, 1))
 
 
-def _renamed(data: bytes) -> bytes:
+def _renamed(data: bytes) -> Graph:
     model: Any = flatbuffer.parse(data, "file")
     for number, tensor in enumerate(model.subgraphs[0].tensors):
         tensor.name = f"tensor{number}".encode()
-    return flatbuffer.serialize(model)
+    return Graph(model, "file")

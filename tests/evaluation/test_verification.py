@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from converted import converted, images, keras_model
+from graphs import metadata_of, with_metadata
 from vitconv import VerifyConfig, open_checkpoint, verify
 from vitconv.checkpoints.checkpoint import Checkpoint, save
 from vitconv.conversion import float_graph, schemes
@@ -25,6 +26,7 @@ from vitconv.foundation.errors import CheckpointError, DatasetError, InputError,
 from vitconv.quantization import calibration, integers
 from vitconv.runtimes.litert import Runner
 from vitconv.tflite import flatbuffer, metadata
+from vitconv.tflite.graph import Graph
 
 LOOSE = Limits(max_drop=100.0)
 STRICT = Limits(max_drop=0.0, min_agreement=1.0, max_error=0.0)
@@ -182,7 +184,7 @@ def redone(folder: Path, scheme: str, data: bytes) -> None:
 
 
 def described(folder: Path, scheme: str) -> metadata.ModelMetadata:
-    found = metadata.read(file_of(folder, scheme).read_bytes())
+    found = metadata_of(file_of(folder, scheme).read_bytes())
     assert found is not None
     return found
 
@@ -195,7 +197,7 @@ def edit(folder: Path, scheme: str, change: Callable[[Any], None]) -> None:
     """Changes a scheme's file by its objects (schema.ModelT)."""
     model = flatbuffer.parse(file_of(folder, scheme).read_bytes(), scheme)
     change(model)
-    redone(folder, scheme, metadata.write(flatbuffer.serialize(model), described(folder, scheme)))
+    redone(folder, scheme, with_metadata(flatbuffer.serialize(model), described(folder, scheme)))
 
 
 def constants(model: Any, *shape: int) -> list[Any]:
@@ -265,16 +267,16 @@ def test_a_file_with_another_class_order_fails(scheme: str, digits_export: Path,
 
 
 @pytest.fixture(scope="module")
-def integer_graph(digits_checkpoint: Path) -> bytes:
+def integer_graph(digits_checkpoint: Path) -> Graph:
     """The float graph that the digits' int8 file was made from."""
     return float_graph.convert_float(open_checkpoint(digits_checkpoint).load(), schemes.find("int8"))
 
 
 def test_a_file_made_with_the_right_ranges_is_the_exported_one(
-    integer_graph: bytes, exported_digits: Path
+    integer_graph: Graph, exported_digits: Path
 ) -> None:
     ranges = calibration.read(exported_digits / "calibration.json").graphs[0].ranges
-    data = metadata.write(integers.quantize(integer_graph, ranges), described(exported_digits, "int8"))
+    data = with_metadata(integers.quantize(integer_graph, ranges).data, described(exported_digits, "int8"))
     assert (
         hashlib.sha256(data).hexdigest()
         == hashlib.sha256(file_of(exported_digits, "int8").read_bytes()).hexdigest()
@@ -283,21 +285,21 @@ def test_a_file_made_with_the_right_ranges_is_the_exported_one(
 
 @pytest.mark.parametrize("factor", [0.1, 20])
 def test_a_file_made_with_wrong_ranges_fails(
-    factor: float, integer_graph: bytes, digits_export: Path, digits_checkpoint: Path
+    factor: float, integer_graph: Graph, digits_export: Path, digits_checkpoint: Path
 ) -> None:
     source, *others = calibration.read(digits_export / "calibration.json").graphs[0].ranges
     wrong = [replace(tensor, min=tensor.min * factor, max=tensor.max * factor) for tensor in others]
-    data = integers.quantize(integer_graph, (source, *wrong))
-    redone(digits_export, "int8", metadata.write(data, described(digits_export, "int8")))
+    data = integers.quantize(integer_graph, (source, *wrong)).data
+    redone(digits_export, "int8", with_metadata(data, described(digits_export, "int8")))
     assert not verified(digits_export, digits_checkpoint).passed
 
 
 def test_a_file_calibrated_for_pixels_from_zero_to_one_fails(
-    integer_graph: bytes, digits_export: Path, digits_checkpoint: Path
+    integer_graph: Graph, digits_export: Path, digits_checkpoint: Path
 ) -> None:
     source, *others = calibration.read(digits_export / "calibration.json").graphs[0].ranges
-    data = integers.quantize(integer_graph, (replace(source, max=1.0), *others))
-    redone(digits_export, "int8", metadata.write(data, described(digits_export, "int8")))
+    data = integers.quantize(integer_graph, (replace(source, max=1.0), *others)).data
+    redone(digits_export, "int8", with_metadata(data, described(digits_export, "int8")))
     assert not verified(digits_export, digits_checkpoint).passed
 
 
@@ -370,7 +372,7 @@ def test_a_file_that_names_its_classes_in_another_order_fails(
     right = described(digits_export, "int8")
     first, second, *others = right.labels
     data = file_of(digits_export, "int8").read_bytes()
-    redone(digits_export, "int8", metadata.write(data, replace(right, labels=(second, first, *others))))
+    redone(digits_export, "int8", with_metadata(data, replace(right, labels=(second, first, *others))))
     file = verified(digits_export, digits_checkpoint, limit=20)
     assert not file.passed
     assert file.reasons == ("names other classes in its metadata, or in another order, than the checkpoint",)
@@ -382,7 +384,7 @@ def test_a_file_that_names_another_resize_rule_fails(digits_export: Path, digits
     redone(
         digits_export,
         "int8",
-        metadata.write(data, replace(right, image=replace(right.image, resize="center_crop"))),
+        with_metadata(data, replace(right, image=replace(right.image, resize="center_crop"))),
     )
     (reason,) = verified(digits_export, digits_checkpoint, limit=20).reasons
     assert "center_crop" in reason

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from graphs import metadata_of
 from vitconv import ExportConfig, ExportResult, export, open_checkpoint
 from vitconv.checkpoints.checkpoint import save
 from vitconv.conversion import float_graph
@@ -119,7 +120,7 @@ def test_a_file_s_metadata_are_the_checkpoint_s(
     scheme: str, exported_digits: Path, digits_checkpoint: Path
 ) -> None:
     card = open_checkpoint(digits_checkpoint).card
-    found = metadata_module.read(file_of(exported_digits, scheme).read_bytes())
+    found = metadata_of(file_of(exported_digits, scheme).read_bytes())
     assert found is not None
     assert found.labels == card.labels
     assert found.image == card.image

@@ -22,6 +22,7 @@ from vitconv.quantization import calibration
 from vitconv.quantization.calibration import GraphRanges, check_pictures, choose_images
 from vitconv.quantization.ranges import TensorRange, measure_ranges, structure_digest, with_ranges
 from vitconv.quantization.sensitivity import Kept, UnitCost
+from vitconv.tflite.graph import Graph
 
 SAMPLES = 40
 
@@ -171,14 +172,14 @@ def test_the_input_s_range_is_exactly_that_of_a_pixel(calibrated: tuple[Calibrat
 
 def test_the_input_s_range_does_not_depend_on_the_images(tiny_tflite: dict[str, bytes]) -> None:
     grey = np.full((2, 16, 16, 3), 100, np.uint8)
-    first, *others = measure_ranges(tiny_tflite["float32"], grey)
+    first, *others = measure_ranges(Graph.parse(tiny_tflite["float32"], "tiny"), grey)
     assert (first.min, first.max) == (0.0, 255.0)
     assert max(tensor.max for tensor in others) < 255
 
 
 def test_ranges_are_the_extremes_over_all_images(tiny_tflite: dict[str, bytes]) -> None:
     images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
-    graph = tiny_tflite["float32"]
+    graph = Graph.parse(tiny_tflite["float32"], "tiny")
     each = [measure_ranges(graph, image[np.newaxis], method="minmax") for image in images]
     for place, tensor in enumerate(measure_ranges(graph, images, method="minmax")):
         assert (tensor.min, tensor.max) == (tensor.seen_min, tensor.seen_max)
@@ -195,7 +196,7 @@ def test_the_output_s_range_is_that_of_the_probabilities(tiny_tflite: dict[str, 
     images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
     with Runner(path, xnnpack=False) as runner:
         probabilities = runner.probabilities(images)
-    last = measure_ranges(path.read_bytes(), images)[-1]
+    last = measure_ranges(Graph.read(path), images)[-1]
     np.testing.assert_allclose(
         (last.seen_min, last.seen_max), (probabilities.min(), probabilities.max()), rtol=1e-6
     )
@@ -212,7 +213,7 @@ def test_activations_that_are_not_numbers_are_refused(tiny_tflite: dict[str, byt
     kernels[0].data = flatbuffer.data_vector(data.tobytes())
     images = np.random.default_rng(0).integers(1, 256, (2, 16, 16, 3), dtype=np.uint8)
     with pytest.raises(InputError, match=r"reaches from .*(nan|inf).* on a calibration image"):
-        measure_ranges(flatbuffer.serialize(model), images)
+        measure_ranges(Graph(model, "tiny"), images)
 
 
 def test_ranges_written_into_a_graph_change_nothing_that_it_computes(
@@ -220,12 +221,12 @@ def test_ranges_written_into_a_graph_change_nothing_that_it_computes(
 ) -> None:
     from vitconv.runtimes.litert import Runner
 
-    graph = tiny_tflite["float32"]
+    graph = Graph.parse(tiny_tflite["float32"], "tiny")
     images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
     answers = []
-    for number, data in enumerate((graph, with_ranges(graph, measure_ranges(graph, images)))):
+    for number, other in enumerate((graph, with_ranges(graph, measure_ranges(graph, images)))):
         path = tmp_path / f"{number}.tflite"
-        path.write_bytes(data)
+        path.write_bytes(other.data)
         with Runner(path) as runner:
             answers.append(runner.probabilities(images))
     np.testing.assert_array_equal(answers[0], answers[1])

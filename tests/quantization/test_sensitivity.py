@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 
 from converted import converted, float_graph, images, inspected, ranges
+from graphs import inspect_bytes
 from vitconv.foundation.errors import UnknownNameError
 from vitconv.quantization import integers, sensitivity
 from vitconv.quantization.ranges import with_ranges
-from vitconv.tflite.inspection import inspect_bytes
+from vitconv.tflite.graph import Graph
 from vitconv.tflite.layer_names import operations
 
 NAME = "eanet"
 
 
-def graph() -> bytes:
+def graph() -> Graph:
     return float_graph(NAME, "int8-hybrid")
 
 
@@ -45,8 +46,8 @@ def test_whole_units_hold_all_that_computes_and_none_is_without_weights() -> Non
 
 def test_a_pattern_keeps_whole_layers_with_their_weights_in_float() -> None:
     kept = sensitivity.matching(graph(), ["block0.attention"])
-    file = inspect_bytes(integers.quantize(graph(), ranges(NAME, "int8-hybrid"), kept.tensors), "file")
-    plain = inspect_bytes(integers.quantize(graph(), ranges(NAME, "int8-hybrid")), "plain")
+    file = inspect_bytes(integers.quantize(graph(), ranges(NAME, "int8-hybrid"), kept.tensors).data, "file")
+    plain = inspect_bytes(integers.quantize(graph(), ranges(NAME, "int8-hybrid")).data, "plain")
     assert kept.layers == ("block0.attention",)
     assert file.float_ops["FULLY_CONNECTED"] == plain.float_ops.get("FULLY_CONNECTED", 0) + 2
     assert file.weight_bytes["float32"] > plain.weight_bytes.get("float32", 0)
@@ -77,7 +78,7 @@ def costs_where(monkeypatch: pytest.MonkeyPatch, weights: bool, error: float, ti
     whole = sensitivity.units(graph(), weights=True)["block0"]
     unit = [operation for operation in whole if weights or not operation.has_weights]
     ranged = with_ranges(graph(), ranges(NAME, "int8-hybrid"))
-    trial = sensitivity._Trial(graph(), ranged, images(NAME, 1))
+    trial = sensitivity._Trial(graph().data, ranged.data, images(NAME, 1))
     start = () if weights else [operation.tensor for operation in unit]
     errors = iter([1.0, 1.0 - error if weights else 1.0 + error])
     monkeypatch.setattr(sensitivity, "_error", lambda actual, expected: next(errors))
@@ -125,7 +126,7 @@ def test_whole_layers_together_add_no_more_than_a_part_of_the_size() -> None:
 def test_large_units_are_not_tried() -> None:
     whole = sensitivity.units(graph(), weights=True)
     ranged = with_ranges(graph(), ranges(NAME, "int8-hybrid"))
-    trial = sensitivity._Trial(graph(), ranged, images(NAME, 1))
+    trial = sensitivity._Trial(graph().data, ranged.data, images(NAME, 1))
     trial.start_from(())
     tried = trial.costs({name: whole[name] for name in ("block0", "block0.attention")}, True, None)
     assert [cost.unit for cost in tried] == ["block0"]

@@ -16,6 +16,7 @@ import pytest
 
 from cli.test_texts import TIMING
 from commands import Call, refused
+from graphs import metadata_of, with_metadata
 from vitconv.benchmarking.benchmark import Benchmark
 from vitconv.evaluation import evidence, kept_results
 from vitconv.evaluation.evidence import Answers, Evidence
@@ -30,7 +31,7 @@ from vitconv.reporting.missing import missing
 from vitconv.reporting.reading import read_export
 from vitconv.reporting.recommendation import recommend
 from vitconv.reporting.report import Report, ReportConfig, report
-from vitconv.tflite import flatbuffer, metadata
+from vitconv.tflite import flatbuffer
 from vitconv.tflite.layer_names import layer_of
 
 EVIL = "<script>alert(1)</script>|`x`&*"
@@ -563,9 +564,9 @@ def break_int8(folder: Path, layer: str = "stage2.mobilevit.transformer0.mlp1") 
     )  # fmt: skip
     kernel = graph.tensors[int(operator.inputs[1])]
     kernel.quantization.scale = np.asarray(kernel.quantization.scale) * 8
-    described = metadata.read(data)
+    described = metadata_of(data)
     assert described
-    path.write_bytes(metadata.write(flatbuffer.serialize(model), described))
+    path.write_bytes(with_metadata(flatbuffer.serialize(model), described))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     changed(folder / "manifest.json", lambda document: document["files"][-1].update(sha256=digest))
     return layer

@@ -133,7 +133,7 @@ def test_quantized_files_that_multiply_activations_run_with_xnnpack(
     path = tmp_path / "matmul.tflite"
     path.write_bytes(
         mlir_quantize(
-            graph,
+            graph.data,
             fully_quantize=False,
             inference_type=_types_pb2.QUANTIZED_INT8,
             denylisted_ops=list(keep_float),

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from commands import Call
+from graphs import with_metadata
 from vitconv.cli import texts
 from vitconv.data.images import ImageSpec, ResizeRule, open_picture
 from vitconv.foundation.errors import ModelFileError
@@ -23,7 +24,7 @@ LABELS = ("rose", "tulip", "daisy", "a label of several words", "×")
 
 def write_model(path: Path, model: bytes, resize: ResizeRule = "stretch") -> Path:
     facts = metadata.ModelMetadata("tiny", "", "1", "nobody", "none", LABELS, ImageSpec(16, 16, resize=resize))
-    path.write_bytes(metadata.write(model, facts))
+    path.write_bytes(with_metadata(model, facts))
     return path
 
 

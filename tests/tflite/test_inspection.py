@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
+from graphs import inspect_bytes, with_metadata
 from tflite.test_metadata import TINY, damage, with_archive
 from vitconv.foundation.errors import ModelFileError
-from vitconv.tflite import flatbuffer, metadata
-from vitconv.tflite.inspection import Inspection, TensorInfo, inspect, inspect_bytes
+from vitconv.tflite import flatbuffer
+from vitconv.tflite.inspection import Inspection, TensorInfo, inspect
 from vitconv.tflite.runtime_versions import ANDROID_RELEASE, first_release
 
 # What `vitconv inspect --json` promises to scripts.
@@ -24,7 +25,7 @@ FIELDS = [
 
 
 def test_a_file_is_described_completely(tiny_tflite: dict[str, bytes], tmp_path: Path) -> None:
-    data = metadata.write(tiny_tflite["int8"], TINY)
+    data = with_metadata(tiny_tflite["int8"], TINY)
     path = tmp_path / "tiny.tflite"
     path.write_bytes(data)
     found = inspect(path)
@@ -44,7 +45,7 @@ def test_a_file_is_described_completely(tiny_tflite: dict[str, bytes], tmp_path:
 
 
 def test_the_document_has_the_promised_fields_and_is_json(tiny_tflite: dict[str, bytes]) -> None:
-    document = inspect_bytes(metadata.write(tiny_tflite["float32"], TINY), "tiny").to_json()
+    document = inspect_bytes(with_metadata(tiny_tflite["float32"], TINY), "tiny").to_json()
     assert list(document) == FIELDS
     assert json.loads(json.dumps(document, allow_nan=False)) == document
 
@@ -72,7 +73,7 @@ def test_the_weights_are_those_of_the_scheme(tiny_tflite: dict[str, bytes]) -> N
 
 
 def test_per_channel_dense_weights_need_a_newer_runtime_than_androids(tiny_tflite: dict[str, bytes]) -> None:
-    found = inspect_bytes(metadata.write(tiny_tflite["dynamic"], TINY), "tiny")
+    found = inspect_bytes(with_metadata(tiny_tflite["dynamic"], TINY), "tiny")
     assert found.ops["FULLY_CONNECTED"]["version"] == 12
     assert found.runtime_needed == "2.17.0"
     assert not found.loads_on(ANDROID_RELEASE)
@@ -160,14 +161,14 @@ def test_missing_metadata_are_a_problem(tiny_tflite: dict[str, bytes]) -> None:
 
 
 def test_labels_that_do_not_fit_the_outputs_are_a_problem(tiny_tflite: dict[str, bytes]) -> None:
-    mutant = with_archive(metadata.write(tiny_tflite["float32"], TINY), {"labels.txt": "one\ntwo\nthree\n"})
+    mutant = with_archive(with_metadata(tiny_tflite["float32"], TINY), {"labels.txt": "one\ntwo\nthree\n"})
     found = inspect_bytes(mutant, "tiny")
     assert "Its 3 labels do not fit its 5 outputs." in found.problems
     assert found.metadata is not None
 
 
 def test_broken_metadata_are_a_problem_and_not_the_end(tiny_tflite: dict[str, bytes]) -> None:
-    data = metadata.write(tiny_tflite["float32"], TINY)
+    data = with_metadata(tiny_tflite["float32"], TINY)
     found = inspect_bytes(data[: data.index(b"PK\x03\x04")], "tiny")
     assert found.metadata is None
     assert any("metadata cannot be read" in problem for problem in found.problems)
@@ -180,7 +181,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scheme", ["float32", "int8"])
 def test_random_damage_gives_an_answer_or_a_clear_error(tiny_tflite: dict[str, bytes], scheme: str) -> None:
-    sound = metadata.write(tiny_tflite[scheme], TINY)
+    sound = with_metadata(tiny_tflite[scheme], TINY)
     chance = random.Random(30)
     answers, slowest = 0, 0.0
     for _ in range(600):

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
+from graphs import metadata_of, with_metadata
 from vitconv.data.images import ImageSpec
 from vitconv.foundation.errors import InputError, ModelFileError
-from vitconv.tflite import flatbuffer, metadata
+from vitconv.tflite import flatbuffer
 from vitconv.tflite.metadata import ModelMetadata
 
 SCHEMES = ("float32", "float16", "dynamic", "int8")
@@ -34,38 +35,36 @@ TINY = ModelMetadata(
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_everything_written_is_read_back(tiny_tflite: dict[str, bytes], scheme: str) -> None:
-    assert metadata.read(metadata.write(tiny_tflite[scheme], TINY)) == TINY
+    assert metadata_of(with_metadata(tiny_tflite[scheme], TINY)) == TINY
 
 
 def test_a_file_without_metadata_reads_as_none(tiny_tflite: dict[str, bytes]) -> None:
-    assert metadata.read(tiny_tflite["float32"]) is None
+    assert metadata_of(tiny_tflite["float32"]) is None
 
 
 def test_writing_twice_gives_identical_bytes(
     tiny_tflite: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = metadata.write(tiny_tflite["int8"], TINY)
+    first = with_metadata(tiny_tflite["int8"], TINY)
     monkeypatch.setattr(time, "time", lambda: 2_000_000_000.0)
-    assert metadata.write(tiny_tflite["int8"], TINY) == first
+    assert with_metadata(tiny_tflite["int8"], TINY) == first
 
 
 def test_metadata_already_there_is_replaced(tiny_tflite: dict[str, bytes]) -> None:
     old = replace(TINY, labels=("a", "b", "c", "d", "e"), name="old")
-    assert metadata.write(metadata.write(tiny_tflite["int8"], old), TINY) == metadata.write(
-        tiny_tflite["int8"], TINY
-    )
+    assert with_metadata(with_metadata(tiny_tflite["int8"], old), TINY) == with_metadata(tiny_tflite["int8"], TINY)
 
 
 @pytest.mark.parametrize("description", ["", "Ends in a gap.\n\n", "Input: raw RGB pixels"])
 def test_any_description_survives(tiny_tflite: dict[str, bytes], description: str) -> None:
     described = replace(TINY, description=description)
-    assert metadata.read(metadata.write(tiny_tflite["float32"], described)) == described
+    assert metadata_of(with_metadata(tiny_tflite["float32"], described)) == described
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_the_model_itself_stays_the_same(tiny_tflite: dict[str, bytes], scheme: str) -> None:
     before = flatbuffer.parse(tiny_tflite[scheme], "before")
-    after = flatbuffer.parse(metadata.write(tiny_tflite[scheme], TINY), "after")
+    after = flatbuffer.parse(with_metadata(tiny_tflite[scheme], TINY), "after")
     assert after.metadata[-1].name == b"TFLITE_METADATA"
     after.metadata.pop()
     after.buffers.pop()
@@ -76,12 +75,12 @@ def test_fields_newer_than_tflite_support_survive(tiny_tflite: dict[str, bytes])
     model = flatbuffer.parse(tiny_tflite["float32"], "tiny")
     options = _first_dense(model).builtinOptions
     options.quantizedBiasType = schema.TensorType.INT16
-    written = flatbuffer.parse(metadata.write(flatbuffer.serialize(model), TINY), "written")
+    written = flatbuffer.parse(with_metadata(flatbuffer.serialize(model), TINY), "written")
     assert _first_dense(written).builtinOptions.quantizedBiasType == schema.TensorType.INT16
 
 
 def test_weights_stay_aligned(tiny_tflite: dict[str, bytes]) -> None:
-    data = metadata.write(tiny_tflite["float32"], TINY)
+    data = with_metadata(tiny_tflite["float32"], TINY)
     start = np.frombuffer(data, np.uint8).__array_interface__["data"][0]
     for buffer in flatbuffer.parse(data, "tiny").buffers:
         if buffer.data is not None and len(buffer.data):
@@ -89,7 +88,7 @@ def test_weights_stay_aligned(tiny_tflite: dict[str, bytes]) -> None:
 
 
 def test_tflite_supports_own_reader_finds_it_all(tiny_tflite: dict[str, bytes]) -> None:
-    record, files = _read_with_tflite_support(metadata.write(tiny_tflite["float32"], TINY))
+    record, files = _read_with_tflite_support(with_metadata(tiny_tflite["float32"], TINY))
     assert (record["name"], record["version"], record["author"], record["license"]) == (
         "tiny", "1.2.3", "A. Gardener", "Apache-2.0",
     )  # fmt: skip
@@ -107,7 +106,7 @@ def test_tflite_supports_own_reader_finds_it_all(tiny_tflite: dict[str, bytes]) 
 
 
 def test_the_int8_description_says_what_its_numbers_mean(tiny_tflite: dict[str, bytes]) -> None:
-    record, _ = _read_with_tflite_support(metadata.write(tiny_tflite["int8"], TINY))
+    record, _ = _read_with_tflite_support(with_metadata(tiny_tflite["int8"], TINY))
     assert record["description"] == (
         TINY.description + "\n\nInput: raw RGB pixels 0–255 as uint8 (scale 1, zero point 0). "
         "Output: uint8, probability = value / 256."
@@ -120,7 +119,7 @@ def test_the_description_follows_the_real_quantization(tiny_tflite: dict[str, by
     graph.tensors[graph.inputs[0]].quantization.scale = [0.5]
     output = graph.tensors[graph.outputs[0]].quantization
     output.scale, output.zeroPoint = [0.003], [7]
-    record, _ = _read_with_tflite_support(metadata.write(flatbuffer.serialize(model), TINY))
+    record, _ = _read_with_tflite_support(with_metadata(flatbuffer.serialize(model), TINY))
     assert "(scale 0.5, zero point 0)" in record["description"]
     assert record["description"].endswith("probability = (value − 7) × 0.003.")
 
@@ -144,22 +143,22 @@ def test_labels_that_do_not_fit_are_refused(
     tiny_tflite: dict[str, bytes], labels: tuple[str, ...], words: str
 ) -> None:
     with pytest.raises(InputError, match=words):
-        metadata.write(tiny_tflite["float32"], replace(TINY, labels=labels))
+        with_metadata(tiny_tflite["float32"], replace(TINY, labels=labels))
 
 
 def test_a_picture_size_that_is_not_the_models_is_refused(tiny_tflite: dict[str, bytes]) -> None:
     with pytest.raises(InputError, match=r"\(32, 16, 3\) do not fit the model's input \(1, 16, 16, 3\)"):
-        metadata.write(tiny_tflite["float32"], replace(TINY, image=ImageSpec(32, 16)))
+        with_metadata(tiny_tflite["float32"], replace(TINY, image=ImageSpec(32, 16)))
 
 
 def test_a_corrupt_model_gets_no_metadata(tiny_tflite: dict[str, bytes]) -> None:
     with pytest.raises(ModelFileError, match="tiny is corrupt"):
-        metadata.write(tiny_tflite["float32"][:20_000], TINY)
+        with_metadata(tiny_tflite["float32"][:20_000], TINY)
 
 
 def test_a_file_of_another_tool_has_the_inputs_size_and_stretches(tiny_tflite: dict[str, bytes]) -> None:
-    theirs = with_archive(metadata.write(tiny_tflite["float32"], TINY), {"labels.txt": "1\r\n2\r\n3\r\n4\r\n5"})
-    found = metadata.read(theirs)
+    theirs = with_archive(with_metadata(tiny_tflite["float32"], TINY), {"labels.txt": "1\r\n2\r\n3\r\n4\r\n5"})
+    found = metadata_of(theirs)
     assert found is not None
     assert found.image == ImageSpec(16, 16, resize="stretch")
     assert found.labels == ("1", "2", "3", "4", "5")
@@ -178,25 +177,25 @@ def test_a_file_of_another_tool_has_the_inputs_size_and_stretches(tiny_tflite: d
 def test_an_archive_that_is_not_whole_is_corrupt(
     tiny_tflite: dict[str, bytes], files: dict[str, str], words: str
 ) -> None:
-    broken = with_archive(metadata.write(tiny_tflite["float32"], TINY), files)
+    broken = with_archive(with_metadata(tiny_tflite["float32"], TINY), files)
     with pytest.raises(ModelFileError, match=words):
-        metadata.read(broken)
+        metadata_of(broken)
 
 
 def test_metadata_without_their_archive_are_corrupt(tiny_tflite: dict[str, bytes]) -> None:
-    model = flatbuffer.serialize(flatbuffer.parse(metadata.write(tiny_tflite["float32"], TINY), "tiny"))
+    model = flatbuffer.serialize(flatbuffer.parse(with_metadata(tiny_tflite["float32"], TINY), "tiny"))
     with pytest.raises(ModelFileError, match="metadata cannot be read"):
-        metadata.read(model)
+        metadata_of(model)
 
 
 def test_random_damage_gives_an_answer_or_a_clear_error(tiny_tflite: dict[str, bytes]) -> None:
-    sound = metadata.write(tiny_tflite["int8"], TINY)
+    sound = with_metadata(tiny_tflite["int8"], TINY)
     # Half of the hits into the record and the archive at the file's ends, where metadata stand.
     chance = random.Random(20)
     answers = 0
     for _ in range(600):
         try:
-            found = metadata.read(damage(sound, chance))
+            found = metadata_of(damage(sound, chance))
         except ModelFileError:
             continue
         assert found is None or isinstance(found, ModelMetadata)

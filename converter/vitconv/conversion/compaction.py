@@ -1,4 +1,4 @@
-"""Makes a .tflite file smaller without changing what it computes.
+"""Makes a graph's file smaller without changing what it computes.
 
 A tenth of the converter's int8 files is no number that anything computes with. Names of constants, which nobody
 asks for; names of operations that it made of several, with the name of each; a buffer for each tensor that has no
@@ -12,46 +12,60 @@ from typing import Any
 from ai_edge_litert import schema_py_generated as schema
 
 from vitconv.tflite import flatbuffer
-from vitconv.tflite.layer_names import inner_name, layer_of, operations_of, short_name
+from vitconv.tflite.graph import Graph
+from vitconv.tflite.layer_names import has_kernel, inner_name, layer_of, short_name
 
 
-def compact(data: bytes, inner_names: bool = True) -> bytes:
-    """The same model in fewer bytes. Tensors that are computed keep a name that tells their layer.
+def compact(graph: Graph, inner_names: bool = True) -> Graph:
+    """The same graph in fewer bytes. Tensors that are computed keep a name that tells their layer.
 
     Without `inner_names`, tensors that nobody but their own layer reads are all called after it alone, and the
     others keep names of their own, by which layers are compared.
     """
-    model = flatbuffer.parse(data, "the converted model")
-    (subgraph,) = model.subgraphs
-    from_kernel = {operation.output for operation in operations_of(model) if operation.has_weights}
-    for index, tensor in enumerate(subgraph.tensors):
+    model = graph.draft()
+    for subgraph in model.subgraphs:
+        _shorten(model, subgraph)
+        if not inner_names:
+            for tensor in _inner_tensors(subgraph):
+                tensor.name = inner_name(tensor.name)
+    _drop_empty_buffers(model)
+    return Graph(model, graph.name)
+
+
+def _shorten(model: Any, subgraph: Any) -> None:
+    """Names of constants go, others become short."""
+    from_kernel = {
+        output
+        for operator in subgraph.operators or ()
+        if has_kernel(model, subgraph, operator)
+        for output in flatbuffer.outputs(operator)[:1]
+    }
+    for index, tensor in enumerate(subgraph.tensors or ()):
         constant = flatbuffer.is_constant(model, tensor)
         tensor.name = None if constant else short_name(flatbuffer.text(tensor.name), index in from_kernel)
-    if not inner_names:
-        for tensor in _inner_tensors(model):
-            tensor.name = inner_name(tensor.name)
-    _drop_empty_buffers(model, [*subgraph.tensors, *(model.metadata or ())])
-    return flatbuffer.serialize(model)
 
 
-def _inner_tensors(model: Any) -> list[Any]:
+def _inner_tensors(subgraph: Any) -> list[Any]:
     """Computed by an operation of a layer and read by operations of the same layer only."""
-    (subgraph,) = model.subgraphs
-    readers = flatbuffer.readers(model)
+    readers = flatbuffer.readers(subgraph)
+    given = {int(index) for index in subgraph.outputs} if subgraph.outputs is not None else set()
 
-    def layer(operator: Any) -> str:
-        return layer_of(subgraph.tensors[operator.outputs[0]].name)
+    def layer(operator: Any) -> str | None:
+        outputs = flatbuffer.outputs(operator)
+        return layer_of(subgraph.tensors[outputs[0]].name or "") if outputs else None
 
     return [
         subgraph.tensors[output]
-        for operator in subgraph.operators
-        for output in operator.outputs
-        if {layer(reader) for reader in readers.get(int(output), ())} == {layer(operator)}
+        for operator in subgraph.operators or ()
+        for output in flatbuffer.outputs(operator)
+        if output not in given and {layer(reader) for reader in readers.get(output, ())} == {layer(operator)}
     ]
 
 
-def _drop_empty_buffers(model: Any, users: list[Any]) -> None:
-    """But the first, which the format wants to be empty. `users` are all that refer to a buffer."""
+def _drop_empty_buffers(model: Any) -> None:
+    """But the first, which the format wants to be empty."""
+    users = [tensor for subgraph in model.subgraphs for tensor in subgraph.tensors or ()]
+    users += model.metadata or ()
     full = sorted({user.buffer for user in users if flatbuffer.is_constant(model, user)})
     places = {old: new for new, old in enumerate(full, start=1)}
     model.buffers = [schema.BufferT(), *(model.buffers[old] for old in full)]

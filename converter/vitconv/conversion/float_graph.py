@@ -1,4 +1,4 @@
-"""A Keras model → a .tflite file of any scheme.
+"""A Keras model → its float graph, in the form that a scheme names.
 
 The graph is made careful before the converter sees it: batch 1, every shape fixed, no more than four dimensions,
 layers in the form their scheme names. What comes out has the ops and nothing else.
@@ -17,13 +17,14 @@ from vitconv.foundation.errors import PromiseError
 from vitconv.foundation.progress import Progress
 from vitconv.foundation.quiet import native_output
 from vitconv.models.forms import GraphForm, graph_form
+from vitconv.tflite.graph import Graph
 
 if TYPE_CHECKING:
     import keras
 
 
-def convert_float(model: keras.Model, scheme: Scheme) -> bytes:
-    """The file of a scheme that needs no calibration, or the float graph that a calibrated scheme starts from.
+def convert_float(model: keras.Model, scheme: Scheme) -> Graph:
+    """The graph of a scheme that needs no calibration, or the float graph that a calibrated scheme starts from.
 
     Input float32 [1, H, W, 3] raw pixels 0–255, output float32 [1, classes] probabilities.
     """
@@ -32,10 +33,10 @@ def convert_float(model: keras.Model, scheme: Scheme) -> bytes:
 
 def float_graphs(
     model: keras.Model, wanted: Iterable[Scheme], progress: Progress | None = None
-) -> dict[str, bytes]:
+) -> dict[str, Graph]:
     """Scheme → `convert_float` of the model. What schemes have in common is done once."""
     traced: dict[GraphForm, Any] = {}
-    unquantized: dict[GraphForm, bytes] = {}  # one graph for all integer schemes of a form
+    unquantized: dict[GraphForm, Graph] = {}  # one graph for all integer schemes of a form
     graphs = {}
     schemes = list(wanted)
     for done, scheme in enumerate(schemes):
@@ -62,7 +63,7 @@ def trace(model: keras.Model, form: GraphForm) -> Any:
         return tf.function(lambda image: model(image, training=False)).get_concrete_function(image)
 
 
-def convert_traced(function: Any, scheme: Scheme) -> bytes:
+def convert_traced(function: Any, scheme: Scheme) -> Graph:
     """`convert_float` of a model that was traced in the scheme's form."""
     import tensorflow as tf
 
@@ -74,8 +75,8 @@ def convert_traced(function: Any, scheme: Scheme) -> bytes:
                 converter.target_spec.supported_types = [tf.float16]
             # Dense weights with a scale per channel need FULLY_CONNECTED 12, which TFLite 2.16.1 doesn't have.
             converter._experimental_disable_per_channel_quantization_for_dense_layers = True
-        data = bytes(converter.convert())
-    return compact(fold_pixel_scaling(data) if scheme.needs_calibration else data)
+        graph = Graph.parse(bytes(converter.convert()), scheme.name)
+    return compact(fold_pixel_scaling(graph) if scheme.needs_calibration else graph)
 
 
 @contextmanager

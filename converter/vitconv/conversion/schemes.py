@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from vitconv.foundation.errors import PromiseError, UnknownNameError
@@ -54,6 +55,7 @@ class Scheme:
     hybrid: of an integer scheme, some operations may stay float inside.
     form: how the layers write themselves into the float graph that is then quantized.
     external_form: the same of networks with external attention, where it differs.
+    marker: its mark in charts, in matplotlib's letters.
     """
 
     name: str
@@ -63,6 +65,22 @@ class Scheme:
     form: GraphForm = TRAINING_FORM
     external_form: GraphForm | None = None
     hybrid: bool = False
+    marker: str = "o"
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing is rounded to fewer bits than Keras has."""
+        return self.weights == "float32"
+
+    @property
+    def on_the_fly(self) -> bool:
+        """Whether activations are float between the layers, and rounded to eight bits inside some."""
+        return self.weights == "int8" and not self.integer
+
+    @property
+    def one_partition(self) -> bool:
+        """Whether LiteRT's XNNPACK takes the whole graph."""
+        return self.weights != "int8"
 
     @property
     def needs_calibration(self) -> bool:
@@ -123,13 +141,21 @@ _INTEGER_FORM = GraphForm(
 # fastest as the float file does; of self-attention int8 is right, and the fastest.
 _EXTERNAL_HYBRID_FORM = GraphForm(attention="merged", projections="separate")
 
+# In the order in which they are shown: the one nearest to Keras first.
 _SCHEMES = (
-    Scheme("float32", "float32", False, Limits(0.0, min_agreement=1.0, max_error=1e-4), _FLOAT_FORM),
-    Scheme("float16", "float16", False, Limits(0.1, min_agreement=0.998), _FLOAT_FORM),
-    Scheme("dynamic", "int8", False, Limits(0.5, min_agreement=0.97), _FLOAT_FORM),
-    Scheme("int8", "int8", True, Limits(0.8, min_agreement=0.96), _INTEGER_FORM),
+    Scheme("float32", "float32", False, Limits(0.0, min_agreement=1.0, max_error=1e-4), _FLOAT_FORM, marker="o"),
+    Scheme("float16", "float16", False, Limits(0.1, min_agreement=0.998), _FLOAT_FORM, marker="s"),
+    Scheme("dynamic", "int8", False, Limits(0.5, min_agreement=0.97), _FLOAT_FORM, marker="^"),
+    Scheme("int8", "int8", True, Limits(0.8, min_agreement=0.96), _INTEGER_FORM, marker="D"),
     Scheme(
-        "int8-hybrid", "int8", True, Limits(0.5, min_agreement=0.97), _INTEGER_FORM, _EXTERNAL_HYBRID_FORM, True
+        "int8-hybrid",
+        "int8",
+        True,
+        Limits(0.5, min_agreement=0.97),
+        _INTEGER_FORM,
+        _EXTERNAL_HYBRID_FORM,
+        hybrid=True,
+        marker="P",
     ),
 )
 
@@ -141,3 +167,10 @@ def find(name: str) -> Scheme:
     if name not in SCHEMES:
         raise UnknownNameError("scheme", name, SCHEMES)
     return SCHEMES[name]
+
+
+def of_file(path: Path | str) -> Scheme | None:
+    """The scheme that a file is named after: mobilevit_xxs-tf_flowers-int8-hybrid.tflite → int8-hybrid; None where
+    the name ends in none."""
+    name = Path(path).stem
+    return next((scheme for scheme in _SCHEMES if name.endswith(f"-{scheme.name}")), None)

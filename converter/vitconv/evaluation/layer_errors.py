@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vitconv.foundation.errors import ModelFileError
 from vitconv.foundation.progress import Progress
+from vitconv.tflite.graph import Graph
 from vitconv.tflite.layer_names import Operation, operations
 
 IMAGES = 8
@@ -100,8 +101,8 @@ class _Sums:
 
 
 def layer_errors(
-    graph: bytes,
-    file: bytes,
+    graph: Graph,
+    file: Graph,
     images: NDArray[Any],
     what: str = "comparing layers",
     progress: Progress | None = None,
@@ -112,7 +113,7 @@ def layer_errors(
     matched by name. Raises ModelFileError where no tensor of the file has a name of the graph's: it was made from
     another.
     """
-    expected_run, actual_run = _Run(graph), _Run(file)
+    expected_run, actual_run = _Run(graph.data), _Run(file.data)
     of_graph = list(operations(graph))
     matched = [operation for operation in of_graph if operation.tensor in actual_run.places]
     if not matched:

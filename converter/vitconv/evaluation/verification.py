@@ -28,6 +28,7 @@ from vitconv.foundation.intervals import wilson_interval
 from vitconv.foundation.progress import Progress
 from vitconv.runtimes.litert import Runner
 from vitconv.tflite import flatbuffer, metadata
+from vitconv.tflite.graph import Graph
 
 if TYPE_CHECKING:
     import keras
@@ -228,7 +229,7 @@ def _layers(
     """Of the file at `path`, against the float graph of its scheme's form."""
     graph = float_graph.convert_traced(float_graph.trace(model, scheme.form_of(model)), schemes.find("float32"))
     what = f"comparing layers of {scheme.name}"
-    return layer_errors(graph, flatbuffer.read(path), images[:LAYER_IMAGES], what, progress)
+    return layer_errors(graph, Graph.read(path), images[:LAYER_IMAGES], what, progress)
 
 
 def _layer_reasons(layers: tuple[LayerError, ...], scheme: Scheme) -> Iterator[str]:
@@ -300,7 +301,7 @@ def _wrong_metadata(path: Path, digest: str, card: Card) -> Iterator[str]:
     if hashlib.sha256(data).hexdigest() != digest:
         raise ModelFileError(f"{path} is not the file of the manifest (another SHA-256). Export it again.")
     try:
-        found = metadata.read(data)
+        found = metadata.read(Graph.parse(data, "the model"))
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from error
     if found is None:

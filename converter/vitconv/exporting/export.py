@@ -10,8 +10,7 @@ DIR/golden/                          eight images as PNG, golden.json with Keras
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -27,15 +26,18 @@ from vitconv.conversion import float_graph, schemes
 from vitconv.conversion.schemes import Scheme
 from vitconv.data.datasets import Dataset, is_here
 from vitconv.exporting import golden, manifest
-from vitconv.foundation.errors import InputError, OutputError, PromiseError
-from vitconv.foundation.files import safe_name, sha256, writable_directory, write_json, write_text
+from vitconv.exporting.folder import Earlier, earlier_export, put_in_place, staging_folder
+from vitconv.foundation.errors import InputError, PromiseError
+from vitconv.foundation.files import safe_name, writable_directory, write_text
 from vitconv.foundation.progress import Progress
 from vitconv.quantization import calibration as calibrations
 from vitconv.quantization import integers, sensitivity
 from vitconv.quantization.calibration import Calibration
+from vitconv.quantization.sensitivity import Kept
 from vitconv.runtimes.litert import Runner
 from vitconv.tflite import metadata
-from vitconv.tflite.inspection import inspect_bytes
+from vitconv.tflite.graph import Graph
+from vitconv.tflite.inspection import inspect_graph
 from vitconv.tflite.metadata import ModelMetadata
 
 
@@ -64,8 +66,9 @@ class ExportConfig:
             schemes.find(name)
         if self.samples is not None:
             calibrations.check_samples(self.samples)
-        if self.keep_float is not None and "int8-hybrid" not in self.schemes:
-            raise InputError("layers can be kept in float in int8-hybrid only. Add it to --quant.")
+        hybrids = [name for name, scheme in schemes.SCHEMES.items() if scheme.hybrid]
+        if self.keep_float is not None and not set(hybrids) & set(self.schemes):
+            raise InputError(f"layers can be kept in float in {', '.join(hybrids)} only. Add it to --quant.")
 
 
 @dataclass(frozen=True)
@@ -90,71 +93,39 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportResu
     `golden.sample_photographs`.
     Raises PromiseError where a file is not what its scheme promises; nothing is written then.
     """
+    tell = progress or (lambda what, done, total: None)
     checkpoint = checkpoints.open_checkpoint(config.checkpoint)
     wanted = [schemes.find(name) for name in dict.fromkeys(config.schemes)]
-    calibration = _known_calibration(config, checkpoint)
-    source = config.dataset or checkpoint.card.dataset["source"]
-    images_needed = calibration is None and any(scheme.needs_calibration for scheme in wanted)
-    dataset = None
-    if config.dataset or images_needed or is_here(source):
-        dataset = open_dataset_of(checkpoint, config.dataset)
+    known = _known_calibration(config, checkpoint)
+    dataset = _dataset(config, checkpoint, needed=known is None and any(one.needs_calibration for one in wanted))
     out = writable_directory(config.out)
-    earlier = _Earlier.read(out, checkpoint)
-    notes = []
+    earlier = earlier_export(out, checkpoint)
 
-    with _staging(out) as staging:
+    with staging_folder(out) as staging:
         model = checkpoint.load()
-        if dataset is not None:
-            pictures = golden.held_out(dataset.split(dataset.evaluation_name, checkpoint.card.image, progress))
-        else:
-            pictures = golden.sample_photographs(checkpoint.card.image)
-            notes.append(
-                f"the data set {source} is not on this machine: the golden images are cut out of scikit-learn's "
-                "sample photographs."
-            )
+        pictures = golden.choose(checkpoint.card, dataset, progress)
         golden.write(staging, model, pictures)
         graphs = float_graph.float_graphs(model, wanted, progress)
-        calibrated = {scheme.name: graphs[scheme.name] for scheme in wanted if scheme.needs_calibration}
-        if calibrated:
-            if calibration is not None and config.calibration is None and not calibration.fits(calibrated):
-                calibration = None  # the one that comes with vitconv was made with other versions of its libraries
-            if calibration is None:
-                dataset = dataset or open_dataset_of(checkpoint, config.dataset)
-                samples = config.samples or calibrations.DEFAULT_SAMPLES
-                calibration = calibrations.measure(calibrated, checkpoint, dataset, samples, progress=progress)
-            if earlier.calibration:
-                calibration = calibration.joined(calibrations.read(out / manifest.CALIBRATION))
-            calibration.save(staging / manifest.CALIBRATION)
+        calibration, dataset = _calibration(config, checkpoint, dataset, known, graphs, progress)
+        if calibration is not None and earlier.calibration:
+            calibration = calibration.joined(calibrations.read(out / manifest.CALIBRATION))
         described = _describe(checkpoint, dataset)
         files = []
         for done, scheme in enumerate(wanted):
-            if progress:
-                progress(f"exporting {scheme.name}", done, len(wanted))
-            data, facts = graphs[scheme.name], {}
-            if calibration is not None and scheme.needs_calibration:
-                measured = calibration.of_graph(scheme.name, data)
-                kept = measured.kept
-                if scheme.hybrid and config.keep_float is not None:
-                    kept = sensitivity.matching(data, config.keep_float)
-                if kept is not None:
-                    facts = {"keep_float": list(kept.layers), "sensitivity": [vars(unit) for unit in kept.units]}
-                data = integers.quantize(data, measured.ranges, kept.tensors if kept else ())
+            tell(f"exporting {scheme.name}", done, len(wanted))
             path = staging / f"{checkpoint.card.model}-{safe_name(described['name'])}-{scheme.name}.tflite"
-            path.write_bytes(metadata.write(data, _metadata(config, checkpoint, described["name"], scheme)))
-            scheme.check(inspect_bytes(path.read_bytes(), path.name))
+            graph, kept = _quantized(graphs[scheme.name], scheme, calibration, config.keep_float)
+            file = metadata.write(graph, _metadata(config, checkpoint, described["name"], scheme), path.name)
+            scheme.check(inspect_graph(file))
+            path.write_bytes(file.data)
             _check_runs(path, scheme, pictures.images[:1])
-            files.append({**manifest.file_entry(path, scheme.name), **facts})
-        if progress:
-            progress("exporting", len(wanted), len(wanted))
-        write_text(staging / manifest.LABELS, "".join(f"{label}\n" for label in checkpoint.card.labels))
-        if (checkpoint.path / checkpoints.HISTORY).is_file():
-            shutil.copyfile(checkpoint.path / checkpoints.HISTORY, staging / manifest.HISTORY)
+            files.append({**manifest.file_entry(path, scheme.name), **_facts(kept)})
+        tell("exporting", len(wanted), len(wanted))
+        _add_what_goes_along(staging, checkpoint, calibration)
         document = _manifest(checkpoint, described, staging, files, earlier)
-        _move_into_place(staging, out)
-        write_json(out / manifest.MANIFEST, document)
-    for name in earlier.names - {entry["path"] for entry in document["files"]}:
-        (out / name).unlink(missing_ok=True)
-    return ExportResult(out, document, calibration if calibrated else None, tuple(notes))
+        put_in_place(staging, out, document, earlier)
+    notes = () if pictures.note is None else (pictures.note,)
+    return ExportResult(out, document, calibration, notes)
 
 
 def _known_calibration(config: ExportConfig, checkpoint: Checkpoint) -> Calibration | None:
@@ -169,6 +140,34 @@ def _known_calibration(config: ExportConfig, checkpoint: Checkpoint) -> Calibrat
     return calibrations.read(shipped) if shipped else None
 
 
+def _dataset(config: ExportConfig, checkpoint: Checkpoint, needed: bool) -> Dataset | None:
+    """The data set, where it was asked for, its images are needed, or it is on this machine."""
+    if config.dataset or needed or is_here(checkpoint.card.dataset["source"]):
+        return open_dataset_of(checkpoint, config.dataset)
+    return None
+
+
+def _calibration(
+    config: ExportConfig,
+    checkpoint: Checkpoint,
+    dataset: Dataset | None,
+    known: Calibration | None,
+    graphs: Mapping[str, Graph],
+    progress: Progress | None,
+) -> tuple[Calibration | None, Dataset | None]:
+    """The ranges of the graphs, given by scheme, that need some, None where none does; and the data set, which is
+    opened where they have to be measured."""
+    calibrated = {name: graph for name, graph in graphs.items() if schemes.find(name).needs_calibration}
+    if not calibrated:
+        return None, dataset
+    # The one that comes with vitconv may have been made with other versions of its libraries.
+    if known is not None and (config.calibration or known.fits(calibrated)):
+        return known, dataset
+    dataset = dataset or open_dataset_of(checkpoint, config.dataset)
+    samples = config.samples or calibrations.DEFAULT_SAMPLES
+    return calibrations.measure(calibrated, checkpoint, dataset, samples, progress=progress), dataset
+
+
 def _describe(checkpoint: Checkpoint, dataset: Dataset | None) -> dict[str, Any]:
     """The data set in the manifest: the checkpoint's own where no other was opened."""
     if dataset is not None:
@@ -177,51 +176,28 @@ def _describe(checkpoint: Checkpoint, dataset: Dataset | None) -> dict[str, Any]
     return {"name": card["name"], "version": card.get("version")}
 
 
-@dataclass(frozen=True)
-class _Earlier:
-    """What an earlier export of the same checkpoint left in the folder: files that are still whole, and the names
-    of all it wrote."""
-
-    files: tuple[Mapping[str, Any], ...] = ()
-    calibration: Mapping[str, Any] | None = None
-    names: frozenset[str] = frozenset()
-
-    @classmethod
-    def read(cls, out: Path, checkpoint: Checkpoint) -> _Earlier:
-        if not (out / manifest.MANIFEST).exists():
-            return cls()
-        document = manifest.read(out)
-        if document["checkpoint"]["sha256"] != checkpoint.card.weights["sha256"]:
-            raise InputError(
-                f"{out} holds an export of another checkpoint. Give another --out, or remove it first."
-            )
-        return cls(
-            tuple(entry for entry in document["files"] if _is_whole(out / entry["path"], entry["sha256"])),
-            document["calibration"],
-            frozenset(entry["path"] for entry in document["files"]),
-        )
+def _quantized(
+    graph: Graph, scheme: Scheme, calibration: Calibration | None, keep_float: Sequence[str] | None
+) -> tuple[Graph, Kept | None]:
+    """The graph that a scheme's file holds, and what of it stays float in a hybrid."""
+    if calibration is None or not scheme.needs_calibration:
+        return graph, None
+    measured = calibration.of_graph(scheme.name, graph)
+    kept = measured.kept
+    if scheme.hybrid and keep_float is not None:
+        kept = sensitivity.matching(graph, keep_float)
+    return integers.quantize(graph, measured.ranges, kept.tensors if kept else ()), kept
 
 
-def _is_whole(path: Path, digest: str) -> bool:
-    return path.is_file() and sha256(path) == digest
-
-
-@contextmanager
-def _staging(out: Path) -> Iterator[Path]:
-    """A folder inside `out` for what is not finished yet, gone when the block ends."""
-    staging = out / ".export.tmp"
-    shutil.rmtree(staging, ignore_errors=True)
-    try:
-        staging.mkdir()
-        yield staging
-    except OSError as error:
-        raise OutputError(f"cannot write into {out}: {error.strerror or error}.") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+def _facts(kept: Kept | None) -> dict[str, Any]:
+    """What the manifest says of a hybrid file beside the others."""
+    if kept is None:
+        return {}
+    return {"keep_float": list(kept.layers), "sensitivity": [vars(unit) for unit in kept.units]}
 
 
 def _check_runs(path: Path, scheme: Scheme, picture: np.ndarray) -> None:
-    """Loads the file as an app would and runs one image; float files must be XNNPACK's from end to end."""
+    """Loads the file as an app would and runs one image."""
     with Runner(path) as runner:
         (probabilities,) = runner.probabilities(picture)
         # Each of an integer file's probabilities may be rounded by half a step.
@@ -229,8 +205,17 @@ def _check_runs(path: Path, scheme: Scheme, picture: np.ndarray) -> None:
         total = float(probabilities.sum())
         if not abs(total - 1) <= 0.05 + rounding:  # also where it is NaN
             raise PromiseError(f"{path.name} does not give probabilities: they sum to {total}.")
-        if scheme.name in ("float32", "float16") and runner.partitions != 1:
+        if scheme.one_partition and runner.partitions != 1:
             raise PromiseError(f"XNNPACK takes {path.name} in {runner.partitions} partitions, not 1.")
+
+
+def _add_what_goes_along(staging: Path, checkpoint: Checkpoint, calibration: Calibration | None) -> None:
+    """Labels, ranges, and the training's history."""
+    write_text(staging / manifest.LABELS, "".join(f"{label}\n" for label in checkpoint.card.labels))
+    if calibration is not None:
+        calibration.save(staging / manifest.CALIBRATION)
+    if (checkpoint.path / checkpoints.HISTORY).is_file():
+        shutil.copyfile(checkpoint.path / checkpoints.HISTORY, staging / manifest.HISTORY)
 
 
 def _metadata(config: ExportConfig, checkpoint: Checkpoint, dataset: str, scheme: Scheme) -> ModelMetadata:
@@ -256,7 +241,7 @@ def _manifest(
     dataset: Mapping[str, Any],
     staging: Path,
     files: list[dict[str, Any]],
-    earlier: _Earlier,
+    earlier: Earlier,
 ) -> dict[str, Any]:
     made = {entry["scheme"] for entry in files}
     kept = [entry for entry in earlier.files if entry["scheme"] not in made]
@@ -279,13 +264,3 @@ def _manifest(
         "files": sorted([*kept, *files], key=lambda entry: order.index(entry["scheme"])),
         "golden": golden.FILE,
     }
-
-
-def _move_into_place(staging: Path, out: Path) -> None:
-    """Renames every file of `staging` to its place in `out`; one that is there already is replaced whole."""
-    for source in sorted(staging.rglob("*")):
-        target = out / source.relative_to(staging)
-        if source.is_dir():
-            target.mkdir(exist_ok=True)
-        else:
-            source.replace(target)

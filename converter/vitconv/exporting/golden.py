@@ -12,17 +12,19 @@ that come with scikit-learn: "split" is then SAMPLES, and every "label" null.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from vitconv.data.datasets import Split
+from vitconv.checkpoints.checkpoint import Card
+from vitconv.data.datasets import Dataset, Split
 from vitconv.data.images import ImageSpec
 from vitconv.foundation.errors import InputError
 from vitconv.foundation.files import write_json
+from vitconv.foundation.progress import Progress
 from vitconv.quantization.calibration import choose_images
 
 if TYPE_CHECKING:
@@ -36,11 +38,24 @@ SAMPLES = "sample photographs"
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """Images, uint8 [N, height, width, 3], where they come from, and their classes, None where that is unknown."""
+    """Images, uint8 [N, height, width, 3], where they come from, and their classes, None where that is unknown.
+    `note` is what a user should know of them."""
 
     source: str
     images: np.ndarray
     labels: tuple[int | None, ...]
+    note: str | None = None
+
+
+def choose(card: Card, dataset: Dataset | None, progress: Progress | None = None) -> Pictures:
+    """Held-out images of the data set, or sample photographs where it is None, for it is not on this machine."""
+    if dataset is not None:
+        return held_out(dataset.split(dataset.evaluation_name, card.image, progress))
+    note = (
+        f"the data set {card.dataset['source']} is not on this machine: the golden images are cut out of "
+        "scikit-learn's sample photographs."
+    )
+    return replace(sample_photographs(card.image), note=note)
 
 
 def held_out(split: Split) -> Pictures:

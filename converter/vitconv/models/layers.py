@@ -46,8 +46,8 @@ def softmax(x: Any) -> Any:
         return tf.nn.softmax(x)
     x -= ops.max(x, axis=-1, keepdims=True)
     # The factor 1/N, taken back after the logarithm, hides the formula from the converter, which would make one
-    # slower LOG_SOFTMAX of it. Not ops.mean: TFLite 2.16.1 takes 89 instructions an element for an integer MEAN over
-    # the last axis on arm64, and 1 for a SUM.
+    # slower LOG_SOFTMAX of it. Not ops.mean: for an integer MEAN over the last axis, TFLite 2.16.1 takes 89
+    # instructions an element on arm64, and 1 for a SUM.
     mean = ops.sum(ops.exp(x), axis=-1, keepdims=True) * (1 / x.shape[-1])
     return ops.exp(x - (ops.log(mean) + math.log(x.shape[-1])))
 

@@ -29,6 +29,7 @@ from vitconv.quantization import sensitivity
 from vitconv.quantization.histograms import METHODS, Method
 from vitconv.quantization.ranges import DEFAULT_METHOD, TensorRange, measure_ranges, structure_digest
 from vitconv.quantization.sensitivity import Kept
+from vitconv.tflite.graph import Graph
 
 DEFAULT_SAMPLES = 100
 
@@ -109,12 +110,12 @@ class Calibration:
                 "Make one with `vitconv calibrate`, or leave --calibration out."
             )
 
-    def fits(self, graphs: Mapping[str, bytes]) -> bool:
+    def fits(self, graphs: Mapping[str, Graph]) -> bool:
         """Whether it has the ranges of these float graphs, given by scheme."""
         known = {(graph.scheme, graph.sha256) for graph in self.graphs}
         return all((scheme, structure_digest(graph)) in known for scheme, graph in graphs.items())
 
-    def of_graph(self, scheme: str, graph: bytes) -> GraphRanges:
+    def of_graph(self, scheme: str, graph: Graph) -> GraphRanges:
         """What was measured on a scheme's float graph. Raises InputError where that was another one."""
         digest = structure_digest(graph)
         for known in self.graphs:
@@ -159,7 +160,7 @@ def calibrate(config: CalibrateConfig, progress: Progress | None = None) -> Cali
 
 
 def measure(
-    graphs: Mapping[str, bytes],
+    graphs: Mapping[str, Graph],
     checkpoint: Checkpoint,
     dataset: Dataset,
     samples: int = DEFAULT_SAMPLES,
@@ -196,10 +197,10 @@ def measure(
 
 
 def _measure_graphs(
-    graphs: Mapping[str, bytes], images: np.ndarray, method: Method, progress: Progress | None
+    graphs: Mapping[str, Graph], images: np.ndarray, method: Method, progress: Progress | None
 ) -> Iterator[GraphRanges]:
     """Of each scheme; schemes may share a graph."""
-    measured: dict[bytes, tuple[TensorRange, ...]] = {}
+    measured: dict[Graph, tuple[TensorRange, ...]] = {}
     for scheme, graph in graphs.items():
         if graph not in measured:
             measured[graph] = measure_ranges(graph, images, progress, method)

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from vitconv.conversion.compaction import compact
 from vitconv.conversion.float_graph import converting
 from vitconv.quantization.ranges import TensorRange, with_ranges
+from vitconv.tflite.graph import Graph
 
 
-def quantize(graph: bytes, ranges: tuple[TensorRange, ...], keep_float: Iterable[str] = ()) -> bytes:
+def quantize(graph: Graph, ranges: tuple[TensorRange, ...], keep_float: Iterable[str] = ()) -> Graph:
     """The float graph in integers: int8 weights and activations, uint8 input and output.
 
     `keep_float` names operations, by the tensors they compute, that stay float with conversions around them.
@@ -19,13 +20,17 @@ def quantize(graph: bytes, ranges: tuple[TensorRange, ...], keep_float: Iterable
     from tensorflow.lite.python.util import modify_model_io_type
 
     # Float input and output first: only their QUANTIZE and DEQUANTIZE can be made to take and give uint8.
-    with_float_ends = quantize_inside(with_ranges(graph, ranges), keep_float)
+    with_float_ends = quantize_inside(with_ranges(graph, ranges).data, keep_float)
     with converting("int8"):
-        return compact(bytes(modify_model_io_type(with_float_ends, tf.uint8, tf.uint8)), inner_names=False)
+        data = bytes(modify_model_io_type(with_float_ends, tf.uint8, tf.uint8))
+    return compact(Graph.parse(data, graph.name), inner_names=False)
 
 
 def quantize_inside(ranged: bytes, keep_float: Iterable[str] = ()) -> bytes:
-    """`quantize` of a graph that holds its ranges (`ranges.with_ranges`), but for input and output: float32."""
+    """`quantize` of a graph that holds its ranges (`ranges.with_ranges`), but for input and output: float32.
+
+    From file to file: TensorFlow takes one and gives one.
+    """
     from tensorflow.lite.python.convert import _types_pb2, mlir_quantize
 
     with converting("int8"):

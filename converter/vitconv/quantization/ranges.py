@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
-from vitconv.foundation.errors import InputError
+from vitconv.foundation.errors import InputError, ModelFileError
 from vitconv.foundation.progress import Progress
 from vitconv.quantization.histograms import Function, Histogram, Method
 from vitconv.tflite import flatbuffer
+from vitconv.tflite.graph import Graph
 
 DEFAULT_METHOD: Method = "mse"
 
@@ -42,7 +44,7 @@ class TensorRange:
 
 
 def measure_ranges(
-    graph: bytes, images: np.ndarray, progress: Progress | None = None, method: Method = DEFAULT_METHOD
+    graph: Graph, images: np.ndarray, progress: Progress | None = None, method: Method = DEFAULT_METHOD
 ) -> tuple[TensorRange, ...]:
     """The range of every float activation over uint8 images [N, H, W, 3], in the order of the graph's tensors.
 
@@ -52,16 +54,15 @@ def measure_ranges(
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     interpreter = Interpreter(
-        model_content=graph,
+        model_content=graph.data,
         num_threads=2,
         experimental_preserve_all_tensors=True,
         experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
     )
     interpreter.allocate_tensors()
-    (source,) = interpreter.get_input_details()
-    model = flatbuffer.parse(graph, "the float graph")
-    activations = _activations(model)
-    readers = _readers(model)
+    source = _only_input(interpreter, graph)
+    activations = _activations(graph.model)
+    readers = _readers(graph.model)
     del activations[source["index"]]
     histograms = {index: Histogram() for index in activations}
     for done, image in enumerate(images):
@@ -86,16 +87,14 @@ def measure_ranges(
     return tuple(ranges[index] for index in sorted(ranges))
 
 
-def with_ranges(graph: bytes, ranges: Sequence[TensorRange]) -> bytes:
+def with_ranges(graph: Graph, ranges: Sequence[TensorRange]) -> Graph:
     """The float graph with the ranges in its tensors' quantization records, as the quantizer wants them.
 
     The second operand of a product of two activations gets a range that is symmetric about 0: only with the zero
     point 0 there does XNNPACK take the product, and TFLite's own kernel is eight times slower.
     Raises InputError where they are not those of this graph's activations, by name and in order.
     """
-    from ai_edge_litert.schema_py_generated import QuantizationParametersT
-
-    model = flatbuffer.parse(graph, "the float graph")
+    model = graph.draft()
     activations = _activations(model)
     if [tensor.name for tensor in ranges] != list(activations.values()):
         raise InputError(
@@ -109,67 +108,82 @@ def with_ranges(graph: bytes, ranges: Sequence[TensorRange]) -> bytes:
         if index in symmetric:
             high = max(-low, high)
             low = -high * _MOST_NEGATIVE / _MOST_POSITIVE
-        tensors[index].quantization = QuantizationParametersT()
-        tensors[index].quantization.min = [low]
-        tensors[index].quantization.max = [high]
-    return flatbuffer.serialize(model)
+        tensors[index].quantization = schema.QuantizationParametersT(min=[low], max=[high])
+    return Graph(model, graph.name)
 
 
-def structure_digest(graph: bytes) -> str:
+def structure_digest(graph: Graph) -> str:
     """SHA-256 (hex) over a float graph's operators, in order, and the names and shapes of what they compute.
 
     The weights are left out: they say which checkpoint it is, and the last bits of those that the converter folds
     together differ from one processor to another.
     """
-    model = flatbuffer.parse(graph, "the float graph")
-    (subgraph,) = model.subgraphs
-    names = [flatbuffer.operator_name(code) for code in model.operatorCodes]
-    rows = [
-        [
-            names[operator.opcodeIndex],
-            [
-                [flatbuffer.text(tensor.name), flatbuffer.tensor_shape(tensor)]
-                for tensor in (subgraph.tensors[index] for index in operator.outputs)
-            ],
-        ]
-        for operator in subgraph.operators
-    ]
+    main, *others = graph.model.subgraphs
+    names = flatbuffer.operator_names(graph.model)
+    # What a model with control flow has beside its main graph stands behind that, a list for each.
+    rows = [*_rows(main, names), *(list(_rows(other, names)) for other in others)]
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def _rows(subgraph: Any, names: Sequence[str]) -> Iterator[list[Any]]:
+    for operator in subgraph.operators or ():
+        computed = [subgraph.tensors[index] for index in flatbuffer.outputs(operator)]
+        yield [
+            names[operator.opcodeIndex],
+            [[flatbuffer.text(tensor.name), flatbuffer.tensor_shape(tensor)] for tensor in computed],
+        ]
+
+
+def _only_input(interpreter: Any, graph: Graph) -> Any:
+    """LiteRT's description of the graph's input. Raises ModelFileError where it isn't one of float pixels."""
+    sources = interpreter.get_input_details()
+    if len(sources) == 1 and sources[0]["dtype"] == np.float32:
+        return sources[0]
+    kinds = ", ".join(f"{source['shape'].tolist()} {np.dtype(source['dtype'])}" for source in sources) or "nothing"
+    raise ModelFileError(
+        f"{graph.name} takes {kinds}; ranges are measured on a graph that takes float32 pixels [1, H, W, 3]. "
+        "Give a float classifier of images."
+    )
 
 
 def _readers(model: Any) -> dict[int, tuple[str, ...]]:
     """Tensor → the operators that read it, by name, sorted."""
-    names = [flatbuffer.operator_name(code) for code in model.operatorCodes]
+    names = flatbuffer.operator_names(model)
     return {
         tensor: tuple(sorted(names[operator.opcodeIndex] for operator in operators))
-        for tensor, operators in flatbuffer.readers(model).items()
+        for tensor, operators in flatbuffer.readers(model.subgraphs[0]).items()
     }
 
 
 def _second_operands(model: Any) -> set[int]:
     """Tensors that are the second operand of a BATCH_MATMUL, and those they are only another view of."""
-    (subgraph,) = model.subgraphs
-    names = [flatbuffer.operator_name(code) for code in model.operatorCodes]
-    producers = {int(output): operator for operator in subgraph.operators for output in operator.outputs}
+    operators = model.subgraphs[0].operators or ()
+    names = flatbuffer.operator_names(model)
+    producers = {output: operator for operator in operators for output in flatbuffer.outputs(operator)}
     found: set[int] = set()
-    for operator in subgraph.operators:
+    for operator in operators:
         if names[operator.opcodeIndex] == "BATCH_MATMUL":
-            tensor = int(operator.inputs[1])
+            tensor = flatbuffer.inputs(operator)[1]
             found.add(tensor)
             while tensor in producers and names[producers[tensor].opcodeIndex] in _VIEWS:
-                tensor = int(producers[tensor].inputs[0])
+                tensor = flatbuffer.inputs(producers[tensor])[0]
                 found.add(tensor)
     return found
 
 
 def _activations(model: Any) -> dict[int, str]:
-    """Index → name of the float tensors that are computed (or are the input), in the graph's order."""
-    (subgraph,) = model.subgraphs
-    computed = set(subgraph.inputs)
-    for operator in subgraph.operators:
-        computed.update(operator.outputs)
+    """Index → name of the main subgraph's float tensors that are computed (or are the input), in the graph's
+    order."""
+    subgraph = model.subgraphs[0]
+    computed = set() if subgraph.inputs is None else {int(index) for index in subgraph.inputs}
+    for operator in subgraph.operators or ():
+        computed.update(flatbuffer.outputs(operator))
     return {
         index: flatbuffer.text(tensor.name)
-        for index, tensor in enumerate(subgraph.tensors)
-        if index in computed and flatbuffer.tensor_dtype(tensor) == "float32"
+        for index, tensor in enumerate(subgraph.tensors or ())
+        if index in computed and flatbuffer.tensor_dtype(tensor) == "float32" and _has_values(tensor)
     }
+
+
+def _has_values(tensor: Any) -> bool:
+    return 0 not in flatbuffer.tensor_shape(tensor)

@@ -22,6 +22,7 @@ from vitconv.foundation.progress import Progress
 from vitconv.foundation.quiet import native_output
 from vitconv.quantization import integers
 from vitconv.quantization.ranges import TensorRange, with_ranges
+from vitconv.tflite.graph import Graph
 from vitconv.tflite.layer_names import Operation, operations
 
 _IMAGES = 48  # of the calibration images; with fewer, the choice hangs on which
@@ -83,7 +84,7 @@ class Kept:
         )
 
 
-def matching(graph: bytes, patterns: Sequence[str]) -> Kept:
+def matching(graph: Graph, patterns: Sequence[str]) -> Kept:
     """Keeps whole layers, weights and all, whose names match one of the patterns (`*`, `?`, `[…]`).
 
     Raises UnknownNameError for a pattern that no layer matches.
@@ -101,14 +102,14 @@ def matching(graph: bytes, patterns: Sequence[str]) -> Kept:
 
 
 def search(
-    graph: bytes, ranges: tuple[TensorRange, ...], images: np.ndarray, progress: Progress | None = None
+    graph: Graph, ranges: tuple[TensorRange, ...], images: np.ndarray, progress: Progress | None = None
 ) -> Kept:
     """Measures the units of the float graph and keeps float what is worth it.
 
     images: uint8 [N, H, W, 3]. Errors are taken on those few that the float graph is least sure of: there they
     change answers, and small probabilities, which eight bits round much, have no part in them.
     """
-    trial = _Trial(graph, with_ranges(graph, ranges), images)
+    trial = _Trial(graph.data, with_ranges(graph, ranges).data, images)
     kept = {operation.tensor for unit in units(graph, weights=False).values() for operation in unit}
     costs: list[UnitCost] = []
     for weights in (False, True):
@@ -191,7 +192,7 @@ def _kept(kept: Sequence[Operation], costs: Iterable[UnitCost] = ()) -> Kept:
     return Kept(tuple(operation.tensor for operation in kept), tuple(layers), tuple(costs))
 
 
-def units(graph: bytes, weights: bool) -> dict[str, list[Operation]]:
+def units(graph: Graph, weights: bool) -> dict[str, list[Operation]]:
     """Unit → its operations: all that compute where `weights`, else those without weights. Operations that only
     move values are in none; with `weights`, units that have none are left out."""
     found: dict[str, list[Operation]] = {}
@@ -201,7 +202,7 @@ def units(graph: bytes, weights: bool) -> dict[str, list[Operation]]:
     return {name: unit for name, unit in found.items() if not weights or any(op.has_weights for op in unit)}
 
 
-def _inner_operations(graph: bytes) -> list[Operation]:
+def _inner_operations(graph: Graph) -> list[Operation]:
     """All but those that read the pixels or give the probabilities, which are integers whatever else is float."""
     found = list(operations(graph))
     computed = {operation.output for operation in found}

@@ -13,7 +13,8 @@ from vitconv.data.images import ImageSpec, open_picture
 from vitconv.foundation.errors import InputError, ModelFileError
 from vitconv.foundation.progress import Progress
 from vitconv.runtimes.litert import Runner
-from vitconv.tflite import flatbuffer, metadata
+from vitconv.tflite import metadata
+from vitconv.tflite.graph import Graph
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,7 @@ def classify(config: ClassifyConfig, progress: Progress | None = None) -> Classi
     A picture that cannot be read costs the others nothing: it has a `problem` in the place of labels.
     Raises ModelFileError where the file is missing, has no metadata, cannot be run, or is no image classifier.
     """
-    model = flatbuffer.read(config.file)
-    described, normalization = _metadata_of(config.file, model)
+    described, normalization = _metadata_of(config.file)
     pictures = []
     with Runner(config.file) as runner:
         for number, path in enumerate(config.images):
@@ -106,10 +106,10 @@ def classify(config: ClassifyConfig, progress: Progress | None = None) -> Classi
 Normalization = tuple[tuple[float, ...], tuple[float, ...]] | None
 
 
-def _metadata_of(path: Path, model: bytes) -> tuple[metadata.ModelMetadata, Normalization]:
+def _metadata_of(path: Path) -> tuple[metadata.ModelMetadata, Normalization]:
     try:
-        described = metadata.read_parsed(flatbuffer.parse(model, str(path)), model)
-        normalization = metadata.read_normalization(model)
+        graph = Graph.read(path)
+        described, normalization = metadata.read(graph), metadata.read_normalization(graph)
     except ModelFileError as error:
         raise error if str(path) in str(error) else ModelFileError(f"{path}: {error}") from error
     if described is None:

@@ -1,15 +1,12 @@
 """The bytes of a .tflite file ⇄ its objects, safe with files that are corrupt.
 
-The generated reader trusts every offset and length it finds; a few wrong bytes can make it loop or copy for
-minutes. So the file's structure is checked first, and only a file that is sound inside is unpacked.
+Between the two ends of an export a model is a `graph.Graph`; this module is what that is made from and written by.
 """
 
 from __future__ import annotations
 
 import math
 import stat
-import struct
-from collections.abc import Callable
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -20,13 +17,10 @@ import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
 
 from vitconv.foundation.errors import ModelFileError
+from vitconv.tflite.structure import Corrupt, check_structure
 
 IDENTIFIER = b"TFL3"
 
-# An image classifier has some thousand tables (tensors, operators, buffers …). The limits only have to stop a
-# file that would unpack into gigabytes.
-_MAX_TABLES = 200_000
-_MAX_TEXT_BYTES = 64 << 20
 _MAX_RANK = 16
 _MAX_FILE_BYTES = 2 << 30  # as far as an offset inside it reaches
 
@@ -41,41 +35,6 @@ _ITEM_BYTES = {
     "float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "int64": 8, "uint64": 8, "int32": 4, "uint32": 4,
     "int16": 2, "uint16": 2, "int8": 1, "uint8": 1, "bool": 1, "complex64": 8, "complex128": 16,
 }  # fmt: skip
-
-# What each table refers to: field number → text, another table, or a list of tables. Numbers stand inside the
-# table, and vectors of numbers are read as views that NumPy checks against the file's end.
-_TEXT = "text"
-_FIELDS: dict[str, dict[int, str | list[str]]] = {
-    "Model": {
-        1: ["OperatorCode"], 2: ["SubGraph"], 3: _TEXT, 4: ["Buffer"], 6: ["Metadata"], 7: ["SignatureDef"],
-        8: ["ExternalBufferGroup"], 9: ["ExternalBuffer"],
-    },
-    "OperatorCode": {1: _TEXT},
-    "SubGraph": {0: ["Tensor"], 3: ["Operator"], 4: _TEXT},
-    "Tensor": {3: _TEXT, 4: "Quantization", 6: "Sparsity", 9: ["VariantSubType"]},
-    "Quantization": {5: "Options"},
-    "Sparsity": {2: ["Dimension"]},
-    "Dimension": {3: "Options", 5: "Options"},
-    "VariantSubType": {},
-    "Operator": {4: "Options", 12: "Options"},
-    "Options": {},
-    "Buffer": {},
-    "Metadata": {0: _TEXT},
-    "SignatureDef": {0: ["TensorMap"], 1: ["TensorMap"], 2: _TEXT},
-    "TensorMap": {0: _TEXT},
-    "ExternalBufferGroup": {0: _TEXT},
-    "ExternalBuffer": {4: _TEXT},
-    "TextOptions": {0: _TEXT},
-    "CallOptions": {0: _TEXT, 2: _TEXT},
-    "VariableOptions": {0: _TEXT, 1: _TEXT},
-}  # fmt: skip
-
-# The few operator options that hold text: (field of the union's type, its value) → table.
-_TEXT_OPTIONS = {
-    (3, schema.BuiltinOptions.VarHandleOptions): "VariableOptions",
-    (11, schema.BuiltinOptions2.StablehloCustomCallOptions): "CallOptions",
-    (11, schema.BuiltinOptions2.StableHLOCompositeOptions): "TextOptions",
-}
 
 
 def read(path: Path) -> bytes:
@@ -110,14 +69,14 @@ def parse(data: bytes, name: str) -> Any:
     """
     _check_identifier(data, name)
     try:
-        _check_structure(data)
+        check_structure(data)
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
         _check_references(model, len(data))
     except ModelFileError:
         raise
     # Corrupt bytes reach many places of the generated code, each with an exception of its own.
     except Exception as error:
-        detail = str(error) if isinstance(error, _Corrupt) else f"{type(error).__name__}: {error}"
+        detail = str(error) if isinstance(error, Corrupt) else f"{type(error).__name__}: {error}"
         raise ModelFileError(
             f"{name} is corrupt ({detail}). Get it again from where it came, or export it again."
         ) from error
@@ -186,13 +145,33 @@ def operator_name(code: Any) -> str:
     return _BUILTIN_NAMES.get(builtin, f"OPERATOR_{builtin}")
 
 
-def readers(model: Any) -> dict[int, list[Any]]:
-    """Tensor → the operators of the first subgraph that read it, in order, each once."""
+def operator_names(model: Any) -> list[str]:
+    """`operator_name` of each of a ModelT's operator codes, which an OperatorT names by its `opcodeIndex`."""
+    return [operator_name(code) for code in model.operatorCodes or ()]
+
+
+def inputs(operator: Any) -> list[int]:
+    """The tensors that an OperatorT reads, in order, without optional ones that are not there."""
+    return [int(tensor) for tensor in _indices(operator.inputs) if tensor >= 0]
+
+
+def outputs(operator: Any) -> list[int]:
+    """The tensors that an OperatorT computes, in order. A few operators (ASSIGN_VARIABLE …) compute none."""
+    return [int(tensor) for tensor in _indices(operator.outputs)]
+
+
+def readers(subgraph: Any) -> dict[int, list[Any]]:
+    """Tensor → the operators of a SubGraphT that read it, in order, each once."""
     found: dict[int, list[Any]] = {}
-    for operator in model.subgraphs[0].operators:
-        for index in {int(tensor) for tensor in operator.inputs}:
+    for operator in subgraph.operators or ():
+        for index in dict.fromkeys(inputs(operator)):
             found.setdefault(index, []).append(operator)
     return found
+
+
+def _indices(values: Any) -> Any:
+    """A vector of the object API, which is None where it was left out."""
+    return () if values is None else values
 
 
 def builtin_code(code: Any) -> int:
@@ -205,10 +184,6 @@ _BUILTIN_NAMES: dict[int, str] = {
 }
 
 
-class _Corrupt(Exception):
-    """What is wrong inside a file; `parse` turns it into a ModelFileError."""
-
-
 class _CompactBuilder(flatbuffers.Builder):
     """Keeps weights aligned in memory, as TensorFlow's own writer does, and writes equal vectors and texts once.
 
@@ -219,13 +194,14 @@ class _CompactBuilder(flatbuffers.Builder):
     def __init__(self, initial_bytes: int) -> None:
         super().__init__(initial_bytes)
         self._written: dict[tuple[str, bytes], int] = {}
-        self._texts: dict[Any, int] = {}
+        self._texts: dict[bytes, int] = {}
         self.records: dict[Any, int] = {}
 
     def CreateString(self, s: Any, encoding: str = "utf-8", errors: str = "strict") -> int:
-        if s not in self._texts:
-            self._texts[s] = int(super().CreateString(s, encoding, errors))
-        return self._texts[s]
+        key = s.encode(encoding, errors) if isinstance(s, str) else bytes(s)
+        if key not in self._texts:
+            self._texts[key] = int(super().CreateString(key))
+        return self._texts[key]
 
     def CreateNumpyVector(self, values: npt.NDArray[Any]) -> int:
         key = (values.dtype.str, values.tobytes())
@@ -281,78 +257,14 @@ def _check_identifier(data: bytes, name: str) -> None:
         )
 
 
-def _check_structure(data: bytes) -> None:
-    """Walks all tables once; raises _Corrupt or struct.error where one leads outside or they are too many."""
-    tables = 0
-    text_bytes = 0
-
-    def number(kind: str, position: int) -> int:
-        # A negative position would be read from the end.
-        if position < 0:
-            raise _Corrupt(f"an offset leads to {position}, before the file's start")
-        return int(struct.unpack_from(kind, data, position)[0])
-
-    def target(position: int) -> int:
-        return position + number("<I", position)
-
-    def vector(position: int, item_bytes: int) -> int:
-        length = number("<I", position)
-        if position + 4 + length * item_bytes > len(data):
-            raise _Corrupt(f"a list of {length} items at byte {position} ends after the file's {len(data)} bytes")
-        return length
-
-    def fields(table: int) -> Callable[[int], int | None]:
-        vtable = table - number("<i", table)
-        size = number("<H", vtable)
-        # Reading both ends makes sure that the table and its list of fields stand inside the file.
-        number("<B", vtable + max(size, 4) - 1)
-        number("<B", table + max(number("<H", vtable + 2), 4) - 1)
-
-        def field(index: int) -> int | None:
-            slot = 4 + 2 * index
-            offset = number("<H", vtable + slot) if slot + 2 <= size else 0
-            return table + offset if offset else None
-
-        return field
-
-    pending = [(target(0), "Model")]
-    while pending:
-        table, kind = pending.pop()
-        tables += 1
-        field = fields(table)
-        for index, content in _FIELDS[kind].items():
-            position = field(index)
-            if position is None:
-                continue
-            position = target(position)
-            if content == _TEXT:
-                text_bytes += vector(position, 1)
-            elif isinstance(content, list):
-                length = vector(position, 4)
-                if tables + len(pending) + length > _MAX_TABLES:
-                    raise _Corrupt(f"more than {_MAX_TABLES} tables")
-                pending += [(target(position + 4 + 4 * item), content[0]) for item in range(length)]
-            else:
-                pending.append((position, _options_kind(field, index, data) if kind == "Operator" else content))
-        if tables > _MAX_TABLES or text_bytes > _MAX_TEXT_BYTES:
-            raise _Corrupt(f"more than {_MAX_TABLES} tables or {_MAX_TEXT_BYTES} bytes of text")
-
-
-def _options_kind(field: Callable[[int], int | None], index: int, data: bytes) -> str:
-    """The table that an operator's options are; a union's type stands in the field before it."""
-    position = field(index - 1)
-    value = data[position] if position is not None else 0
-    return _TEXT_OPTIONS.get((index - 1, value), "Options")
-
-
 def _check_references(model: Any, file_bytes: int) -> None:
     """Every index inside the model leads to something, and every constant is complete."""
     codes, buffers = model.operatorCodes or [], model.buffers or []
     if not model.subgraphs:
-        raise _Corrupt("no graph in it")
+        raise Corrupt("no graph in it")
     for buffer in buffers:
         if buffer.offset > 1 and buffer.offset + buffer.size > file_bytes:
-            raise _Corrupt(f"weights at byte {buffer.offset} end after the file's {file_bytes} bytes")
+            raise Corrupt(f"weights at byte {buffer.offset} end after the file's {file_bytes} bytes")
     for item in model.metadata or []:
         _check_index("metadata", [item.buffer], len(buffers))
     for subgraph in model.subgraphs:
@@ -371,13 +283,13 @@ def _check_references(model: Any, file_bytes: int) -> None:
 def _check_tensor(tensor: Any, buffers: list[Any]) -> None:
     name = text(tensor.name)
     if tensor.type not in _TYPE_NAMES:
-        raise _Corrupt(f"tensor {name!r} has the unknown type {tensor.type}")
+        raise Corrupt(f"tensor {name!r} has the unknown type {tensor.type}")
     rank = 0 if tensor.shape is None else len(tensor.shape)
     if rank > _MAX_RANK:
-        raise _Corrupt(f"tensor {name!r} has {rank} dimensions")
+        raise Corrupt(f"tensor {name!r} has {rank} dimensions")
     shape = tensor_shape(tensor)
     if any(size < 0 for size in shape):
-        raise _Corrupt(f"tensor {name!r} has the shape {shape}")
+        raise Corrupt(f"tensor {name!r} has the shape {shape}")
     _check_index("buffer", [tensor.buffer], len(buffers))
     data = buffers[tensor.buffer].data
     item_bytes = _ITEM_BYTES.get(tensor_dtype(tensor))
@@ -387,7 +299,7 @@ def _check_tensor(tensor: Any, buffers: list[Any]) -> None:
     for size in shape:
         needed *= size
     if len(data) != needed:
-        raise _Corrupt(f"tensor {name!r} needs {needed} bytes, its buffer holds {len(data)}")
+        raise Corrupt(f"tensor {name!r} needs {needed} bytes, its buffer holds {len(data)}")
 
 
 def _check_index(what: str, indices: Any, length: int, lowest: int = 0) -> None:
@@ -395,4 +307,4 @@ def _check_index(what: str, indices: Any, length: int, lowest: int = 0) -> None:
         return
     values = np.asarray(indices, np.int64)
     if values.min() < lowest or values.max() >= length:
-        raise _Corrupt(f"{what} {values.tolist()[:8]} where there are {length}")
+        raise Corrupt(f"{what} {values.tolist()[:8]} where there are {length}")

@@ -13,6 +13,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from vitconv.foundation.errors import ModelFileError
 from vitconv.tflite import flatbuffer, metadata
+from vitconv.tflite.graph import Graph
 from vitconv.tflite.runtime_versions import ANDROID_RELEASE, Release, first_release, release_name
 
 # TensorFlow's GPU delegates take tensors of up to four dimensions.
@@ -72,11 +73,6 @@ class Inspection:
         return not self.tensor_dtypes & _FLOAT_DTYPES
 
     @property
-    def weight_dtypes(self) -> frozenset[str]:
-        """The dtypes in `weight_bytes`."""
-        return frozenset(self.weight_bytes)
-
-    @property
     def has_dynamic_shapes(self) -> bool:
         """Whether any tensor's shape is known only when the model runs."""
         return bool(self.dynamic_shapes)
@@ -98,26 +94,26 @@ class Inspection:
 
 def inspect(path: Path) -> Inspection:
     """Looks into a .tflite file. Raises ModelFileError where it is missing or corrupt."""
-    return inspect_bytes(flatbuffer.read(path), str(path))
+    return inspect_graph(Graph.read(path))
 
 
-def inspect_bytes(data: bytes, name: str) -> Inspection:
-    """`inspect` for a file's bytes; `name` becomes `path`. Raises ModelFileError where they are corrupt."""
-    model = flatbuffer.parse(data, name)
+def inspect_graph(graph: Graph) -> Inspection:
+    """`inspect` of a file that was parsed; its name becomes `path`."""
+    model, data = graph.model, graph.data
     tensors = [tensor for graph in model.subgraphs for tensor in graph.tensors or ()]
     main = model.subgraphs[0]
     inputs, outputs = _tensor_infos(main, main.inputs), _tensor_infos(main, main.outputs)
     ops = _ops(model)
     max_rank = max((len(flatbuffer.tensor_shape(tensor)) for tensor in tensors), default=0)
     dynamic = tuple(flatbuffer.text(tensor.name) for tensor in tensors if _is_dynamic(tensor))
-    described, metadata_problem = _metadata(model, data, outputs)
+    described, metadata_problem = _metadata(graph, outputs)
     problems = [
         *_op_problems(model, ops),
         *_shape_problems(inputs, max_rank, dynamic),
         *metadata_problem,
     ]
     return Inspection(
-        path=name,
+        path=graph.name,
         bytes=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
         inputs=inputs,
@@ -154,7 +150,7 @@ def _tensor_info(tensor: Any) -> TensorInfo:
 
 def _operators(model: Any) -> Iterator[tuple[Any, Any, str]]:
     """(graph, operator, the operator's name) for all operators of all graphs."""
-    names = [flatbuffer.operator_name(code) for code in model.operatorCodes or ()]
+    names = flatbuffer.operator_names(model)
     for graph in model.subgraphs:
         for operator in graph.operators or ():
             yield graph, operator, names[operator.opcodeIndex]
@@ -267,12 +263,10 @@ def _shape_problems(inputs: tuple[TensorInfo, ...], max_rank: int, dynamic: tupl
             )
 
 
-def _metadata(
-    model: Any, data: bytes, outputs: tuple[TensorInfo, ...]
-) -> tuple[metadata.ModelMetadata | None, list[str]]:
+def _metadata(graph: Graph, outputs: tuple[TensorInfo, ...]) -> tuple[metadata.ModelMetadata | None, list[str]]:
     """The metadata, and what is wrong with them."""
     try:
-        described = metadata.read_parsed(model, data)
+        described = metadata.read(graph)
     except ModelFileError as error:
         return None, [str(error)]
     if described is None:

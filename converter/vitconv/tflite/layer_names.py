@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vitconv.tflite import flatbuffer
+from vitconv.tflite.graph import Graph
 
 _CALL = re.compile(r"_\d+$")
 _BAR = "|"
@@ -59,32 +60,37 @@ def inner_name(tensor: str) -> str:
     return layer + bar
 
 
-def operations(graph: bytes) -> Iterator[Operation]:
-    """The operations of a float graph's flatbuffer, in order."""
-    return operations_of(flatbuffer.parse(graph, "the float graph"))
-
-
-def operations_of(model: Any) -> Iterator[Operation]:
-    """`operations` of a schema.ModelT."""
-    (subgraph,) = model.subgraphs
-    for index, operator in enumerate(subgraph.operators):
-        output = int(operator.outputs[0])
-        inputs = tuple(int(tensor) for tensor in operator.inputs if tensor >= 0)
-        name = flatbuffer.text(subgraph.tensors[output].name)
+def operations(graph: Graph) -> Iterator[Operation]:
+    """The operations of a graph's main subgraph that compute something, in order."""
+    model = graph.model
+    subgraph = model.subgraphs[0]
+    names = flatbuffer.operator_names(model)
+    for index, operator in enumerate(subgraph.operators or ()):
+        outputs = flatbuffer.outputs(operator)
+        if not outputs:
+            continue
+        inputs = flatbuffer.inputs(operator)
+        name = flatbuffer.text(subgraph.tensors[outputs[0]].name)
         constants = [tensor for tensor in inputs if flatbuffer.is_constant(model, subgraph.tensors[tensor])]
-        has_weights = any(_is_kernel(subgraph.tensors[tensor]) for tensor in constants)
         yield Operation(
             index,
-            flatbuffer.operator_name(model.operatorCodes[operator.opcodeIndex]),
-            output,
+            names[operator.opcodeIndex],
+            outputs[0],
             name,
             layer_of(name),
             tuple(tensor for tensor in inputs if tensor not in constants),
-            has_weights,
+            has_kernel(model, subgraph, operator),
         )
 
 
+def has_kernel(model: Any, subgraph: Any, operator: Any) -> bool:
+    """Whether an OperatorT reads a kernel: a float constant of at least two dimensions that are not 1."""
+    return any(
+        flatbuffer.is_constant(model, tensor) and _is_kernel(tensor)
+        for tensor in (subgraph.tensors[index] for index in flatbuffer.inputs(operator))
+    )
+
+
 def _is_kernel(tensor: Any) -> bool:
-    """Whether a constant is a float kernel: of at least two dimensions that are not 1."""
     sizes = [size for size in flatbuffer.tensor_shape(tensor) if size > 1]
     return len(sizes) > 1 and flatbuffer.tensor_dtype(tensor) == "float32"

@@ -8,10 +8,9 @@ labels.txt. vitconv.json in the same archive adds what that format has no field 
 from __future__ import annotations
 
 import ctypes
-import io
 import json
 import tempfile
-import zipfile
+from copy import copy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,18 +19,12 @@ from ai_edge_litert import schema_py_generated as schema
 
 from vitconv.data.images import ImageSpec
 from vitconv.foundation.errors import InputError, MissingToolError, ModelFileError, PromiseError
-from vitconv.tflite import flatbuffer
+from vitconv.tflite import archive, flatbuffer
+from vitconv.tflite.graph import Graph
 
 _RECORD = "TFLITE_METADATA"
 _LABELS = "labels.txt"
 _FACTS = "vitconv.json"
-
-# A fixed time, so that the same model always gives the same bytes. It is the first one that zip can hold.
-_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
-
-# Far above any list of labels; stops an archive that would unpack into gigabytes.
-_MAX_ARCHIVE_BYTES = 16 << 20
-_MAX_FILES = 64
 
 
 @dataclass(frozen=True)
@@ -51,43 +44,37 @@ class ModelMetadata:
         return {**asdict(self), "labels": list(self.labels), "image": self.image.to_json()}
 
 
-def write(model: bytes, metadata: ModelMetadata) -> bytes:
-    """A .tflite file's bytes → the same model with metadata; metadata that it already has are replaced.
+def write(graph: Graph, metadata: ModelMetadata, name: str) -> Graph:
+    """The graph as a file of that name with metadata; metadata that it already has are replaced. `data` of what is
+    returned are the file's bytes.
 
     The same arguments always give the same bytes. The description gets a paragraph on how the tensors'
     numbers stand for pixels and probabilities; `read` leaves it out again.
-    Raises InputError where the labels or the picture do not fit the model, ModelFileError for a corrupt
-    model, PromiseError where what is read back is not what was written.
+    Raises InputError where the labels or the picture do not fit the model, PromiseError where what is read back is
+    not what was written.
     """
-    parsed = flatbuffer.parse(model, metadata.name)
-    _check(parsed, metadata)
+    model = graph.draft()
+    _check(model, metadata)
     files = {_LABELS: "\n".join(metadata.labels) + "\n", _FACTS: _facts(metadata.image)}
-    # Without the archive that the model may already have, which tflite-support refuses to replace.
-    record = _record(flatbuffer.serialize(parsed), parsed, metadata, files)
-    _set_record(parsed, record)
-    written = _append_archive(flatbuffer.serialize(parsed), files)
+    _set_record(model, _record(model, metadata, files))
+    written = Graph.parse(archive.append(flatbuffer.serialize(model), files), name)
     found = read(written)
     if found != metadata:
         raise PromiseError(f"metadata came back changed: wrote {metadata}, read {found}. Please report this.")
     return written
 
 
-def read(model: bytes) -> ModelMetadata | None:
-    """The metadata of a .tflite file's bytes; None where it has none.
+def read(graph: Graph) -> ModelMetadata | None:
+    """The metadata of a file; None where it has none.
 
     A file of another tool has no resize rule: "stretch" then, which is what the Task Library does.
-    Raises ModelFileError where the file or its metadata are corrupt or are not those of an image classifier.
+    Raises ModelFileError where its metadata are corrupt or are not those of an image classifier.
     """
-    return read_parsed(flatbuffer.parse(model, "the model"), model)
-
-
-def read_parsed(parsed: Any, model: bytes) -> ModelMetadata | None:
-    """`read` for a model whose bytes have been parsed already."""
-    record = _get_record(parsed)
+    record = _get_record(graph.model)
     if record is None:
         return None
     try:
-        return _read_record(parsed, record, _archive(model))
+        return _read_record(graph.model, record, archive.read(graph.data))
     # Corrupt bytes reach many places of the generated code and zipfile, each with an exception of its own.
     except Exception as error:
         reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
@@ -96,13 +83,13 @@ def read_parsed(parsed: Any, model: bytes) -> ModelMetadata | None:
         ) from error
 
 
-def read_normalization(model: bytes) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+def read_normalization(graph: Graph) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
     """What a float input wants of pixels 0–255, as (mean, standard deviation): (pixel − mean) / deviation.
 
     Each has one number, or one a channel. Files made here have 0 and 1. None where the file does not say.
     Raises ModelFileError as `read` does.
     """
-    record = _get_record(flatbuffer.parse(model, "the model"))
+    record = _get_record(graph.model)
     if record is None:
         return None
     try:
@@ -117,7 +104,7 @@ def _read_normalization(record: bytes) -> tuple[tuple[float, ...], tuple[float, 
     from tensorflow_lite_support.metadata import metadata_schema_py_generated as records
 
     source = records.ModelMetadata.GetRootAs(record, 0).SubgraphMetadata(0).InputTensorMetadata(0)
-    for index in range(min(source.ProcessUnitsLength(), _MAX_FILES)):
+    for index in range(min(source.ProcessUnitsLength(), archive.MAX_FILES)):
         unit = source.ProcessUnits(index)
         if unit.OptionsType() == records.ProcessUnitOptions.NormalizationOptions:
             options, table = records.NormalizationOptions(), unit.Options()
@@ -130,14 +117,14 @@ def _read_normalization(record: bytes) -> tuple[tuple[float, ...], tuple[float, 
     return None
 
 
-def _check(parsed: Any, metadata: ModelMetadata) -> None:
+def _check(model: Any, metadata: ModelMetadata) -> None:
     for field in ("name", "description", "version", "author", "licence"):
         _check_text(field, getattr(metadata, field))
     for index, label in enumerate(metadata.labels):
         _check_text(f"label {index}", label)
         if not label.strip() or label.splitlines() != [label]:
             raise InputError(f"label {index} must be one line of text, not {label!r}. Correct the labels.")
-    source, output = _input_and_output(parsed)
+    source, output = _input_and_output(model)
     shape, classes = flatbuffer.tensor_shape(source), _classes(output)
     if len(metadata.labels) != classes:
         raise InputError(
@@ -157,7 +144,7 @@ def _check_text(what: str, value: str) -> None:
         raise InputError(f"{what} cannot be written as UTF-8: {value!r}.") from error
 
 
-def _record(model: bytes, parsed: Any, metadata: ModelMetadata, files: dict[str, str]) -> bytes:
+def _record(model: Any, metadata: ModelMetadata, files: dict[str, str]) -> bytes:
     """The metadata record, built and checked by tflite-support."""
     _load_libusb()
     try:
@@ -173,7 +160,8 @@ def _record(model: bytes, parsed: Any, metadata: ModelMetadata, files: dict[str,
             "where libusb is what is missing, install libusb 1.0 from your system."
         ) from error
 
-    source, output = _input_and_output(parsed)
+    source, output = _input_and_output(model)
+    ends = bytearray(_ends(source, output))
     general = metadata_info.GeneralMd(
         name=metadata.name,
         version=metadata.version,
@@ -191,30 +179,41 @@ def _record(model: bytes, parsed: Any, metadata: ModelMetadata, files: dict[str,
             norm_mean=[0.0],
             norm_std=[1.0],
             color_space_type=records.ColorSpaceType.RGB,
-            tensor_type=writer_utils.get_input_tensor_types(model)[0],
+            tensor_type=writer_utils.get_input_tensor_types(ends)[0],
         )
         output_record = metadata_info.ClassificationTensorMd(
             name="probability",
             description=_output_mapping(output),
             label_files=[metadata_info.LabelFileMd(str(paths[_LABELS]))],
-            tensor_type=writer_utils.get_output_tensor_types(model)[0],
+            tensor_type=writer_utils.get_output_tensor_types(ends)[0],
         )
         facts = metadata_info.AssociatedFileMd(str(paths[_FACTS]), "How a picture is brought to the input's size.")
         general.associatedFiles = [facts.create_metadata()]
         writer = image_classifier.MetadataWriter.create_from_metadata(
-            model_buffer=bytearray(model),
+            model_buffer=ends,
             model_metadata=general,
             input_metadata=[input_record.create_metadata()],
             output_metadata=[output_record.create_metadata()],
             associated_files=[str(path) for path in paths.values()],
         )
-        # tflite-support would also write the whole file, but with its model schema of 2022, which drops newer
-        # fields in silence, with weights out of alignment, and with the time of day in the archive.
         populated = flatbuffer.parse(bytes(writer.populate()), metadata.name)
     record = _get_record(populated)
     if record is None:
         raise PromiseError(f"tflite-support wrote no metadata into {metadata.name}. Please report this.")
     return record
+
+
+def _ends(source: Any, output: Any) -> bytes:
+    """A model of nothing but the input and the output: all that the record tells of one.
+
+    tflite-support would also write the whole file, but with its model schema of 2022, which drops newer fields in
+    silence, with weights out of alignment, and with the time of day in the archive.
+    """
+    tensors = [copy(source), copy(output)]
+    for tensor in tensors:
+        tensor.buffer = 0
+    subgraph = schema.SubGraphT(tensors=tensors, inputs=[0], outputs=[1], operators=[])
+    return flatbuffer.serialize(schema.ModelT(version=3, subgraphs=[subgraph], buffers=[schema.BufferT()]))
 
 
 def _load_libusb() -> None:
@@ -256,7 +255,7 @@ def _read_record(parsed: Any, record: bytes, files: dict[str, bytes]) -> ModelMe
 def _label_file(root: Any, kind: int) -> str:
     """The name of the file of labels that belongs to the model's output."""
     output = root.SubgraphMetadata(0).OutputTensorMetadata(0)
-    for index in range(min(output.AssociatedFilesLength(), _MAX_FILES)):
+    for index in range(min(output.AssociatedFilesLength(), archive.MAX_FILES)):
         file = output.AssociatedFiles(index)
         if file.Type() == kind:
             return flatbuffer.text(file.Name())
@@ -284,34 +283,6 @@ def _set_record(parsed: Any, record: bytes) -> None:
     parsed.buffers.append(buffer)
     entry = schema.MetadataT(name=_RECORD, buffer=len(parsed.buffers) - 1)
     parsed.metadata = [*(parsed.metadata or []), entry]
-
-
-def _append_archive(model: bytes, files: dict[str, str]) -> bytes:
-    stream = io.BytesIO()
-    stream.write(model)
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
-        for name, content in files.items():
-            info = zipfile.ZipInfo(name, _ZIP_TIME)
-            info.create_system = 3  # the same on every system
-            info.external_attr = 0o644 << 16
-            archive.writestr(info, content.encode("utf-8"))
-    return stream.getvalue()
-
-
-def _archive(model: bytes) -> dict[str, bytes]:
-    """The files behind a model."""
-    with zipfile.ZipFile(io.BytesIO(model)) as archive:
-        entries = archive.infolist()
-        if len(entries) > _MAX_FILES:
-            raise InputError(f"{len(entries)} files are attached, more than {_MAX_FILES}")
-        files, left = {}, _MAX_ARCHIVE_BYTES
-        for entry in entries:
-            with archive.open(entry) as stream:
-                files[entry.filename] = stream.read(left + 1)
-            left -= len(files[entry.filename])
-            if left < 0:
-                raise InputError(f"the attached files hold more than {_MAX_ARCHIVE_BYTES} bytes")
-        return files
 
 
 def _input_and_output(parsed: Any) -> tuple[Any, Any]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vitconv.runtimes.android.libraries import LIBRARY_VERSION, RUNNER, find_abi, folder
 from vitconv.runtimes.process import ModelProcess
 from vitconv.runtimes.worker import Message, cast_pixels
-from vitconv.tflite import flatbuffer
+from vitconv.tflite.graph import Graph
 
 _FILE_SECONDS = 20.0
 _EMULATED_SECONDS = 300.0  # an emulated processor is some thirty times slower
@@ -57,7 +57,7 @@ class AndroidRunner(ModelProcess):
         if found:
             self.delegated_nodes, self.nodes, self.partitions = map(int, found.groups())
         else:
-            graph = flatbuffer.parse(flatbuffer.read(path), str(path)).subgraphs[0]
+            graph = Graph.read(path).model.subgraphs[0]
             self.delegated_nodes, self.nodes, self.partitions = 0, len(graph.operators), 1
 
     def _run_request(self, image: NDArray[Any]) -> Message:

@@ -1,0 +1,82 @@
+"""Ranges of graphs that other tools write."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+
+from handmade import Handmade
+from vitconv.foundation.errors import InputError, ModelFileError
+from vitconv.quantization.ranges import measure_ranges, structure_digest, with_ranges
+from vitconv.tflite.graph import Graph
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 3), dtype=np.uint8)
+SHAPE = (1, 4, 4, 3)
+
+
+def halved(*, others: int = 0, empty: bool = False) -> Graph:
+    """Half of a picture; with further subgraphs, or a tensor without values."""
+    made = Handmade()
+    image = made.tensor(*SHAPE, name="image")
+    half = made.arithmetic("MUL", image, made.constant(0.5), SHAPE)
+    if empty:
+        nothing = made.constant(np.zeros((1, 0, 4, 3)))
+        made.arithmetic("ADD", nothing, nothing, (1, 0, 4, 3))
+    branches = []
+    for _ in range(others):
+        other = Handmade(buffers=made.buffers, codes=made.codes)
+        place = other.tensor(1, name="in the branch")
+        branches.append(other.subgraph([place], [other.arithmetic("ADD", place, place, (1,))], "branch"))
+    return made.graph([half], others=tuple(branches))
+
+
+@pytest.mark.parametrize("graph", [halved(), halved(others=2), halved(empty=True)], ids=["one", "more", "empty"])
+def test_the_main_graph_is_measured(graph: Graph) -> None:
+    image, half = measure_ranges(graph, IMAGES, method="minmax")
+    assert (image.min, image.max) == (0.0, 255.0)
+    assert half.max == IMAGES.max() / 2
+    ranged = with_ranges(graph, (image, half))
+    tensors = ranged.model.subgraphs[0].tensors
+    assert [list(tensor.quantization.max) for tensor in tensors if tensor.quantization] == [[255.0], [half.max]]
+    assert graph.model.subgraphs[0].tensors[0].quantization is None
+
+
+def test_further_subgraphs_belong_to_the_structure() -> None:
+    assert len({structure_digest(halved(others=others)) for others in (0, 1, 2)}) == 3
+    assert structure_digest(halved(others=1)) == structure_digest(halved(others=1))
+
+
+def test_a_graph_without_operators_has_its_input_alone() -> None:
+    made = Handmade()
+    graph = made.graph([made.tensor(*SHAPE, name="image")])
+    (image,) = measure_ranges(graph, IMAGES)
+    assert (image.min, image.max) == (0.0, 255.0)
+    assert len(structure_digest(graph)) == 64
+
+
+def test_two_inputs_or_integer_pixels_are_refused_in_plain_words() -> None:
+    made = Handmade()
+    first, second = made.tensor(*SHAPE), made.tensor(*SHAPE)
+    both = made.graph([made.arithmetic("ADD", first, second, SHAPE)], inputs=(0, 1))
+    with pytest.raises(ModelFileError, match=r"handmade takes \[1, 4, 4, 3\] float32, \[1, 4, 4, 3\] float32"):
+        measure_ranges(both, IMAGES)
+    made = Handmade()
+    image = made.tensor(*SHAPE)
+    made.tensors[image].type = schema.TensorType.INT32
+    with pytest.raises(ModelFileError, match=r"takes \[1, 4, 4, 3\] int32"):
+        measure_ranges(made.graph([image]), IMAGES)
+
+
+def test_ranges_of_another_graph_do_not_fit() -> None:
+    with pytest.raises(InputError, match="1 ranges do not fit the 2 activations"):
+        with_ranges(halved(), measure_ranges(halved(), IMAGES)[:1])
+
+
+def test_an_operator_that_computes_nothing_is_no_harm() -> None:
+    graph = halved()
+    draft = graph.draft()
+    extra = schema.OperatorT(opcodeIndex=0, inputs=np.array([0], np.int32), outputs=None)
+    draft.subgraphs[0].operators.append(extra)
+    assert with_ranges(Graph(draft, "odd"), measure_ranges(graph, IMAGES)).data
+    assert structure_digest(Graph(draft, "odd")) != structure_digest(graph)
