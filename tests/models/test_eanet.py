@@ -60,22 +60,22 @@ def a_dropped_attention(model: keras.Model, _: pytest.MonkeyPatch) -> None:
 def normalised_over_the_other_axis(model: keras.Model, patch: pytest.MonkeyPatch) -> None:
     from keras import ops
 
-    from vitconv.models import layers
+    from vitconv.models import attention
 
-    right = layers.double_normalise
+    right = attention.double_normalise
 
     def turned(scores: Any) -> Any:
         return ops.transpose(right(ops.transpose(scores, (0, 3, 2, 1))), (0, 3, 2, 1))
 
-    patch.setattr(layers, "double_normalise", turned)
+    patch.setattr(attention, "double_normalise", turned)
 
 
 def normalised_once(model: keras.Model, patch: pytest.MonkeyPatch) -> None:
     from keras import ops
 
-    from vitconv.models import layers
+    from vitconv.models import attention
 
-    patch.setattr(layers, "double_normalise", lambda scores: ops.softmax(scores, axis=1))
+    patch.setattr(attention, "double_normalise", lambda scores: ops.softmax(scores, axis=1))
 
 
 def exact_gelu(model: keras.Model, _: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ def dropout(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 def test_double_normalisation_and_its_gradient_are_those_tensorflow_derives(spread: float, dropped: bool) -> None:
     import tensorflow as tf
 
-    from vitconv.models import gradients, layers
+    from vitconv.models import gradients, normalisation
 
     rng = np.random.default_rng(0)
     scores = tf.constant(rng.normal(0, spread, (2, 9, 4, 5)), tf.float32)
@@ -35,7 +35,7 @@ def test_double_normalisation_and_its_gradient_are_those_tensorflow_derives(spre
     factors = dropout(rng, scores.shape) if dropped else None
     given = value_and_gradients(lambda x: gradients.double_normalise(x, factors), [scores], upstream)
     expected = value_and_gradients(
-        lambda x: layers.double_normalise(x) * (1 if factors is None else factors), [scores], upstream
+        lambda x: normalisation.double_normalise(x) * (1 if factors is None else factors), [scores], upstream
     )
     np.testing.assert_allclose(given[0], expected[0], atol=2e-6)
     # Sums of nine float32 terms of size 1, each rounded to 6e-8.
@@ -69,13 +69,13 @@ def test_attention_and_its_gradients_are_those_tensorflow_derives(dropped: bool)
 def test_normalisation_and_its_gradient_are_those_tensorflow_derives(offset: float) -> None:
     import tensorflow as tf
 
-    from vitconv.models import gradients, layers
+    from vitconv.models import gradients, normalisation
 
     rng = np.random.default_rng(2)
     x = tf.constant(rng.normal(offset, 0.5, (3, 5, 16)), tf.float32)
     upstream = tf.constant(rng.normal(size=x.shape), tf.float32)
     given = value_and_gradients(lambda x: gradients.normalise(x, 1e-2), [x], upstream)
-    expected = value_and_gradients(lambda x: layers.normalise(x, 1e-2)[0], [x], upstream)
+    expected = value_and_gradients(lambda x: normalisation.normalise(x, 1e-2)[0], [x], upstream)
     for array, right in zip(given, expected, strict=True):
         # The mean of values near 30 is rounded to 2e-6, and divided by a deviation of 0.5.
         np.testing.assert_allclose(array, right, atol=2e-5)

@@ -23,26 +23,26 @@ def every_form() -> list[GraphForm]:
 
 
 def layer_norm() -> Any:
-    from vitconv.models.layers import LayerNorm
+    from vitconv.models.normalisation import LayerNorm
 
     return LayerNorm(1e-6)
 
 
 def wide_heads() -> Any:
     """As in the article: heads as wide as the tokens."""
-    from vitconv.models.layers import NormedSelfAttention
+    from vitconv.models.attention import NormedSelfAttention
 
     return NormedSelfAttention(1e-6, heads=2, key_dim=24)
 
 
 def narrow_heads() -> Any:
-    from vitconv.models.layers import NormedSelfAttention
+    from vitconv.models.attention import NormedSelfAttention
 
     return NormedSelfAttention(1e-6, heads=4, key_dim=6)
 
 
 def external() -> Any:
-    from vitconv.models.layers import NormedExternalAttention
+    from vitconv.models.attention import NormedExternalAttention
 
     return NormedExternalAttention(
         1e-6, heads=3, head_dim=8, units=5, attention_dropout=0.2, projection_dropout=0.2
@@ -206,7 +206,7 @@ def test_training_without_dropout_gives_the_same_and_the_same_gradients(make: Ca
 
 @pytest.mark.parametrize("kind", ["self", "external"])
 def test_dropout_keeps_the_mean_and_differs_from_call_to_call(kind: str) -> None:
-    from vitconv.models.layers import NormedSelfAttention
+    from vitconv.models.attention import NormedSelfAttention
 
     def dropping() -> Any:
         return external() if kind == "external" else NormedSelfAttention(1e-6, 2, key_dim=24, dropout=0.2)
@@ -273,7 +273,7 @@ def test_external_attention_is_its_published_chain_of_products() -> None:
 
 @pytest.mark.parametrize("double_norm", ["divide", "logsumexp"])
 def test_double_normalise_gives_rows_that_sum_to_one_over_the_memory_units(double_norm: Any) -> None:
-    from vitconv.models.layers import double_normalise
+    from vitconv.models.normalisation import double_normalise
 
     scores = np.random.default_rng(0).normal(0, 3, (2, 7, 3, 5)).astype(np.float32)
     with graph_form(GraphForm(double_norm=double_norm)):
@@ -285,7 +285,7 @@ def test_double_normalise_gives_rows_that_sum_to_one_over_the_memory_units(doubl
 
 @pytest.mark.parametrize("double_norm", ["divide", "logsumexp"])
 def test_double_normalise_is_finite_where_scores_are_in_the_hundreds(double_norm: Any) -> None:
-    from vitconv.models.layers import double_normalise
+    from vitconv.models.normalisation import double_normalise
 
     scores = np.random.default_rng(0).normal(0, 300, (1, 7, 2, 5)).astype(np.float32)
     with graph_form(GraphForm(double_norm=double_norm)):
@@ -293,16 +293,16 @@ def test_double_normalise_is_finite_where_scores_are_in_the_hundreds(double_norm
 
 
 def test_normalising_over_the_other_axis_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vitconv.models import layers
+    from vitconv.models import attention
 
     x = tokens()
     layer = built(external, x.shape)
-    right = layers.double_normalise
+    right = attention.double_normalise
 
     def turned(scores: Any) -> Any:
         return np.swapaxes(np.asarray(right(np.swapaxes(np.asarray(scores), 1, 3))), 1, 3)
 
-    monkeypatch.setattr(layers, "double_normalise", turned)
+    monkeypatch.setattr(attention, "double_normalise", turned)
     assert np.abs(call(layer, x) - external_attention(x, layer)).max() > 100 * TOLERANCE
 
 
@@ -310,7 +310,7 @@ def test_normalising_over_the_other_axis_is_noticed(monkeypatch: pytest.MonkeyPa
 
 
 def test_unfolding_gathers_the_pixels_of_one_position_and_folding_undoes_it() -> None:
-    from vitconv.models.layers import FoldPatches, UnfoldPatches
+    from vitconv.models.patches import FoldPatches, UnfoldPatches
 
     x = np.arange(2 * 4 * 6 * 3, dtype=np.float32).reshape(2, 4, 6, 3)
     unfolded = np.asarray(UnfoldPatches()(x))
@@ -323,7 +323,7 @@ def test_unfolding_gathers_the_pixels_of_one_position_and_folding_undoes_it() ->
 
 
 def test_patches_are_embedded_row_by_row_with_their_position() -> None:
-    from vitconv.models.layers import PatchEmbedding
+    from vitconv.models.patches import PatchEmbedding
 
     x = np.random.default_rng(0).normal(0, 1, (2, 4, 6, 3)).astype(np.float32)
     layer = built(lambda: PatchEmbedding(2, 5), x.shape)

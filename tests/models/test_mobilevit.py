@@ -108,11 +108,10 @@ def a_dropped_attention(model: keras.Model, _: pytest.MonkeyPatch) -> None:
 def softmax_over_the_other_axis(model: keras.Model, patch: pytest.MonkeyPatch) -> None:
     import tensorflow as tf
 
-    from vitconv.models import layers
+    from vitconv.models import normalisation
 
-    other = SimpleNamespace(softmax=lambda x: tf.nn.softmax(x, axis=-2), space_to_depth=tf.nn.space_to_depth,
-                            depth_to_space=tf.nn.depth_to_space)  # fmt: skip
-    patch.setattr(layers, "tf", SimpleNamespace(nn=other, matmul=tf.matmul, math=tf.math))
+    other = SimpleNamespace(softmax=lambda x: tf.nn.softmax(x, axis=-2))
+    patch.setattr(normalisation, "tf", SimpleNamespace(nn=other, math=tf.math))
 
 
 def another_pixel_scale(model: keras.Model, _: pytest.MonkeyPatch) -> None:

@@ -89,7 +89,7 @@ class Scheme:
 
     def form_of(self, model: keras.Model) -> GraphForm:
         """The form that this network's layers are to be traced in."""
-        from vitconv.models.layers import NormedExternalAttention
+        from vitconv.models.attention import NormedExternalAttention
 
         if self.external_form and any(isinstance(layer, NormedExternalAttention) for layer in model.layers):
             return self.external_form

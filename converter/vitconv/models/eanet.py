@@ -12,9 +12,11 @@ import keras
 from keras import layers, ops
 
 from vitconv.data.images import ImageSpec
+from vitconv.models.attention import NormedExternalAttention, NormedSelfAttention
 from vitconv.models.dropout import Dropout
 from vitconv.models.fake_quantization import Add
-from vitconv.models.layers import LayerNorm, NormedExternalAttention, NormedSelfAttention, PatchEmbedding
+from vitconv.models.normalisation import LayerNorm
+from vitconv.models.patches import PatchEmbedding
 
 PATCH_SIZE = 2
 EMBEDDING = 64

@@ -66,8 +66,8 @@ def attention(query: Any, key: Any, value: Any, dropout: Any) -> Any:
 
 
 def double_normalise(scores: Any, dropout: Any = None) -> Any:
-    """What layers.double_normalise computes, times `dropout`: y = w / Σ_units w, with w the softmax of the scores
-    over the tokens.
+    """What normalisation.double_normalise computes, times `dropout`: y = w / Σ_units w, with w the softmax of the
+    scores over the tokens.
 
     scores: float [B, N, h, units]; dropout: a factor of each result, of the same shape, or None for 1. Gradient:
     with r = Σ_units w, so that w = y · r, y' = dropout · y and t = y' · dy' − y · Σ_units (y' · dy'), it is

@@ -18,11 +18,13 @@ import keras
 from keras import layers
 
 from vitconv.data.images import ImageSpec
+from vitconv.models.attention import NormedSelfAttention
 from vitconv.models.batch_norm import BatchNorm
 from vitconv.models.dropout import Dropout
 from vitconv.models.fake_quantization import Add, Swish
 from vitconv.models.gradients import swish
-from vitconv.models.layers import FoldPatches, LayerNorm, NormedSelfAttention, UnfoldPatches
+from vitconv.models.normalisation import LayerNorm
+from vitconv.models.patches import FoldPatches, UnfoldPatches
 
 
 def article(spec: ImageSpec, classes: int) -> keras.Model:

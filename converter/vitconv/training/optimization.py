@@ -15,7 +15,7 @@ def prepare(model: keras.Model, recipe: Recipe, seed: int) -> None:
     import keras
 
     from vitconv.models.dropout import Dropout
-    from vitconv.models.layers import PatchEmbedding
+    from vitconv.models.patches import PatchEmbedding
 
     for layer in model._flatten_layers():
         if isinstance(layer, Dropout) and recipe.dropout is not None:

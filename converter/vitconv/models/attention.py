@@ -1,4 +1,4 @@
-"""The building blocks of the transformers, written so that the same layer trains fast and converts well.
+"""Self-attention and external attention, written so that the same layer trains fast and converts well.
 
 A layer's weights are always those of the published formulation. What it computes with them may be rearranged by
 algebra: `forms.current_form()` says which arrangement to write, and tests hold each against the published one.
@@ -6,84 +6,19 @@ algebra: `forms.current_form()` says which arrangement to write, and tests hold 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import layers, ops
+from keras import ops
 
 from vitconv.models import gradients
 from vitconv.models.dropout import Dropout
 from vitconv.models.forms import current_form
-from vitconv.models.seeds import next_seed
-
-
-def normalise(x: Any, epsilon: float, training: bool = False) -> tuple[Any, float]:
-    """Layer normalisation without its γ and β, as (u, s): (x − mean) / √(variance + ε) = s · u.
-
-    x: float [..., C] → u: float [..., C], and the constant s, which belongs into the weights that follow. In the
-    "l2" form u has length 1 over C, s is √C, and ε is left out, which matters only where the variance is tiny.
-    """
-    if training:
-        return gradients.normalise(x, epsilon), 1.0
-    channels = x.shape[-1]
-    if current_form().layer_norm == "l2":
-        # A product with I − 1/C rather than a subtraction: the converter would merge a subtraction into
-        # SQUARED_DIFFERENCE and lose the pattern that becomes L2_NORMALIZATION.
-        centred = ops.matmul(x, np.eye(channels, dtype=np.float32) - np.float32(1 / channels))
-        return tf.math.l2_normalize(centred, axis=-1, epsilon=1e-12), channels**0.5
-    centred = x - ops.mean(x, axis=-1, keepdims=True)
-    variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
-    return centred * ops.rsqrt(variance + epsilon), 1.0
-
-
-def softmax(x: Any) -> Any:
-    """Softmax over the last axis: float [..., N] → the same shape, each row summing to 1."""
-    if current_form().softmax == "fused":
-        return tf.nn.softmax(x)
-    x -= ops.max(x, axis=-1, keepdims=True)
-    # The factor 1/N, taken back after the logarithm, hides the formula from the converter, which would make one
-    # slower LOG_SOFTMAX of it. Not ops.mean: for an integer MEAN over the last axis, TFLite 2.16.1 takes 89
-    # instructions an element on arm64, and 1 for a SUM.
-    mean = ops.sum(ops.exp(x), axis=-1, keepdims=True) * (1 / x.shape[-1])
-    return ops.exp(x - (ops.log(mean) + math.log(x.shape[-1])))
-
-
-class _TransformerLayer(layers.Layer):
-    """What the layers below share: pairs of a kernel (a matrix) and a bias under readable names."""
-
-    def _dense(self, name: str, rows: int, columns: int, initializer: Any = "glorot_uniform") -> tuple[Any, Any]:
-        kernel = self.add_weight(name=f"{name}_kernel", shape=(rows, columns), initializer=initializer)
-        return kernel, self.add_weight(name=f"{name}_bias", shape=(columns,), initializer="zeros")
-
-    def _norm(self, channels: int) -> tuple[Any, Any]:
-        gamma = self.add_weight(name="gamma", shape=(channels,), initializer="ones")
-        return gamma, self.add_weight(name="beta", shape=(channels,), initializer="zeros")
-
-
-@keras.saving.register_keras_serializable("vitconv")
-class LayerNorm(_TransformerLayer):
-    """Layer normalisation over the last axis: γ · (x − mean) / √(variance + ε) + β.
-
-    x: float [..., C] → float [..., C].
-    """
-
-    def __init__(self, epsilon: float, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.epsilon = epsilon
-
-    def build(self, input_shape: tuple[int, ...]) -> None:
-        self.gamma, self.beta = self._norm(input_shape[-1])
-
-    def call(self, x: Any, training: bool = False) -> Any:
-        unit, scale = normalise(x, self.epsilon, training)
-        return unit * (self.gamma * scale) + self.beta
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "epsilon": self.epsilon}
+from vitconv.models.normalisation import double_normalise, normalise, softmax
+from vitconv.models.transformer_layer import TransformerLayer
 
 
 class _FlattenedGlorot(keras.initializers.GlorotUniform):
@@ -101,7 +36,7 @@ class _FlattenedGlorot(keras.initializers.GlorotUniform):
 
 
 @keras.saving.register_keras_serializable("vitconv")
-class NormedSelfAttention(_TransformerLayer):
+class NormedSelfAttention(TransformerLayer):
     """Layer normalisation, then multi-head scaled dot-product self-attention over the second axis (Vaswani et al.,
     2017, in the pre-norm order): MultiHeadAttention(LayerNorm(x)).
 
@@ -117,13 +52,13 @@ class NormedSelfAttention(_TransformerLayer):
 
     def build(self, input_shape: tuple[int, ...]) -> None:
         channels, heads, size = input_shape[-1], self.heads, self.key_dim
-        self.gamma, self.beta = self._norm(channels)
+        self.gamma, self.beta = self.add_norm(channels)
         inward = _FlattenedGlorot((channels, heads, size))
-        self.query_kernel, self.query_bias = self._dense("query", channels, heads * size, inward)
-        self.key_kernel, self.key_bias = self._dense("key", channels, heads * size, inward)
-        self.value_kernel, self.value_bias = self._dense("value", channels, heads * size, inward)
+        self.query_kernel, self.query_bias = self.add_dense("query", channels, heads * size, inward)
+        self.key_kernel, self.key_bias = self.add_dense("key", channels, heads * size, inward)
+        self.value_kernel, self.value_bias = self.add_dense("value", channels, heads * size, inward)
         outward = _FlattenedGlorot((heads, size, channels))
-        self.output_kernel, self.output_bias = self._dense("output", heads * size, channels, outward)
+        self.output_kernel, self.output_bias = self.add_dense("output", heads * size, channels, outward)
 
     def call(self, x: Any, training: bool = False) -> Any:
         unit, scale = normalise(x, self.epsilon, training)
@@ -218,7 +153,7 @@ class NormedSelfAttention(_TransformerLayer):
 
 
 @keras.saving.register_keras_serializable("vitconv")
-class NormedExternalAttention(_TransformerLayer):
+class NormedExternalAttention(TransformerLayer):
     """Layer normalisation, then external attention (Guo et al., 2021): every head looks up the same small memory
     of M_k and M_v, and the attention map is normalised twice.
 
@@ -249,11 +184,11 @@ class NormedExternalAttention(_TransformerLayer):
 
     def build(self, input_shape: tuple[int, ...]) -> None:
         channels, inner = input_shape[-1], self.heads * self.head_dim
-        self.gamma, self.beta = self._norm(channels)
-        self.expand_kernel, self.expand_bias = self._dense("expand", channels, inner)
-        self.key_kernel, self.key_bias = self._dense("memory_key", self.head_dim, self.units)
-        self.value_kernel, self.value_bias = self._dense("memory_value", self.units, self.head_dim)
-        self.project_kernel, self.project_bias = self._dense("project", inner, channels)
+        self.gamma, self.beta = self.add_norm(channels)
+        self.expand_kernel, self.expand_bias = self.add_dense("expand", channels, inner)
+        self.key_kernel, self.key_bias = self.add_dense("memory_key", self.head_dim, self.units)
+        self.value_kernel, self.value_bias = self.add_dense("memory_value", self.units, self.head_dim)
+        self.project_kernel, self.project_bias = self.add_dense("project", inner, channels)
 
     def call(self, x: Any, training: bool = False) -> Any:
         if training:
@@ -315,98 +250,3 @@ def _constants(kernels: Callable[..., tuple[Any, ...]], *arguments: Any) -> tupl
     """What `kernels` computes from weights, computed now: the converter would leave such products in the graph."""
     with tf.init_scope():
         return tuple(np.asarray(kernel) for kernel in kernels(*arguments))
-
-
-def double_normalise(scores: Any) -> Any:
-    """External attention's two normalisations: softmax over the tokens (axis 1), then divided by the sum over the
-    memory units (axis 3).
-
-    scores: float [B, N, h, units] → float of the same shape, each row over units summing to 1.
-    """
-    scores -= ops.max(scores, axis=1, keepdims=True)  # changes nothing but keeps exp in range
-    raised = ops.exp(scores)
-    sums = ops.sum(raised, axis=1, keepdims=True)
-    if current_form().double_norm == "logsumexp":
-        return softmax(scores - ops.log(sums))
-    weights = raised / sums
-    return weights / (1e-9 + ops.sum(weights, axis=-1, keepdims=True))
-
-
-@keras.saving.register_keras_serializable("vitconv")
-class PatchEmbedding(layers.Layer):
-    """Cuts an image into patches, projects each, and adds a learned position embedding.
-
-    x: float [B, H, W, 3] → float [B, N, C] with N = H·W / patch², patches row by row. The projection of patches
-    is a convolution whose stride is its kernel size; a patch's values are ordered row, column, channel.
-
-    `kept` is for training alone: below 1, only that fraction of an image's patches goes on, chosen at random for
-    each image and step, so that x becomes [B, round(N · kept), C].
-    """
-
-    def __init__(self, patch_size: int, channels: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.patch_size = patch_size
-        self.channels = channels
-        self.kept = 1.0
-        self.seed_generator = keras.random.SeedGenerator(0)
-
-    def build(self, input_shape: tuple[int, ...]) -> None:
-        _, height, width, depth = input_shape
-        self.patches = (height // self.patch_size) * (width // self.patch_size)
-        size = self.patch_size**2 * depth
-        self.kernel = self.add_weight(name="kernel", shape=(size, self.channels), initializer="glorot_uniform")
-        self.bias = self.add_weight(name="bias", shape=(self.channels,), initializer="zeros")
-        self.position = self.add_weight(
-            name="position", shape=(self.patches, self.channels), initializer="random_uniform"
-        )
-
-    def call(self, x: Any, training: bool = False) -> Any:
-        size = self.patch_size
-        kernel = ops.reshape(self.kernel, (size, size, x.shape[-1], self.channels))
-        x = ops.conv(x, kernel, strides=size, padding="valid") + self.bias  # [B, H/p, W/p, C]
-        x = ops.reshape(x, (-1, self.patches, self.channels)) + self.position
-        return self._some(x) if training and self.kept < 1 else x
-
-    def _some(self, x: Any) -> Any:
-        """Some tokens of each image: [B, N, C] -> [B, round(N · kept), C]."""
-        noise = tf.random.stateless_uniform([tf.shape(x)[0], self.patches], next_seed(self.seed_generator))
-        chosen = tf.math.top_k(noise, round(self.patches * self.kept), sorted=False).indices
-        return tf.gather(x, chosen, batch_dims=1)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "patch_size": self.patch_size, "channels": self.channels}
-
-
-@keras.saving.register_keras_serializable("vitconv")
-class UnfoldPatches(layers.Layer):
-    """Gathers the pixels that have the same position inside their 2×2 patch (Mehta & Rastegari, 2022).
-
-    x: float [B, H, W, C] → float [B·4, H·W/4, C]. `FoldPatches` undoes it.
-    """
-
-    def call(self, x: Any) -> Any:
-        _, height, width, channels = x.shape
-        x = tf.nn.space_to_depth(x, 2)  # [B, H/2, W/2, 4·C]
-        x = ops.reshape(x, (-1, height * width // 4, 4, channels))
-        x = ops.transpose(x, (0, 2, 1, 3))  # [B, N, 4, C] -> [B, 4, N, C]
-        return ops.reshape(x, (-1, height * width // 4, channels))
-
-
-@keras.saving.register_keras_serializable("vitconv")
-class FoldPatches(layers.Layer):
-    """Puts unfolded patches back in their places: float [B·4, H·W/4, C] → float [B, H, W, C]."""
-
-    def __init__(self, height: int, width: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.height = height
-        self.width = width
-
-    def call(self, x: Any) -> Any:
-        _, patches, channels = x.shape
-        x = ops.reshape(x, (-1, 4, patches, channels))
-        x = ops.transpose(x, (0, 2, 1, 3))  # [B, 4, N, C] -> [B, N, 4, C]
-        x = ops.reshape(x, (-1, self.height // 2, self.width // 2, 4 * channels))
-        return tf.nn.depth_to_space(x, 2)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "height": self.height, "width": self.width}

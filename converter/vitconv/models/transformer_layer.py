@@ -1,0 +1,21 @@
+"""What the layers of the transformers share: how their weights are named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import layers
+
+
+class TransformerLayer(layers.Layer):
+    """A layer with pairs of a kernel (a matrix) and a bias under readable names."""
+
+    def add_dense(
+        self, name: str, rows: int, columns: int, initializer: Any = "glorot_uniform"
+    ) -> tuple[Any, Any]:
+        kernel = self.add_weight(name=f"{name}_kernel", shape=(rows, columns), initializer=initializer)
+        return kernel, self.add_weight(name=f"{name}_bias", shape=(columns,), initializer="zeros")
+
+    def add_norm(self, channels: int) -> tuple[Any, Any]:
+        gamma = self.add_weight(name="gamma", shape=(channels,), initializer="ones")
+        return gamma, self.add_weight(name="beta", shape=(channels,), initializer="zeros")
