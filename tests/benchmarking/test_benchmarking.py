@@ -20,7 +20,6 @@ from vitconv.benchmarking.benchmark import (
     machine,
     median_interval,
     round_order,
-    scheme_of,
 )
 from vitconv.foundation.errors import InputError, ModelFileError
 from vitconv.runtimes.litert import Runner
@@ -126,21 +125,6 @@ def test_the_interval_of_the_median_keeps_its_promise(count: int) -> None:
 def test_the_interval_of_few_runs_is_their_extremes() -> None:
     assert median_interval(np.array([3.0])) == (3, 3)
     assert median_interval(np.array([3.0, 9.0, 1.0])) == (1, 9)
-
-
-@pytest.mark.parametrize(
-    ("name", "scheme"),
-    [
-        ("mobilevit_xxs-tf_flowers-int8-hybrid.tflite", "int8-hybrid"),
-        ("mobilevit_xxs-tf_flowers-int8.tflite", "int8"),
-        ("eanet-digits-float16.tflite", "float16"),
-        ("eanet-digits.tflite", None),
-        ("int8.tflite", None),
-        ("mobilenet-hybrid.tflite", None),
-    ],
-)
-def test_the_scheme_comes_from_the_files_name(name: str, scheme: str | None) -> None:
-    assert scheme_of(Path("some-int8") / name) == scheme
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,6 @@ TIMING = PhoneTiming(
     min_ms=20.02,
     max_ms=99.13,
     p50_ms=23.11,
-    p90_ms=None,
     p95_ms=27.95,
     peak_memory_mb=45.6,
     nodes=539,

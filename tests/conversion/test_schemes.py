@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +15,7 @@ from ai_edge_litert import schema_py_generated as schema
 from converted import converted, inspected
 from graphs import inspect_bytes
 from vitconv.conversion import schemes
-from vitconv.conversion.schemes import SCHEMES
+from vitconv.conversion.schemes import SCHEMES, scheme_of
 from vitconv.foundation.errors import PromiseError, UnknownNameError
 from vitconv.tflite import flatbuffer
 from vitconv.tflite.inspection import Inspection
@@ -166,3 +169,59 @@ def test_every_broken_promise_is_named() -> None:
 def test_an_unknown_scheme_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UnknownNameError, match=r"unknown scheme 'int9'. Did you mean 'int8'"):
         schemes.find("int9")
+
+
+# --- one place that knows them ---
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "scheme"),
+    [
+        ("mobilevit_xxs-tf_flowers-int8-hybrid.tflite", "int8-hybrid"),
+        ("mobilevit_xxs-tf_flowers-int8.tflite", "int8"),
+        ("eanet-digits-float16.tflite", "float16"),
+        ("eanet-digits.tflite", None),
+        ("int8.tflite", None),
+        ("mobilenet-hybrid.tflite", None),
+    ],
+)
+def test_the_scheme_comes_from_the_files_name(name: str, scheme: str | None) -> None:
+    assert scheme_of(Path("some-int8") / name) == scheme
+
+
+def test_the_app_knows_the_same_schemes_in_the_same_order() -> None:
+    (source,) = (ROOT / "android-app").rglob("Schemes.kt")
+    (listed,) = re.findall(r"val schemes = listOf\(([^)]*)\)", source.read_text(encoding="utf-8"))
+    assert re.findall(r'"([^"]+)"', listed) == list(SCHEMES)
+
+
+def test_no_other_module_or_script_has_a_list_of_schemes_of_its_own() -> None:
+    """Two names or more in one literal, of which int8 and float32 may be types of numbers."""
+    found = []
+    scripts = [path for path in (ROOT / "scripts").iterdir() if path.is_file() and _is_python(path)]
+    for path in [*(ROOT / "converter" / "vitconv").rglob("*.py"), *scripts]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            parts = node.keys if isinstance(node, ast.Dict) else getattr(node, "elts", [])
+            names = {part.value for part in parts if isinstance(part, ast.Constant)} & set(SCHEMES)
+            if len(names) > 1 and names & {"dynamic", "int8-hybrid"} and path.name not in MAY:
+                found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {sorted(names)}")
+    assert found == []
+
+
+# They choose two of our files to set beside somebody else's.
+MAY = {"schemes.py", "compare-with-litert-torch"}
+
+
+def _is_python(path: Path) -> bool:
+    return path.suffix == ".py" or b"python" in path.read_bytes().split(b"\n", 1)[0]
+
+
+def test_what_a_scheme_is_follows_from_its_numbers() -> None:
+    assert [name for name, scheme in SCHEMES.items() if scheme.exact] == ["float32"]
+    assert [name for name, scheme in SCHEMES.items() if scheme.one_partition] == ["float32", "float16"]
+    assert [name for name, scheme in SCHEMES.items() if scheme.on_the_fly] == ["dynamic"]
+    assert [name for name, scheme in SCHEMES.items() if scheme.needs_calibration] == ["int8", "int8-hybrid"]
+    assert [name for name, scheme in SCHEMES.items() if scheme.integers_only] == ["int8"]
+    assert len({scheme.marker for scheme in SCHEMES.values()}) == len(SCHEMES)

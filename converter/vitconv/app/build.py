@@ -136,12 +136,13 @@ def _stage_one(
             raise ModelFileError(f"{path} is missing or not the file of the manifest. Export it again.")
         shutil.copy(path, target)
         limits = schemes.find(entry["scheme"]).limits
+        most = 1.0 if limits.max_error is None else limits.max_error  # no probability is off by more
         files.append(
             {
                 "scheme": entry["scheme"],
                 "path": entry["path"],
                 "bytes": entry["bytes"],
-                "limits": {"min_agreement": limits.min_agreement, "max_error": limits.max_error},
+                "limits": {"min_agreement": limits.min_agreement, "max_error": most},
             }
         )
     golden.read(folder)  # whole and readable

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vitconv.conversion.schemes import scheme_of
 from vitconv.foundation.cores import usable_cores
 from vitconv.foundation.errors import InputError, ModelFileError
 from vitconv.foundation.files import sha256
@@ -30,7 +31,6 @@ Progress = Callable[[str, int, int], None]
 
 _MOST_RUNS = 1_000_000  # all samples are kept in memory
 _QUANTILES = tuple(range(0, 101, 5))
-_SCHEMES = ("float32", "float16", "dynamic", "int8", "int8-hybrid")
 
 
 @dataclass(frozen=True)
@@ -165,11 +165,6 @@ def median_interval(samples: NDArray[Any]) -> tuple[float, float]:
     ordered, count = np.sort(samples), len(samples)
     k = max(1, int((count - 1.96 * math.sqrt(count)) / 2))
     return float(ordered[k - 1]), float(ordered[count - k])
-
-
-def scheme_of(path: Path) -> str | None:
-    """mobilevit_xxs-tf_flowers-int8-hybrid.tflite → "int8-hybrid"; None where the name ends in no scheme."""
-    return next((scheme for scheme in _SCHEMES if path.stem.endswith(f"-{scheme}")), None)
 
 
 # What decides how fast integers are beside floats; the first that the processor has is named. Linux's names, of

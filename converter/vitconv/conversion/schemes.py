@@ -36,14 +36,14 @@ class Limits:
     max_drop: top-1 accuracy lost, in percentage points.
     min_agreement: smallest fraction of images on which file and Keras name the same class first. It catches what
         the drop cannot: a collapsed file of a checkpoint that is not much better than chance itself.
-    max_error: largest difference of any probability.
+    max_error: largest difference of any probability; None where it says nothing.
     min_layer_snr_db: least signal-to-noise ratio of any layer's output against the float graph, in decibels;
         looked at where layers are compared.
     """
 
     max_drop: float
     min_agreement: float = 0.0
-    max_error: float = 1.0
+    max_error: float | None = None
     min_layer_snr_db: float = 0.0
 
 
@@ -71,6 +71,11 @@ class Scheme:
     def exact(self) -> bool:
         """Whether nothing is rounded to fewer bits than Keras has."""
         return self.weights == "float32"
+
+    @property
+    def integers_only(self) -> bool:
+        """Whether no operation may stay float."""
+        return self.integer and not self.hybrid
 
     @property
     def on_the_fly(self) -> bool:
@@ -119,7 +124,7 @@ class Scheme:
             yield "it holds tensors whose shape is not fixed"
         if not file.loads_on(ANDROID_RELEASE):
             yield f"it needs TFLite {file.runtime_needed}, newer than Android's {release_name(ANDROID_RELEASE)}"
-        if self.integer and not self.hybrid:
+        if self.integers_only:
             if file.float_ops:
                 yield f"it computes in float: {', '.join(file.float_ops)}"
             if not file.all_integer:
@@ -169,8 +174,6 @@ def find(name: str) -> Scheme:
     return SCHEMES[name]
 
 
-def of_file(path: Path | str) -> Scheme | None:
-    """The scheme that a file is named after: mobilevit_xxs-tf_flowers-int8-hybrid.tflite → int8-hybrid; None where
-    the name ends in none."""
-    name = Path(path).stem
-    return next((scheme for scheme in _SCHEMES if name.endswith(f"-{scheme.name}")), None)
+def scheme_of(path: Path | str) -> str | None:
+    """mobilevit_xxs-tf_flowers-int8-hybrid.tflite → "int8-hybrid"; None where the name ends in no scheme."""
+    return next((name for name in SCHEMES if Path(path).stem.endswith(f"-{name}")), None)

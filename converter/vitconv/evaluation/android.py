@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from vitconv.conversion import schemes
 from vitconv.exporting import golden
 from vitconv.foundation.errors import MissingToolError, ModelFileError
 from vitconv.foundation.progress import Progress
@@ -99,7 +100,7 @@ def verify_android(
     images, expected = golden.read(export)
     checks: list[AndroidCheck] = []
     for entry in document["files"]:
-        path, scheme = export / entry["path"], entry["scheme"]
+        path, scheme = export / entry["path"], schemes.find(entry["scheme"])
         litert, probabilities = {}, {}
         for xnnpack in (True, False):
             with Runner(path, xnnpack=xnnpack) as runner:
@@ -110,7 +111,7 @@ def verify_android(
             for abi in abis:
                 if progress:
                     progress("verifying on Android's runtime", len(checks), 2 * len(abis) * len(document["files"]))
-                known = (entry["path"], scheme, abi, xnnpack)
+                known = (entry["path"], scheme.name, abi, xnnpack)
                 try:
                     with AndroidRunner(path, abi=abi, xnnpack=xnnpack) as android:
                         actual, answers = android.run(images), android.probabilities(images)
@@ -119,9 +120,9 @@ def verify_android(
                     continue
                 steps = _steps(actual, litert[xnnpack])
                 error_here = _error(answers, expected)
-                if scheme == "dynamic":
+                if scheme.on_the_fly:
                     off, allowed = _error(answers, probabilities[xnnpack]), 2 * float_spread + FLOAT_ERROR
-                elif scheme == "float32":
+                elif scheme.exact:
                     off, allowed = error_here, FLOAT32_ERROR
                 else:
                     off, allowed = error_here, _error(probabilities[xnnpack], expected) + FLOAT_ERROR

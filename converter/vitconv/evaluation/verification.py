@@ -269,7 +269,7 @@ def _reasons(file: FileVerification, limits: Limits) -> Iterator[str]:
         yield f"loses {file.top1_drop:.2f} points of top-1, more than {limits.max_drop:g}"
     if file.agreement < limits.min_agreement:
         yield f"agrees with Keras on {file.agreement:.1%}, less than {limits.min_agreement:.1%}"
-    if file.max_abs_error > limits.max_error:
+    if limits.max_error is not None and file.max_abs_error > limits.max_error:
         yield f"is off by {file.max_abs_error:.2g} in a probability, more than {limits.max_error:g}"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from vitconv.benchmarking.benchmark import scheme_of
+from vitconv.conversion.schemes import scheme_of
 from vitconv.phone.adb import Device
 from vitconv.phone.benchmark_output import Delegation, Log, ToolOutput
 from vitconv.phone.phone_folder import Pushed
@@ -42,8 +42,6 @@ class PhoneTiming:
     delegated                       what the delegate took of the graph: "all", "part", "none"; None: not said
     delegated_nodes of nodes, partitions   the same in numbers, where the tool says
     thermal                         Android's thermal status before the first round, and after the last
-
-    p90_ms is None always: no build of the tool prints it.
     """
 
     path: str
@@ -58,7 +56,6 @@ class PhoneTiming:
     min_ms: float | None
     max_ms: float | None
     p50_ms: float | None
-    p90_ms: None
     p95_ms: float | None
     peak_memory_mb: float | None
     nodes: int | None
@@ -72,6 +69,7 @@ class PhoneTiming:
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         values["rounds"] = [one.to_json() for one in self.rounds]
         values["thermal"] = list(self.thermal)
+        values["p90_ms"] = None  # no build of the tool prints it; readers of all benchmarks look for it
         return {name: round(value, 4) if isinstance(value, float) else value for name, value in values.items()}
 
 
@@ -158,7 +156,6 @@ def phone_timing(case: Case, rounds: Sequence[Round]) -> PhoneTiming:
         min_ms=_of_all(results, "min_ms", min),
         max_ms=_of_all(results, "max_ms", max),
         p50_ms=_of_all(results, "p50_ms", median),
-        p90_ms=None,
         p95_ms=_of_all(results, "p95_ms", median),
         peak_memory_mb=_of_all(results, "memory_mb", max),
         nodes=share.total if share else None,

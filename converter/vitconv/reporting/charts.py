@@ -21,7 +21,6 @@ _VARIABLES = {
     INK: "ink", MUTED: "muted", LINE: "line", BAD: "bad", SURFACE: "surface",
     **{colour: f"s{number}" for number, colour in enumerate(_SCHEME.values())},
 }  # fmt: skip
-_MARKERS = {"float32": "o", "float16": "s", "dynamic": "^", "int8": "D", "int8-hybrid": "P"}
 _STYLE = {
     "svg.fonttype": "none", "font.family": "DejaVu Sans", "font.size": 10, "text.color": INK,
     "axes.edgecolor": LINE, "axes.labelcolor": MUTED, "axes.linewidth": 0.8, "axes.grid": True,
@@ -46,10 +45,10 @@ def accuracy_against_latency(
             axes.plot([timing.ms] * 2, [low, high], color=colour, linewidth=1.2, alpha=0.6)
             size = 24 + 300 * file.bytes / largest
             axes.scatter(
-                timing.ms, y, size, color=colour, marker=_MARKERS[file.scheme], edgecolor=SURFACE, zorder=3
+                timing.ms, y, size, color=colour, marker=SCHEMES[file.scheme].marker, edgecolor=SURFACE, zorder=3
             )
             label = f"{file.scheme}, {file.bytes / 1e6:.2f} MB"
-            axes.plot([], [], color=colour, marker=_MARKERS[file.scheme], linestyle="none", label=label)
+            axes.plot([], [], color=colour, marker=SCHEMES[file.scheme].marker, linestyle="none", label=label)
         axes.set_xlabel("median milliseconds for one image")
         axes.set_ylabel("top-1 accuracy, %")
         axes.margins(x=0.12)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vitconv.conversion import schemes
 from vitconv.evaluation.evidence import Disagreement
 from vitconv.evaluation.layer_errors import LayerError
 from vitconv.quantization.calibration import Calibration
@@ -127,4 +128,7 @@ class Export:
     def subject(self) -> ModelFile | None:
         """The file whose answers are shown beside Keras's: int8 where it was verified, else the last that was."""
         verified = [file for file in self.files if file.verified]
-        return next((file for file in verified if file.scheme == "int8"), verified[-1] if verified else None)
+        return next(
+            (file for file in verified if schemes.find(file.scheme).integers_only),
+            verified[-1] if verified else None,
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from vitconv.conversion import schemes
 from vitconv.evaluation.layer_errors import losses
 from vitconv.foundation.text import visible
 from vitconv.reporting.findings import Export
@@ -28,7 +29,7 @@ def markdown(
     if comparison and other:
         lines += [*_compared(comparison, other), ""]
     for file in export.files:
-        if file.verified and file.verified.layers and file.scheme != "float32":
+        if file.verified and file.verified.layers and not schemes.find(file.scheme).exact:
             lines += [f"{sentence(culprit_sentence(file) or '')}", ""]
     lines += _layers(export)
     gaps = missing(export)
@@ -112,7 +113,7 @@ def _compared(comparison: Comparison, other: Recommendation) -> Iterator[str]:
 
 def _layers(export: Export) -> Iterator[str]:
     for file in export.files:
-        if not (file.verified and file.verified.layers) or not file.scheme.startswith("int8"):
+        if not (file.verified and file.verified.layers) or not schemes.find(file.scheme).integer:
             continue
         yield f"<details><summary>{file.scheme}: the layers that lose most</summary>"
         yield ""

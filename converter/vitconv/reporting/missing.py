@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vitconv.conversion import schemes
 from vitconv.reporting.findings import Export
 
 
@@ -21,7 +22,7 @@ def missing(export: Export) -> dict[str, str]:
     if not any(file.verified and file.verified.confusion is not None for file in export.files):
         found["classes"] = f"Run `{verify}`."
     if not any(file.verified and file.verified.disagreements for file in export.files):
-        integers = any(file.scheme.startswith("int8") for file in export.files)
+        integers = any(schemes.find(file.scheme).needs_calibration for file in export.files)
         found["disagreements"] = (
             f"Run `{verify}`."
             if integers and not verified

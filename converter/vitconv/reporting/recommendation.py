@@ -140,7 +140,7 @@ def _reason(
     else:
         whole = f"the smallest of the {len(fit)} that passed" if len(fit) > 1 else "the only one that passed"
         parts.append(f"it is {whole}: {chosen.bytes / 1e6:.2f} MB")
-    base = next((file for file in export.files if file.scheme == "float32" and file is not chosen), None)
+    base = next((file for file in export.files if schemes.find(file.scheme).exact and file is not chosen), None)
     if base and base.bytes:
         parts.append(f"float32 has {base.bytes / 1e6:.2f} MB{_beside(base, chosen, on_phone)}")
     return "; ".join(parts) + "."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vitconv.conversion import schemes
 from vitconv.evaluation.layer_errors import losses
 from vitconv.reporting import charts
 from vitconv.reporting.findings import Export, Interval, ModelFile, Timing
@@ -162,7 +163,7 @@ def layers(export: Export, missing: dict[str, str]) -> Html:
     compared = [file for file in export.files if file.verified and file.verified.layers]
     if not compared:
         return section("layers", title, paragraph(missing["layers"], "missing"))
-    quantized = [file for file in compared if file.scheme != "float32"]
+    quantized = [file for file in compared if not schemes.find(file.scheme).exact]
     shown = sorted(quantized or compared, key=lambda file: (-len(broken_layers(file)), not _is_int8(file)))
     content: list[str] = []
     for file in shown:
@@ -170,7 +171,7 @@ def layers(export: Export, missing: dict[str, str]) -> Html:
         content.append(paragraph(culprit_sentence(file) or "", css))
     first = shown[0]
     marked = [loss.layer for loss in broken_layers(first)[:3]]
-    lines = [file for file in shown if file.scheme in ("int8", "int8-hybrid", "dynamic")] or shown
+    lines = [file for file in shown if schemes.find(file.scheme).weights == "int8"] or shown
     svg = charts.layers_along_the_graph(lines, marked, first.scheme)
     caption = (
         "Signal to noise of each layer's output against the float graph, in the order of computation. "
@@ -182,7 +183,7 @@ def layers(export: Export, missing: dict[str, str]) -> Html:
 
 
 def _is_int8(file: ModelFile) -> bool:
-    return file.scheme == "int8"
+    return schemes.find(file.scheme).integers_only
 
 
 def _layer_table(file: ModelFile, open_: bool) -> Html:
