@@ -123,7 +123,7 @@ def test_an_integer_file_takes_pixels_and_gives_steps_of_a_256th(name: str) -> N
 
 @pytest.mark.parametrize("name", ["mobilevit_xxs", "eanet"])
 def test_softmax_in_integers_takes_no_mean_over_the_last_axis(name: str) -> None:
-    """On arm64, TFLite 2.16.1 takes 89 instructions an element for that. What is left is the pool before the head."""
+    """On arm64, TFLite 2.16.1 takes 89 instructions an element for that. What is left pools before the head."""
     found = inspected(name, "int8").ops
     assert found["MEAN"]["count"] == 1
     assert found["SUM"]["count"] >= 8
