@@ -39,7 +39,6 @@ def test_a_file_is_described_completely(tiny_tflite: dict[str, bytes], tmp_path:
     }  # fmt: skip
     assert found.op_count == 7
     assert found.max_rank == 4
-    assert found.subgraph_count == 1
     assert found.metadata == TINY.to_json()
     assert found.problems == []
 

@@ -62,7 +62,6 @@ class Inspection:
     runtime_needed: str
     metadata: dict[str, Any] | None
     problems: list[str]
-    subgraph_count: int
     tensor_dtypes: frozenset[str]
     weight_bytes: dict[str, int]
     dynamic_shapes: tuple[str, ...]
@@ -85,7 +84,7 @@ class Inspection:
     def to_json(self) -> dict[str, Any]:
         """The document of `vitconv inspect --json`."""
         document = asdict(self)
-        for name in ("subgraph_count", "tensor_dtypes", "weight_bytes", "dynamic_shapes"):
+        for name in ("tensor_dtypes", "weight_bytes", "dynamic_shapes"):
             del document[name]
         for name in ("inputs", "outputs"):
             document[name] = [{**tensor, "shape": list(tensor["shape"])} for tensor in document[name]]
@@ -126,7 +125,6 @@ def inspect_graph(graph: Graph) -> Inspection:
         runtime_needed=_runtime_needed(ops),
         metadata=described.to_json() if described else None,
         problems=problems,
-        subgraph_count=len(model.subgraphs),
         tensor_dtypes=frozenset(flatbuffer.tensor_dtype(tensor) for tensor in tensors),
         weight_bytes=_weight_bytes(model, tensors),
         dynamic_shapes=dynamic,
