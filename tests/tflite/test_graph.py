@@ -10,6 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from handmade import Handmade, run
 from vitconv.foundation.errors import ModelFileError
+from vitconv.quantization import sensitivity
 from vitconv.tflite import flatbuffer
 from vitconv.tflite.graph import Graph
 from vitconv.tflite.layer_names import operations
@@ -80,6 +81,21 @@ def test_operators_that_compute_nothing_and_optional_inputs_are_no_harm() -> Non
     assert (operation.index, operation.operator, operation.output) == (0, "CONV_2D", filtered)
     assert operation.activations == (image,)
     assert operation.has_weights
+
+
+def test_what_reads_the_second_output_of_an_operator_reads_no_pixels() -> None:
+    made = Handmade()
+    image = made.tensor(1, 2, 2, 4)
+    doubled = made.arithmetic("MUL", image, made.constant(2.0), (1, 2, 2, 4))
+    halves = [made.tensor(1, 2, 2, 2) for _ in range(2)]
+    made.operator("SPLIT", [made.constant(3.0), doubled], halves, schema.SplitOptionsT(numSplits=2))
+    third = made.arithmetic("ADD", halves[1], made.constant(1.0), (1, 2, 2, 2))
+    graph = made.graph([made.arithmetic("ADD", third, halves[0], (1, 2, 2, 2))])
+    first, split, *_ = operations(graph)
+    assert split.outputs == tuple(halves)
+    inner = sensitivity._inner_operations(graph)
+    assert [operation.operator for operation in inner] == ["SPLIT", "ADD"]
+    assert first not in inner
 
 
 def test_a_graph_without_operators_or_with_several_subgraphs_has_the_main_one_s_operations() -> None:

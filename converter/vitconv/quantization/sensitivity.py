@@ -205,7 +205,7 @@ def units(graph: Graph, weights: bool) -> dict[str, list[Operation]]:
 def _inner_operations(graph: Graph) -> list[Operation]:
     """All but those that read the pixels or give the probabilities, which are integers whatever else is float."""
     found = list(operations(graph))
-    computed = {operation.output for operation in found}
+    computed = {output for operation in found for output in operation.outputs}
     activations = {tensor for operation in found for tensor in operation.activations}
     return [op for op in found[:-1] if not (activations - computed) & set(op.activations)]
 

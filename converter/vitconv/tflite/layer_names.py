@@ -23,16 +23,22 @@ _OUTPUT = "output"  # the converter's own last operations, which give the result
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation of a graph: its place, the operator's name, the tensor it computes, its layer, and the indices
-    of the tensors it reads that are no constants. `has_weights`: it also reads a kernel."""
+    """One operation of a graph: its place, the operator's name, the tensors it computes (several for SPLIT), the
+    first one's name, its layer, and the indices of the tensors it reads that are no constants. `has_weights`: it
+    also reads a kernel."""
 
     index: int
     operator: str
-    output: int
+    outputs: tuple[int, ...]
     tensor: str
     layer: str
     activations: tuple[int, ...]
     has_weights: bool
+
+    @property
+    def output(self) -> int:
+        """The first tensor that it computes."""
+        return self.outputs[0]
 
 
 def layer_of(tensor: str) -> str:
@@ -75,7 +81,7 @@ def operations(graph: Graph) -> Iterator[Operation]:
         yield Operation(
             index,
             names[operator.opcodeIndex],
-            outputs[0],
+            tuple(outputs),
             name,
             layer_of(name),
             tuple(tensor for tensor in inputs if tensor not in constants),
