@@ -15,8 +15,9 @@ import pytest
 
 from commands import Call, run
 from vitconv.app import tools
-from vitconv.cli import doctor, texts
+from vitconv.cli import doctor
 from vitconv.cli.doctor import COMMANDS, EVERY, PACKAGES, Check, Examination, examine
+from vitconv.cli.info import doctor_text
 from vitconv.cli.main import cli
 
 Python = namedtuple("Python", "major minor micro")
@@ -192,6 +193,6 @@ def test_no_adb_server_is_started(no_server: int, bare: Path) -> None:
 
 
 def test_text_fits_sixty_columns(bare: Path) -> None:
-    lines = texts.doctor_text(examine(), 60).splitlines()
+    lines = doctor_text(examine(), 60).splitlines()
     # Paths are never broken.
     assert [line for line in lines if len(line) > 60 and not re.search(r"\S{28,}", line)] == []

@@ -29,6 +29,7 @@ _PHONE = ("benchmark --device", "app install", "app run", "app selftest", "app b
 # Every package of pyproject's dependencies, and what does not work without it.
 PACKAGES: dict[str, tuple[str, ...]] = {
     "click": (EVERY,),
+    "rich": (EVERY,),
     "numpy": (EVERY,),
     "pillow": (EVERY,),
     "tensorflow": _KERAS,
@@ -39,6 +40,11 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "tensorflow-datasets": _KERAS,
     "tensorflow-metadata": _KERAS,
     "matplotlib": ("train", "report"),
+    "scipy": ("verify", "report"),
+    "jinja2": ("report",),
+    "msgspec": (*_KERAS, "benchmark", "report"),
+    "platformdirs": (*_KERAS, "benchmark"),
+    "filelock": _KERAS,
     "ai-edge-litert": ("calibrate", "export", "verify", "inspect", "run", "benchmark"),
     "tflite-support": ("export", "verify", "inspect", "run"),
     "libusb-package": ("export",),
