@@ -114,8 +114,10 @@ finally:
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
     loaded = set(json.loads(done.stderr))
     assert not HEAVY & loaded
+    if "--help" in arguments or "--json" in arguments:
+        assert "rich" not in loaded
     if "--help" in arguments:
-        assert "numpy" not in loaded
+        assert not {"numpy", "filelock", "jinja2", "msgspec", "platformdirs"} & loaded
 
 
 # --- documents ---
