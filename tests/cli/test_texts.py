@@ -1,4 +1,4 @@
-"""Tables line up, and every number is in them whatever the terminal's width."""
+"""Results in words: every number is there, whatever the terminal's width."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from graphs import inspect_bytes
 from vitconv.benchmarking.benchmark import Benchmark, FileTiming
-from vitconv.cli import texts
+from vitconv.cli import benchmark, check
 from vitconv.evaluation.verification import Accuracy, FileVerification, Verification
 from vitconv.foundation.text import printable
 
@@ -63,37 +63,13 @@ def numbers(text: str) -> set[str]:
     return set(re.findall(r"[+-]?\d[\d.e+-]*", text))
 
 
-def test_the_columns_of_a_table_line_up() -> None:
-    rows = [("a", "1.5", "x"), ("longer name", "100.25", ""), ("b", "", "y")]
-    assert texts.table(("file", "ms", "note"), rows, WIDE).splitlines() == [
-        "file             ms  note",
-        "-----------  ------  ----",
-        "a               1.5     x",
-        "longer name  100.25",
-        "b                       y",
-    ]
-
-
-def test_a_table_without_rows_is_its_header() -> None:
-    assert texts.table(("file", "ms"), [], WIDE) == "file  ms\n----  --"
-
-
-def test_a_table_that_is_too_wide_goes_on_below() -> None:
-    rows = [("a", "1111", "2222", "3333"), ("b", "4444", "5555", "6666")]
-    folded = texts.table(("name", "one", "two", "three"), rows, 16)
-    assert folded.split("\n\n") == [
-        "name   one   two\n----  ----  ----\na     1111  2222\nb     4444  5555",
-        "name  three\n----  -----\na      3333\nb      6666",
-    ]
-
-
 @pytest.mark.parametrize("width", [1, 20, 40, 60, 80, 100, 200])
 def test_no_number_is_lost_at_any_width(width: int, tiny_tflite: dict[str, bytes]) -> None:
     inspection = inspect_bytes(tiny_tflite["int8"], "tiny.tflite")
     for show in (
-        lambda columns: texts.verification_table(VERIFICATION, columns),
-        lambda columns: texts.benchmark_table(BENCHMARK, columns),
-        lambda columns: texts.inspection_text(inspection, columns),
+        lambda columns: check.verification_table(VERIFICATION, columns),
+        lambda columns: benchmark.benchmark_table(BENCHMARK, columns),
+        lambda columns: check.inspection_text(inspection, columns),
     ):
         assert numbers(show(width)) == numbers(show(WIDE))
 
@@ -102,16 +78,16 @@ def test_no_number_is_lost_at_any_width(width: int, tiny_tflite: dict[str, bytes
 def test_lines_fit_the_terminal(width: int, tiny_tflite: dict[str, bytes]) -> None:
     inspection = inspect_bytes(tiny_tflite["int8"], "tiny.tflite")
     for text in (
-        texts.verification_table(VERIFICATION, width),
-        texts.benchmark_table(BENCHMARK, width),
-        texts.inspection_text(inspection, width),
+        check.verification_table(VERIFICATION, width),
+        benchmark.benchmark_table(BENCHMARK, width),
+        check.inspection_text(inspection, width),
     ):
         assert max(map(len, text.splitlines())) <= width
         assert all(line == line.rstrip() for line in text.splitlines())
 
 
 def test_a_verification_says_what_failed_and_why() -> None:
-    title, header, _, keras, same, failed, why = texts.verification_table(VERIFICATION, WIDE).splitlines()
+    title, header, _, keras, same, failed, why = check.verification_table(VERIFICATION, WIDE).splitlines()
     assert title == "digits test (all), 360 images"
     assert header.split("  ")[0] == "scheme"
     assert keras.split() == ["Keras", "55.55%", "99.99%"]
@@ -122,11 +98,11 @@ def test_a_verification_says_what_failed_and_why() -> None:
 
 
 def test_a_benchmark_names_one_folder_once_and_each_of_several() -> None:
-    text = texts.benchmark_table(BENCHMARK, WIDE)
+    text = benchmark.benchmark_table(BENCHMARK, WIDE)
     assert text.count("export/flowers") == 1
     assert "\nmobilevit_xxs-tf_flowers-int8.tflite " in text
     elsewhere = replace(OTHER, path="other/model.tflite")
-    text = texts.benchmark_table(replace(BENCHMARK, files=(TIMING, elsewhere)), WIDE)
+    text = benchmark.benchmark_table(replace(BENCHMARK, files=(TIMING, elsewhere)), WIDE)
     assert "\nexport/flowers/mobilevit_xxs-tf_flowers-float32.tflite " in text
     assert "\nother/model.tflite " in text
 

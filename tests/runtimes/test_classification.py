@@ -12,7 +12,7 @@ from PIL import Image
 
 from commands import Call
 from graphs import with_metadata
-from vitconv.cli import texts
+from vitconv.cli.check import classification_text
 from vitconv.data.images import ImageSpec, ResizeRule, open_picture
 from vitconv.foundation.errors import ModelFileError
 from vitconv.runtimes.classification import Classification, ClassifyConfig, Guess, Picture, classify
@@ -171,7 +171,7 @@ def test_a_picture_that_cannot_be_read_costs_the_others_nothing(
 @pytest.mark.parametrize("width", [60, 80, 200])
 def test_bars_are_as_long_as_scores_and_fit(width: int) -> None:
     guesses = (Guess("rose", 0, 0.75), Guess("a label of several words", 3, 0.25), Guess("tulip", 1, 0.0))
-    shown = texts.classification_text(
+    shown = classification_text(
         Classification("m", "tiny", ImageSpec(8, 8), (Picture("p", guesses), Picture("q", (), "bad"))), width
     )
     path, *lines = shown.splitlines()
@@ -186,9 +186,9 @@ def test_bars_are_as_long_as_scores_and_fit(width: int) -> None:
 
 def test_long_labels_are_folded_and_other_scores_than_probabilities_have_no_bars() -> None:
     guesses = (Guess("word " * 20 + "end", 0, 0.75), Guess("rose", 1, 0.25))
-    shown = texts.classification_text(Classification("m", "tiny", ImageSpec(8, 8), (Picture("p", guesses),)), 60)
+    shown = classification_text(Classification("m", "tiny", ImageSpec(8, 8), (Picture("p", guesses),)), 60)
     assert max(map(len, shown.splitlines())) <= 60
     assert "75.0%" in shown
     logits = (Guess("rose", 0, 12.5), Guess("tulip", 1, -3.25))
-    shown = texts.classification_text(Classification("m", "tiny", ImageSpec(8, 8), (Picture("p", logits),)), 60)
+    shown = classification_text(Classification("m", "tiny", ImageSpec(8, 8), (Picture("p", logits),)), 60)
     assert shown.splitlines()[1:] == ["  rose    12.5", "  tulip  -3.25"]

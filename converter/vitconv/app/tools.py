@@ -37,10 +37,10 @@ def java() -> Path:
     return Path(home, "bin", "java") if home else Path(shutil.which("java") or "java")
 
 
-def java_release(java: Path) -> int | None:
-    """8, 17, 21 …; None where it cannot be run or does not say."""
+def java_release(java: Path, seconds: float = 60) -> int | None:
+    """8, 17, 21 …; None where it cannot be run or does not say so within `seconds`."""
     try:
-        done = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=seconds, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     found = re.search(r'version "(?:1\.)?(\d+)', done.stderr)

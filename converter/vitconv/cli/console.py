@@ -12,10 +12,9 @@ from typing import Any, NoReturn, TextIO
 
 import click
 
+from vitconv.cli.layout import wrapped
 from vitconv.foundation.errors import OutputError
-from vitconv.foundation.text import printable, wrapped
-
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+from vitconv.foundation.text import printable
 
 _KERAS_COLUMNS = 100  # its bar, four metrics and the time; a line that is longer would be repeated at every step
 
@@ -48,6 +47,12 @@ def warn(message: str) -> None:
         columns = shutil.get_terminal_size().columns
         text = "\n".join(wrapped(line, columns, "    ") for line in text.split("\n"))
     click.echo(text, err=True)
+
+
+def advise(advice: str | None) -> None:
+    """A warning, where there is one."""
+    if advice:
+        warn(advice)
 
 
 def keeping(keep: Callable[[], None]) -> None:

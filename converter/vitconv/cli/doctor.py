@@ -29,6 +29,7 @@ _PHONE = ("benchmark --device", "app install", "app run", "app selftest", "app b
 # Every package of pyproject's dependencies, and what does not work without it.
 PACKAGES: dict[str, tuple[str, ...]] = {
     "click": (EVERY,),
+    "rich": (EVERY,),
     "numpy": (EVERY,),
     "pillow": (EVERY,),
     "tensorflow": _KERAS,
@@ -39,6 +40,11 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "tensorflow-datasets": _KERAS,
     "tensorflow-metadata": _KERAS,
     "matplotlib": ("train", "report"),
+    "scipy": ("verify", "report"),
+    "jinja2": ("report",),
+    "msgspec": (*_KERAS, "benchmark", "report"),
+    "platformdirs": (*_KERAS, "benchmark"),
+    "filelock": _KERAS,
     "ai-edge-litert": ("calibrate", "export", "verify", "inspect", "run", "benchmark"),
     "tflite-support": ("export", "verify", "inspect", "run"),
     "libusb-package": ("export",),
@@ -51,6 +57,7 @@ COMMANDS = (
 _PYTHONS = ((3, 10), (3, 11))  # tflite-support has no wheels for others
 _LEAST_FREE = 2 << 30  # bytes; the prepared images of tf_flowers at 256×256 are 0.7 GB
 _MOMENT = 2.0  # seconds a program may take to say its version, which is then left out
+_JAVA_SECONDS = 8.0  # it may have to be read from a slow disk first; all of this takes at most 10 s
 _DEBIAN = "On Debian and Ubuntu: apt install"
 
 
@@ -267,7 +274,7 @@ def _app_build() -> Iterator[Check]:
     with ThreadPoolExecutor() as pool:
         said = pool.submit(_first_line, [maven.found, "--version"]) if maven.found else None
         program = tools.java()
-        release = tools.java_release(program)
+        release = tools.java_release(program, _JAVA_SECONDS)
         if said and (version := re.search(r"Maven (\S+)", said.result())):
             maven = Check("mvn", f"{version[1]}, {maven.found}", maven.needed_for)
     yield maven

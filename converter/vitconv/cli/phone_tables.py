@@ -1,4 +1,4 @@
-"""Results from phones as text for a terminal. Nothing is computed here; see cli.texts."""
+"""Results from phones as text for a terminal. Nothing is computed here; see vitconv.phone.phone_results."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vitconv.cli.texts import table
-from vitconv.foundation.text import wrapped
+from vitconv.cli.layout import table, wrapped
 from vitconv.phone.phone_results import PhoneBenchmark, PhoneTiming
 
 _HEADER = (

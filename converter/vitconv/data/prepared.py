@@ -22,7 +22,13 @@ from PIL import Image
 from vitconv.data.images import ImageSpec
 from vitconv.foundation.cache import cache_directory, lock_beside
 from vitconv.foundation.errors import DatasetError, InputError, OutputError
-from vitconv.foundation.files import atomic_directory, writable_directory, write_json
+from vitconv.foundation.files import (
+    atomic_directory,
+    remove_leftovers,
+    restore_directory,
+    writable_directory,
+    write_json,
+)
 from vitconv.foundation.progress import Progress
 
 # Raise it when the same data set and ImageSpec would no longer give the same bytes.
@@ -92,10 +98,11 @@ def prepare(
     try:
         writable_directory(folder.parent)
         with lock_beside(folder):
+            restore_directory(folder)
             # Another process may have made it while this one waited.
             if found := _open(folder, key, shape):
                 return found
-            _remove_leftovers(folder)
+            remove_leftovers(folder.parent, [folder.name])  # nobody else writes here while the lock is held
             _check_room(folder.parent, int(np.prod(shape, dtype=np.int64)))
             with atomic_directory(folder) as temporary:
                 _write(temporary, key, part, spec, f"decoding {dataset} {split}", progress)
@@ -190,13 +197,6 @@ def _decode(example: Example, spec: ImageSpec) -> NDArray[np.uint8]:
         raise DatasetError(f"{error} {example.remedy}") from error
     except Exception as error:
         raise DatasetError(f"cannot read {example.where}: {error}. {example.remedy}") from error
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """What a kill left behind; nobody else is writing here while the lock is held."""
-    for suffix in ("tmp", "old"):
-        for leftover in folder.parent.glob(f".{folder.name}.*.{suffix}"):
-            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _check_room(root: Path, needed: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,22 +11,32 @@ from vitconv.foundation.errors import OutputError
 
 
 def cache_directory() -> Path:
-    """`$VITCONV_CACHE`, else `$XDG_CACHE_HOME/vitconv`, else `~/.cache/vitconv`."""
-    if chosen := os.environ.get("VITCONV_CACHE"):
-        return Path(chosen).expanduser()
-    # The XDG specification has relative paths ignored.
-    shared = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (shared if shared.is_absolute() else Path("~/.cache").expanduser()) / "vitconv"
+    """`$VITCONV_CACHE`, else the system's own place; on Linux `$XDG_CACHE_HOME/vitconv`, else `~/.cache/vitconv`.
+
+    Raises OutputError where neither says a folder, as for a user without a home.
+    """
+    from platformdirs import user_cache_path
+
+    try:
+        if chosen := os.environ.get("VITCONV_CACHE"):
+            return Path(chosen).expanduser()
+        return user_cache_path("vitconv", appauthor=False)
+    except RuntimeError as error:  # there is no home folder
+        raise OutputError(f"there is no place for a cache: {error}. Set VITCONV_CACHE to a folder.") from error
 
 
 @contextmanager
 def lock_beside(folder: Path) -> Iterator[None]:
     """Lets one process (or thread) at a time make `folder`; the system frees it even after a kill."""
+    from filelock import FileLock
+
     path = folder.with_name(f".{folder.name}.lock")
+    lock = FileLock(path)
     try:
-        stream = path.open("w")
-        fcntl.flock(stream, fcntl.LOCK_EX)
+        lock.acquire()
     except OSError as error:
         raise OutputError(f"cannot lock {path}: {error.strerror or error}.") from error
-    with stream:
+    try:
         yield
+    finally:
+        lock.release()

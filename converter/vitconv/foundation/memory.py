@@ -24,7 +24,7 @@ def keep_freed_memory() -> None:
     try:
         libc = ctypes.CDLL(None)
         mallopt, malloc, free, madvise = libc.mallopt, libc.malloc, libc.free, libc.madvise
-    except (OSError, AttributeError):
+    except (OSError, AttributeError, TypeError):  # another C library; on Windows, no library without a name
         return
     mallopt(_M_MMAP_MAX, 0)
     mallopt(_M_TRIM_THRESHOLD, -1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -15,6 +14,8 @@ def native_output() -> Iterator[Callable[[], str]]:
 
     Yields a function that gives the end of what was printed so far, for the message of an error.
     """
+    import tempfile  # takes a moment, and `vitconv --help` loads this module, too
+
     sys.stdout.flush()
     sys.stderr.flush()
     saved = os.dup(1), os.dup(2)

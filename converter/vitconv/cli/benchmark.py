@@ -6,19 +6,23 @@ import sys
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from vitconv.cli.console import json_option, keeping, print_result, warn
+from vitconv.cli.console import keeping, print_result, warn
+from vitconv.cli.layout import table, wrapped
+from vitconv.cli.options import PATH, common_options
 from vitconv.cli.progress import ConsoleProgress
 from vitconv.foundation.errors import InputError
 
-_path = click.Path(path_type=Path)
+if TYPE_CHECKING:
+    from vitconv.benchmarking.benchmark import Benchmark
+    from vitconv.benchmarking.comparison import Comparison
 
 
 @click.command()
-@click.argument("paths", nargs=-1, type=_path, metavar="FILE|FOLDER...")
+@click.argument("paths", nargs=-1, type=PATH, metavar="FILE|FOLDER...")
 @click.option("--threads", default="1", show_default=True, help="Threads; on a phone several: 1,4")
 @click.option("--runs", type=int, default=50, show_default=True, help="Timed runs of each file.")
 @click.option(
@@ -31,15 +35,15 @@ _path = click.Path(path_type=Path)
 @click.option(
     "--delegate", metavar="NAMES", help="On a phone: xnnpack (unless given), cpu, gpu, nnapi, npu; with commas."
 )
-@click.option("--benchmark-binary", type=_path, help="The benchmark_model to run there; found unless given.")
+@click.option("--benchmark-binary", type=PATH, help="The benchmark_model to run there; found unless given.")
 @click.option("--cpu-mask", help="Cores to run on there, hexadecimal as for taskset, or big.")
 @click.option("--cooldown", type=float, help="Pause before each run there, seconds; 5 unless given.")
 @click.option("--timeout", type=float, help="Longest run there, seconds; 300 unless given.")
-@click.option("--profile", type=_path, help="Folder for each operator's times there, as CSV and picture.")
+@click.option("--profile", type=PATH, help="Folder for each operator's times there, as CSV and picture.")
 @click.option("--keep", is_flag=True, help="Leave the files on the phone, so that they need not be sent again.")
-@click.option("--compare", nargs=2, type=_path, metavar="A.json B.json", help="Two results side by side instead.")
+@click.option("--compare", nargs=2, type=PATH, metavar="A.json B.json", help="Two results side by side instead.")
 @click.option("--force", is_flag=True, help="Compare files of one name though their contents differ.")
-@json_option
+@common_options
 def benchmark(
     paths: tuple[Path, ...],
     threads: str,
@@ -76,17 +80,15 @@ def benchmark(
 def _benchmark_here(paths: tuple[Path, ...], threads: str, runs: int, as_json: bool) -> None:
     from vitconv.benchmarking.benchmark import BenchmarkConfig
     from vitconv.benchmarking.benchmark import benchmark as run
-    from vitconv.cli import texts
     from vitconv.evaluation import kept_results
 
     count, *more = _whole_numbers("--threads", threads)
     if more:
         raise InputError(f"--threads {threads}: several numbers of threads are for phones. Give one.")
-    progress = ConsoleProgress()
-    with closing(progress):
+    with closing(ConsoleProgress()) as progress:
         result = run(BenchmarkConfig(paths, count, runs), progress)
     keeping(lambda: kept_results.keep_benchmark(paths, result.to_json()))
-    print_result(as_json, result.to_json(), lambda width: texts.benchmark_table(result, width))
+    print_result(as_json, result.to_json(), lambda width: benchmark_table(result, width))
 
 
 def _benchmark_phones(
@@ -108,8 +110,7 @@ def _benchmark_phones(
         options["delegate"] = tuple(name.strip() for name in options["delegate"].split(","))
     chosen = {names.get(name, name): value for name, value in options.items() if value is not None}
     config = PhoneBenchmarkConfig(paths, device, tuple(_whole_numbers("--threads", threads)), runs, **chosen)
-    progress = ConsoleProgress()
-    with closing(progress):
+    with closing(ConsoleProgress()) as progress:
         found = benchmark_phones(config, progress)
     for result in found:
         keeping(partial(kept_results.keep_phone_benchmark, paths, result.to_json()))
@@ -128,10 +129,9 @@ def _benchmark_phones(
 
 def _compare(names: tuple[Path, Path], force: bool, as_json: bool) -> None:
     from vitconv.benchmarking.comparison import compare
-    from vitconv.cli import texts
 
     result = compare(*names, force=force)
-    print_result(as_json, result.to_json(), lambda width: texts.comparison_text(result, width))
+    print_result(as_json, result.to_json(), lambda width: comparison_text(result, width))
 
 
 def _whole_numbers(option: str, text: str) -> list[int]:
@@ -139,3 +139,40 @@ def _whole_numbers(option: str, text: str) -> list[int]:
         return [int(word) for word in text.split(",")]
     except ValueError:
         raise InputError(f"{option} must be a whole number, or several such as 1,4; not {text!r}.") from None
+
+
+def benchmark_table(result: Benchmark, width: int) -> str:
+    """`vitconv benchmark`: milliseconds for one image."""
+    folders = {Path(file.path).parent for file in result.files}
+    rows = []
+    for file in result.files:
+        memory = "" if file.peak_memory_mb is None else f"{file.peak_memory_mb:.1f}"
+        rows.append((
+            Path(file.path).name if len(folders) == 1 else file.path,
+            f"{file.p50_ms:.2f}", f"{file.p90_ms:.2f}", f"{file.p95_ms:.2f}", f"{file.init_ms:.0f}",
+            f"{file.first_ms:.1f}", memory, f"{file.delegated_nodes}/{file.nodes}", str(file.partitions),
+        ))  # fmt: skip
+    header = ("file", "p50 ms", "p90", "p95", "init", "first", "peak MB", "delegated", "partitions")
+    first = result.files[0]
+    how = f"{first.threads} thread{'s' if first.threads > 1 else ''}, {first.runs} runs each, interleaved"
+    lines = [wrapped(result.machine, width), wrapped(f"{result.runtime}; {how}", width)]
+    if len(folders) == 1:
+        lines.append(f"in {folders.pop()}")
+    return "\n".join([*lines, table(header, rows, width)])
+
+
+def comparison_text(result: Comparison, width: int) -> str:
+    """`vitconv benchmark --compare`: a line a model."""
+    rows = []
+    for pair in result.pairs:
+        same = "" if pair.same_model else "other contents"
+        memory = [f"{value:.1f}" if value is not None else "" for value in (pair.a_memory_mb, pair.b_memory_mb)]
+        rows.append((
+            pair.name, pair.a, pair.b, pair.statistic.removesuffix("_ms"), f"{pair.a_ms:.2f}",
+            f"{pair.b_ms:.2f}", f"{pair.ratio:.2f}", *memory, same,
+        ))  # fmt: skip
+    header = ("file", "A", "B", "", "A ms", "B ms", "B ÷ A", "A MB", "B MB", "")
+    lines = [wrapped(f"A: {result.a}", width, "   "), wrapped(f"B: {result.b}", width, "   ")]
+    lines.append(table(header, rows, width))
+    lines += [f"only in A: {name}" for name in result.only_a] + [f"only in B: {name}" for name in result.only_b]
+    return "\n".join(lines)

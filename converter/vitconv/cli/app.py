@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING
 import click
 
 from vitconv.cli import completion
-from vitconv.cli.console import json_option, print_result, warn
+from vitconv.cli.console import print_result, warn
+from vitconv.cli.faults import debug_option
+from vitconv.cli.layout import table
+from vitconv.cli.options import PATH, common_options
 from vitconv.cli.progress import ConsoleProgress
 
 if TYPE_CHECKING:
+    from vitconv.app.build import BuildResult
     from vitconv.phone.app_tasks import TaskResult
 
 _device = click.option(
@@ -26,6 +30,7 @@ _timeout = click.option(
 
 
 @click.group()
+@debug_option(hidden=True)
 def app() -> None:
     """The Android demo app: built here, and used on a phone that is connected through adb.
 
@@ -39,13 +44,13 @@ def app() -> None:
 
 
 @app.command()
-@click.argument("folder", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("folder", nargs=-1, required=True, type=PATH)
 @click.option(
     "--quant",
     shell_complete=completion.schemes,
     help="Only these schemes of each folder, with commas; all unless given.",
 )
-@json_option
+@common_options
 def build(folder: tuple[Path, ...], quant: str | None, as_json: bool) -> None:
     """Builds the app with the models of each export FOLDER: a release and a debug APK, signed and checked.
 
@@ -55,19 +60,17 @@ def build(folder: tuple[Path, ...], quant: str | None, as_json: bool) -> None:
     """
     from vitconv.app.build import BuildConfig
     from vitconv.app.build import build as run
-    from vitconv.cli import texts
 
     config = BuildConfig(folder, tuple(name.strip() for name in quant.split(",")) if quant else None)
-    progress = ConsoleProgress()
-    with closing(progress):
+    with closing(ConsoleProgress()) as progress:
         result = run(config, progress)
-    print_result(as_json, result.to_json(), lambda width: texts.build_text(result, width))
+    print_result(as_json, result.to_json(), lambda width: build_text(result, width))
 
 
 @app.command()
-@click.argument("apk", required=False, type=click.Path(path_type=Path))
+@click.argument("apk", required=False, type=PATH)
 @_device
-@json_option
+@common_options
 def install(apk: Path | None, device: str, as_json: bool) -> None:
     """Installs or replaces the app from an APK; of a folder, the smallest APK for the phone's processor. Without
     APK, what `vitconv app build` made last."""
@@ -81,7 +84,7 @@ def install(apk: Path | None, device: str, as_json: bool) -> None:
 
 @app.command()
 @_device
-@json_option
+@common_options
 def run(device: str, as_json: bool) -> None:
     """Opens the app on the phone."""
     from vitconv.phone.app_tasks import open_app
@@ -98,7 +101,7 @@ def run(device: str, as_json: bool) -> None:
 @click.option("--delegate", default="xnnpack", show_default=True, help="xnnpack, cpu, gpu, nnapi; with commas.")
 @_timeout
 @_device
-@json_option
+@common_options
 def benchmark(
     model: str | None, threads: int, runs: int, delegate: str, timeout: float, device: str, as_json: bool
 ) -> None:
@@ -107,8 +110,7 @@ def benchmark(
     from vitconv.phone.app_tasks import BenchmarkTask, benchmark_in_app
 
     task = BenchmarkTask(tuple(name.strip() for name in delegate.split(",")), model, threads, runs, timeout)
-    progress = ConsoleProgress()
-    with closing(progress):
+    with closing(ConsoleProgress()) as progress:
         results = benchmark_in_app(task, device, progress)
     _show_tasks(results, device, as_json, documents_table)
 
@@ -116,14 +118,13 @@ def benchmark(
 @app.command()
 @_timeout
 @_device
-@json_option
+@common_options
 def selftest(timeout: float, device: str, as_json: bool) -> None:
     """Has the app compare its models with Keras on golden images; exit status 1 where one differs."""
     from vitconv.cli.phone_tables import selftest_text
     from vitconv.phone.app_tasks import selftest as run
 
-    progress = ConsoleProgress()
-    with closing(progress):
+    with closing(ConsoleProgress()) as progress:
         results = run(timeout, device, progress)
     _show_tasks(results, device, as_json, selftest_text)
     if not all(result.document and result.document["passed"] for result in results):
@@ -152,3 +153,13 @@ def _end(problems: list[str | None]) -> None:
         warn(problem)
     if found:
         sys.exit(1)
+
+
+def build_text(result: BuildResult, width: int) -> str:
+    """`vitconv app build`: the packages, and what each part weighs."""
+    parts = sorted({part for package in result.packages for part in package.parts})
+    header = ("MB", *(package.variant for package in result.packages))
+    rows = [(part, *(f"{package.parts.get(part, 0) / 1e6:.2f}" for package in result.packages)) for part in parts]
+    total = ("APK", *(f"{package.bytes / 1e6:.2f}" for package in result.packages))
+    paths = "\n".join(str(package.path) for package in result.packages)
+    return f"{table(header, [*rows, total], width)}\n{paths}"

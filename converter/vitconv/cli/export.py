@@ -1,0 +1,146 @@
+"""`vitconv calibrate` and `vitconv export`: from a checkpoint to checked files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from vitconv.checkpoints.pretrained import DEFAULT
+from vitconv.cli import completion
+from vitconv.cli.console import advise, print_result
+from vitconv.cli.layout import table
+from vitconv.cli.options import PATH, checkpoint_argument, common_options, dataset_option
+from vitconv.cli.progress import tensorflow_progress
+
+if TYPE_CHECKING:
+    from vitconv.quantization.calibration import Calibration
+    from vitconv.quantization.histograms import Method
+
+
+@click.command()
+@checkpoint_argument()
+@click.option("--out", type=PATH, required=True, help="The calibration file to write.")
+@dataset_option(help="The one the checkpoint was trained on, unless given.")
+@click.option("--samples", type=int, default=100, show_default=True, help="Images of the training split.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which images.")
+@click.option(
+    "--method",
+    shell_complete=completion.methods,
+    default="mse",
+    show_default=True,
+    help="Where to clip: minmax nowhere, percentile the rarest values, mse where the error is least.",
+)
+@common_options
+def calibrate(
+    checkpoint: Path, out: Path, dataset: str | None, samples: int, seed: int, method: str, as_json: bool
+) -> None:
+    """Runs representative images through CHECKPOINT, a folder or a name, and writes each activation's range.
+
+    Also measures which operations int8-hybrid had better keep in float.
+    """
+    from vitconv.checkpoints.checkpoint import open_checkpoint
+    from vitconv.quantization.calibration import CalibrateConfig, check_method
+    from vitconv.quantization.calibration import calibrate as run
+
+    check_method(method)
+    config = CalibrateConfig(checkpoint, out, dataset, samples, seed, cast("Method", method))
+    open_checkpoint(checkpoint)  # before TensorFlow is loaded
+    with tensorflow_progress() as progress:
+        result = run(config, progress)
+    advise(result.advice)
+    print_result(as_json, result.to_json(), lambda width: calibration_text(out, result, width))
+
+
+@click.command()
+@checkpoint_argument(required=False, default=DEFAULT)
+@click.option(
+    "--quant",
+    required=True,
+    shell_complete=completion.schemes,
+    help="float32, float16, dynamic, int8, int8-hybrid, several with commas, or all.",
+)
+@click.option("--out", type=PATH, required=True, help="The export folder to make.")
+@dataset_option(help="Calibration and golden images; the checkpoint's own data set unless given.")
+@click.option("--calibration", type=PATH, help="A file that `vitconv calibrate` wrote.")
+@click.option("--samples", type=int, help="Calibration images, 100 unless given, without --calibration.")
+@click.option(
+    "--keep-float",
+    multiple=True,
+    metavar="PATTERN",
+    help="Layers that int8-hybrid keeps in float (block0.*), instead of what was measured; can be repeated.",
+)
+@click.option("--author", default="unknown", show_default=True, help="Author in the files' metadata.")
+@click.option("--licence", default="unknown", show_default=True, help="Licence in the files' metadata.")
+@common_options
+def export(
+    checkpoint: Path,
+    quant: str,
+    out: Path,
+    dataset: str | None,
+    calibration: Path | None,
+    samples: int | None,
+    keep_float: tuple[str, ...],
+    author: str,
+    licence: str,
+    as_json: bool,
+) -> None:
+    """Writes .tflite files of CHECKPOINT with metadata, each checked against its scheme's promises.
+
+    CHECKPOINT is a folder that `vitconv train` made, or the name of a model that comes with trained weights (see
+    `vitconv models`); mobilevit_xxs where none is given. Trained weights come with a calibration file, which is
+    used unless --dataset, --calibration or --samples is given: no data set is needed.
+    """
+    from vitconv.checkpoints.checkpoint import open_checkpoint
+    from vitconv.conversion import schemes
+    from vitconv.exporting.export import ExportConfig
+    from vitconv.exporting.export import export as run
+
+    wanted = [name.strip() for name in quant.split(",")]
+    if "all" in wanted:
+        wanted = list(schemes.SCHEMES)
+    config = ExportConfig(
+        checkpoint, out, tuple(wanted), dataset, calibration, keep_float or None, samples, author, licence
+    )
+    open_checkpoint(checkpoint)  # before TensorFlow is loaded
+    with tensorflow_progress() as progress:
+        result = run(config, progress)
+    advise(result.calibration.advice if result.calibration else None)
+    for note in result.notes:
+        advise(note)
+    print_result(
+        as_json,
+        result.to_json(),
+        lambda width: export_text(out, result.manifest, width),
+    )
+
+
+def calibration_text(path: Path, result: Calibration, width: int) -> str:
+    """`vitconv calibrate`: what was measured, and what quantizing each unit of the hybrid file costs."""
+    lines = [f"{path}: {len(result.images)} images, ranges by {result.method}"]
+    for graph in result.graphs:
+        lines.append(f"{graph.scheme}: {len(graph.ranges)} tensors")
+        if graph.kept is not None and graph.kept.units:
+            lines += ["", sensitivity_table([vars(unit) for unit in graph.kept.units], width)]
+    return "\n".join(lines)
+
+
+def sensitivity_table(units: Iterable[Mapping[str, Any]], width: int) -> str:
+    """What quantizing each unit would cost, the most erroneous first: a calibration's or a manifest's units."""
+    rows = [
+        (
+            unit["unit"], "all" if unit["weights"] else "without weights", str(unit["operations"]),
+            f"{unit['error_added']:+.1e}", f"{unit['time_added_ms']:+.2f}",
+            "float" if unit["kept_float"] else "int8",
+        )
+        for unit in units
+    ]  # fmt: skip
+    return table(("layer", "operations", "number", "error added (nats²)", "time added (ms)", "stays"), rows, width)
+
+
+def export_text(folder: Path, manifest: Mapping[str, Any], width: int) -> str:
+    """`vitconv export`: the files of the folder."""
+    rows = [(file["path"], f"{file['bytes'] / 1e6:.2f}") for file in manifest["files"]]
+    return f"{folder}\n{table(('file', 'MB'), rows, width)}"

@@ -1,0 +1,23 @@
+"""Wilson's interval is the formula's, exactly."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from vitconv.foundation.intervals import wilson_interval
+
+Z = 1.959963984540054  # of a normal distribution's middle 95 %
+
+
+@pytest.mark.parametrize("count", [1, 7, 329, 5000, 100_000])
+@pytest.mark.parametrize("part", [0.0, 0.1, 0.5, 0.897, 1.0])
+def test_the_formula(part: float, count: int) -> None:
+    right = round(part * count)
+    share = right / count
+    centre = (share + Z**2 / (2 * count)) / (1 + Z**2 / count)
+    half = Z / (1 + Z**2 / count) * math.sqrt(share * (1 - share) / count + Z**2 / (4 * count**2))
+    low, high = wilson_interval(share, count)
+    assert (low, high) == pytest.approx((centre - half, centre + half), abs=1e-12)
+    assert 0 <= low <= share <= high <= 1
