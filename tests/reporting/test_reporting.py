@@ -244,6 +244,67 @@ def test_limits_of_the_user_s_own_are_told(make: Make) -> None:
     assert "--max-drop 50" in warnings
 
 
+def guessing(folder: Path, share: float, frequent: int = 40) -> None:
+    """Makes the kept verification one of a network that gets `share` of the 200 images right, in its files, too;
+    `frequent` of them are of "rose"."""
+
+    def change(document: Any) -> None:
+        counts = [80 - frequent, 40, frequent, 40, 40]
+        for one in (document["reference"], *document["files"]):
+            one.update(top1=share, confusion=[[row, 2, count] for row, count in enumerate(counts)])
+
+    changed(folder / kept_results.VERIFY, change)
+
+
+@pytest.mark.parametrize(
+    ("share", "frequent", "words"),
+    [
+        (0.20, 40, "drawing lots among 5 classes gives 20.0%"),
+        (0.25, 40, "drawing lots among 5 classes gives 20.0%"),  # 19.5 % to 31.4 %: nobody can tell
+        (0.02, 40, "drawing lots among 5 classes gives 20.0%"),
+        (0.40, 75, 'always answering "rose" gives 37.5%'),
+    ],
+)
+def test_a_network_that_guesses_is_not_to_be_shipped(share: float, frequent: int, words: str, make: Make) -> None:
+    folder = make()
+    verified(folder)
+    guessing(folder, share, frequent)
+    found = recommend(read_export(folder))
+    assert (found.verdict, found.file, found.sentence) == ("none", None, "Ship none of these files.")
+    assert found.reason.startswith(f"Keras itself cannot be told from guessing: its top-1 is {share:.1%} (95 %")
+    assert words in found.reason
+
+
+@pytest.mark.parametrize(("share", "frequent"), [(0.30, 40), (0.46, 75)])
+def test_what_is_surely_better_than_guessing_is_shipped(share: float, frequent: int, make: Make) -> None:
+    folder = make()
+    verified(folder)
+    guessing(folder, share, frequent)
+    assert recommend(read_export(folder)).verdict == "ship"
+
+
+def test_too_few_images_to_tell_from_guessing(make: Make) -> None:
+    folder = make()
+    verified(folder)
+    changed(folder / kept_results.VERIFY, lambda document: document.update(limit=3, examples=3))
+    changed(
+        folder / kept_results.VERIFY, lambda document: document["reference"].update(top1=1 / 3, confusion=None)
+    )
+    reason = recommend(read_export(folder)).reason
+    assert f"Verify on more images: `vitconv verify {folder}` without --limit." in reason
+
+
+def test_a_file_that_guesses_is_not_shipped_though_a_wide_limit_let_it_pass(make: Make) -> None:
+    folder = make()
+    verified(folder)
+    changed(folder / kept_results.VERIFY, lambda document: document["files"][3].update(top1=0.2))
+    assert recommend(read_export(folder)).file == "tiny-pets-float16.tflite"
+    changed(folder / kept_results.VERIFY, lambda d: [file.update(top1=0.2) for file in d["files"]])
+    found = recommend(read_export(folder))
+    assert found.verdict == "none"
+    assert "tiny-pets-int8.tflite cannot be told from guessing" in found.reason
+
+
 # --- the layer that breaks a file ---
 
 

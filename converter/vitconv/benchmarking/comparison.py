@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vitconv.benchmarking import documents
-from vitconv.benchmarking.documents import FileTimes
+from vitconv.benchmarking import benchmark_document
+from vitconv.benchmarking.benchmark_document import FileTimes
 from vitconv.foundation.errors import InputError
 
 
@@ -94,7 +94,7 @@ def compare(a: Path, b: Path, force: bool = False) -> Comparison:
 
 def _entries(path: Path) -> tuple[str, list[_Entry]]:
     """What the document is of, in a line, and its entries."""
-    phones = documents.read(path, f"`vitconv benchmark --json > {path.name}` makes one.")
+    phones = benchmark_document.read(path, f"`vitconv benchmark --json > {path.name}` makes one.")
     several = len(phones) > 1
     entries = [
         _Entry(phone.device.serial if several and phone.device else "", times)

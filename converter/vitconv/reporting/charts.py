@@ -102,7 +102,7 @@ def layers_along_the_graph(files: Sequence[ModelFile], marked: Sequence[LayerErr
         axes.set_xticks(list(kept.values()), list(kept), rotation=40, ha="right", fontsize=8)
         axes.set_ylabel("signal to noise, dB")
         axes.margins(x=0.02, y=0.12)
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, fontsize=9)
+        axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4, fontsize=9)
 
     return _svg("signal-to-noise ratio of each layer", draw, height=3.2, width=6.4)
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vitconv.benchmarking import documents
-from vitconv.benchmarking.documents import FileTimes
+from vitconv.benchmarking import benchmark_document
+from vitconv.benchmarking.benchmark_document import FileTimes
 from vitconv.data.images import ImageSpec
 from vitconv.evaluation import kept_results
 from vitconv.exporting import manifest
@@ -125,7 +125,7 @@ def _read_benchmarks(folder: Path, known: Mapping[str, str], found: _Found) -> N
             continue
         again = f"vitconv benchmark {folder}{'' if path == here else ' --device'}"
         remedy = f"Remove it, or run `{again}` again."
-        for benchmark in documents.read(path, remedy):
+        for benchmark in benchmark_document.read(path, remedy):
             used = False
             for times in benchmark.files:
                 if times.sha256 is None:
