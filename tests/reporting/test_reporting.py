@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from jinja2 import UndefinedError
 
 from cli.test_texts import TIMING
 from commands import Call, refused
@@ -27,6 +28,7 @@ from vitconv.phone.phone_folder import Pushed
 from vitconv.phone.phone_results import PhoneBenchmark, PhoneTiming
 from vitconv.reporting import charts
 from vitconv.reporting.missing import missing
+from vitconv.reporting.page import _templates
 from vitconv.reporting.reading import read_export
 from vitconv.reporting.recommendation import recommend
 from vitconv.reporting.report import Report, ReportConfig, report
@@ -379,6 +381,7 @@ class Page(HTMLParser):
         super().__init__()
         self.open: list[str] = []
         self.tags: set[str] = set()
+        self.shape: list[tuple[str, ...]] = []  # each element's name, and its attributes' names
         self.ids: list[str] = []
         self.links: list[str] = []
         self.feed(text)
@@ -387,6 +390,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
         values = dict(attributes)
+        self.shape.append((tag, *sorted(values)))
         if tag not in VOID:
             self.open.append(tag)
         self.ids += [values["id"] or ""] if "id" in values else []
@@ -428,6 +432,47 @@ def test_names_out_of_files_are_text_and_nothing_else(full: Path) -> None:
     assert "\x1b" not in shown
     page = Page(reported(full).text)
     assert "b" not in page.tags
+
+
+def everywhere(value: Any, text: str, kept: tuple[str, ...]) -> Any:
+    """A JSON value with `text` at the end of each of its texts but those of the keys `kept`."""
+    if isinstance(value, dict):
+        return {name: one if name in kept else everywhere(one, text, kept) for name, one in value.items()}
+    if isinstance(value, list):
+        return [everywhere(one, text, kept) for one in value]
+    return value + text if isinstance(value, str) else value
+
+
+# Whatever could end a text, an attribute, an element, a formula or a template's expression, or steer a terminal.
+HOSTILE = (
+    '</style></title><script>alert(1)</script>" onerror="alert(1)" x="'
+    "' onload='alert(1)' &lt;i&gt; &#60;b&#62;-->]]><!--{{ missing }}{% raw %}{# #}$x^2_{\\frac$"
+    "\x00\x07\x1b[31m\x7f\x85\u202e\u2028\n\r\t"
+)
+
+
+def test_no_text_of_any_document_gets_out_of_its_place(full: Path) -> None:
+    before = Page(reported(full).text).shape
+    kept = ("model", "sha256", "checkpoint", "split_digest", "path", "scheme", "resize", "golden", "reasons")
+    for name in ("manifest", "results/verify", "results/benchmark", "results/benchmark-SERIAL"):
+        path = full / f"{name}.json"
+        path.write_text(json.dumps(everywhere(json.loads(path.read_text()), HOSTILE, kept)))
+    shown = reported(full).text
+    assert Page(shown).shape == before
+    assert not [char for char in shown if not char.isprintable() and char != "\n"]
+    for name in ("daisy", "2 cores", "arm64-v8a", "block3.mlp", "pets test (test)"):
+        assert f"{name}&lt;/style&gt;" in shown
+
+
+def test_a_template_shows_only_texts() -> None:
+    templates = _templates()
+    assert templates.from_string("{{ x }}").render(x="<b>\x1b") == "&lt;b&gt;\ufffd"
+    assert templates.from_string("{{ x|sentence }}").render(x="Run `a <b>`\n") == "Run <code>a &lt;b&gt;</code>\n"
+    for value in (None, 0.25, ("a", "b")):
+        with pytest.raises(TypeError, match="no text"):
+            templates.from_string("{{ x }}").render(x=value)
+    with pytest.raises(UndefinedError, match="'y' is undefined"):
+        templates.from_string("{{ y }}").render(x=1)
 
 
 def test_charts_take_the_page_s_colours_and_keep_text(full: Path) -> None:

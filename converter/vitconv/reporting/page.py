@@ -72,8 +72,8 @@ def _shown(value: object) -> str:
     """What a template shows goes through here before it is escaped: control characters are replaced."""
     if isinstance(value, Markup):
         return value
-    if isinstance(value, (str, int)):
-        return visible(str(value))
+    if isinstance(value, (str, int, StrictUndefined)):
+        return visible(str(value))  # raises UndefinedError for the last
     raise TypeError(f"a template shows {value!r}, which is no text")
 
 
