@@ -27,7 +27,8 @@ def document(*files: dict[str, Any], machine: str = "A desktop", **more: Any) ->
 def write(tmp_path: Path) -> Any:
     def write(name: str, value: Any) -> Path:
         path = tmp_path / name
-        path.write_text(value if isinstance(value, str) else json.dumps(value))
+        text = value if isinstance(value, (str, bytes)) else json.dumps(value)
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
         return path
 
     return write
@@ -66,6 +67,14 @@ def test_one_way_each_is_a_pair_whatever_the_settings(write: Any) -> None:
     assert (pair.statistic, pair.a_ms, pair.b_ms, pair.ratio) == ("mean_ms", 4.0, 2.0, 0.5)
 
 
+def test_a_mean_and_a_median_cannot_be_compared(call: Call, write: Any) -> None:
+    mean = write("1.json", document(entry("m.tflite", A, None)))
+    median = write("2.json", document(entry("m.tflite", A, 3.0, mean_ms=None)))
+    refused(call("benchmark", "--compare", mean, median), "m.tflite has only a mean in one")
+    (pair,) = compare(median, median).pairs
+    assert (pair.statistic, pair.ratio) == ("p50_ms", 1.0)
+
+
 def test_several_phones_are_paired_by_serial(write: Any) -> None:
     def phones(*serials: str) -> dict[str, Any]:
         return {
@@ -98,6 +107,12 @@ def test_different_models_are_not_compared_silently(
         ({"machine": "x", "runtime": "y"}, "is not what"),
         (document({"path": "m.tflite", "threads": 1, "mean_ms": 0}), "has no time above 0"),
         (document({"path": "m.tflite", "threads": 1, "mean_ms": "fast"}), "is not what"),
+        (document({"path": "m.tflite", "threads": 1, "mean_ms": 4.0, "p50_ms": 0}), "has no time above 0"),
+        (document({"path": "m.tflite", "threads": 1}), "has no time above 0"),
+        ({"phones": [document(entry("m.tflite", A, 1.0))] * 2}, "does not say which"),
+        ({"phones": 3}, "Expected `array`"),
+        ("[" * 100_000, "cannot be read as JSON"),
+        ("\ud800".encode("utf-8", "surrogatepass"), "cannot be read as JSON"),
         (document(), "have no model in common"),
         (document(entry("other.tflite", A, 1.0)), "have no model in common. In A: m.tflite; in B: other.tflite"),
     ],

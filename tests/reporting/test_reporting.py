@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from jinja2 import UndefinedError
 
 from cli.test_texts import TIMING
 from commands import Call, refused
@@ -28,6 +29,7 @@ from vitconv.phone.phone_folder import Pushed
 from vitconv.phone.phone_results import PhoneBenchmark, PhoneTiming
 from vitconv.reporting import charts
 from vitconv.reporting.missing import missing
+from vitconv.reporting.page import _templates
 from vitconv.reporting.reading import read_export
 from vitconv.reporting.recommendation import recommend
 from vitconv.reporting.report import Report, ReportConfig, report
@@ -245,6 +247,67 @@ def test_limits_of_the_user_s_own_are_told(make: Make) -> None:
     assert "--max-drop 50" in warnings
 
 
+def guessing(folder: Path, share: float, frequent: int = 40) -> None:
+    """Makes the kept verification one of a network that gets `share` of the 200 images right, in its files, too;
+    `frequent` of them are of "rose"."""
+
+    def change(document: Any) -> None:
+        counts = [80 - frequent, 40, frequent, 40, 40]
+        for one in (document["reference"], *document["files"]):
+            one.update(top1=share, confusion=[[row, 2, count] for row, count in enumerate(counts)])
+
+    changed(folder / kept_results.VERIFY, change)
+
+
+@pytest.mark.parametrize(
+    ("share", "frequent", "words"),
+    [
+        (0.20, 40, "drawing lots among 5 classes gives 20.0%"),
+        (0.25, 40, "drawing lots among 5 classes gives 20.0%"),  # 19.5 % to 31.4 %: nobody can tell
+        (0.02, 40, "drawing lots among 5 classes gives 20.0%"),
+        (0.40, 75, 'always answering "rose" gives 37.5%'),
+    ],
+)
+def test_a_network_that_guesses_is_not_to_be_shipped(share: float, frequent: int, words: str, make: Make) -> None:
+    folder = make()
+    verified(folder)
+    guessing(folder, share, frequent)
+    found = recommend(read_export(folder))
+    assert (found.verdict, found.file, found.sentence) == ("none", None, "Ship none of these files.")
+    assert found.reason.startswith(f"Keras itself cannot be told from guessing: its top-1 is {share:.1%} (95 %")
+    assert words in found.reason
+
+
+@pytest.mark.parametrize(("share", "frequent"), [(0.30, 40), (0.46, 75)])
+def test_what_is_surely_better_than_guessing_is_shipped(share: float, frequent: int, make: Make) -> None:
+    folder = make()
+    verified(folder)
+    guessing(folder, share, frequent)
+    assert recommend(read_export(folder)).verdict == "ship"
+
+
+def test_too_few_images_to_tell_from_guessing(make: Make) -> None:
+    folder = make()
+    verified(folder)
+    changed(folder / kept_results.VERIFY, lambda document: document.update(limit=3, examples=3))
+    changed(
+        folder / kept_results.VERIFY, lambda document: document["reference"].update(top1=1 / 3, confusion=None)
+    )
+    reason = recommend(read_export(folder)).reason
+    assert f"Verify on more images: `vitconv verify {folder}` without --limit." in reason
+
+
+def test_a_file_that_guesses_is_not_shipped_though_a_wide_limit_let_it_pass(make: Make) -> None:
+    folder = make()
+    verified(folder)
+    changed(folder / kept_results.VERIFY, lambda document: document["files"][3].update(top1=0.2))
+    assert recommend(read_export(folder)).file == "tiny-pets-float16.tflite"
+    changed(folder / kept_results.VERIFY, lambda d: [file.update(top1=0.2) for file in d["files"]])
+    found = recommend(read_export(folder))
+    assert found.verdict == "none"
+    assert "tiny-pets-int8.tflite cannot be told from guessing" in found.reason
+
+
 # --- the layer that breaks a file ---
 
 
@@ -319,6 +382,7 @@ class Page(HTMLParser):
         super().__init__()
         self.open: list[str] = []
         self.tags: set[str] = set()
+        self.shape: list[tuple[str, ...]] = []  # each element's name, and its attributes' names
         self.ids: list[str] = []
         self.links: list[str] = []
         self.feed(text)
@@ -327,6 +391,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
         values = dict(attributes)
+        self.shape.append((tag, *sorted(values)))
         if tag not in VOID:
             self.open.append(tag)
         self.ids += [values["id"] or ""] if "id" in values else []
@@ -368,6 +433,47 @@ def test_names_out_of_files_are_text_and_nothing_else(full: Path) -> None:
     assert "\x1b" not in shown
     page = Page(reported(full).text)
     assert "b" not in page.tags
+
+
+def everywhere(value: Any, text: str, kept: tuple[str, ...]) -> Any:
+    """A JSON value with `text` at the end of each of its texts but those of the keys `kept`."""
+    if isinstance(value, dict):
+        return {name: one if name in kept else everywhere(one, text, kept) for name, one in value.items()}
+    if isinstance(value, list):
+        return [everywhere(one, text, kept) for one in value]
+    return value + text if isinstance(value, str) else value
+
+
+# Whatever could end a text, an attribute, an element, a formula or a template's expression, or steer a terminal.
+HOSTILE = (
+    '</style></title><script>alert(1)</script>" onerror="alert(1)" x="'
+    "' onload='alert(1)' &lt;i&gt; &#60;b&#62;-->]]><!--{{ missing }}{% raw %}{# #}$x^2_{\\frac$"
+    "\x00\x07\x1b[31m\x7f\x85\u202e\u2028\n\r\t"
+)
+
+
+def test_no_text_of_any_document_gets_out_of_its_place(full: Path) -> None:
+    before = Page(reported(full).text).shape
+    kept = ("model", "sha256", "checkpoint", "split_digest", "path", "scheme", "resize", "golden", "reasons")
+    for name in ("manifest", "results/verify", "results/benchmark", "results/benchmark-SERIAL"):
+        path = full / f"{name}.json"
+        path.write_text(json.dumps(everywhere(json.loads(path.read_text()), HOSTILE, kept)))
+    shown = reported(full).text
+    assert Page(shown).shape == before
+    assert not [char for char in shown if not char.isprintable() and char != "\n"]
+    for name in ("daisy", "2 cores", "arm64-v8a", "block3.mlp", "pets test (test)"):
+        assert f"{name}&lt;/style&gt;" in shown
+
+
+def test_a_template_shows_only_texts() -> None:
+    templates = _templates()
+    assert templates.from_string("{{ x }}").render(x="<b>\x1b") == "&lt;b&gt;\ufffd"
+    assert templates.from_string("{{ x|sentence }}").render(x="Run `a <b>`\n") == "Run <code>a &lt;b&gt;</code>\n"
+    for value in (None, 0.25, ("a", "b")):
+        with pytest.raises(TypeError, match="no text"):
+            templates.from_string("{{ x }}").render(x=value)
+    with pytest.raises(UndefinedError, match="'y' is undefined"):
+        templates.from_string("{{ y }}").render(x=1)
 
 
 def test_charts_take_the_page_s_colours_and_keep_text(full: Path) -> None:
@@ -484,7 +590,8 @@ def test_what_cannot_be_written_leaves_nothing(call: Call, full: Path, tmp_path:
         ("verify.json", lambda d: d["files"][3]["layers"][0].update(place="first"), "no whole number"),
         ("verify.json", lambda d: d.update(files=7), "not what this version keeps"),
         ("benchmark.json", lambda d: d["files"][0].update(p50_ms=-1), "no time above 0"),
-        ("benchmark-SERIAL.json", lambda d: d["files"][0].pop("sha256"), "'sha256' is missing"),
+        ("benchmark.json", lambda d: d.update(files={}), "Expected `array`, got `object` - at `$.files`"),
+        ("benchmark-SERIAL.json", lambda d: d["files"][0].pop("sha256"), "without the file's SHA-256"),
     ],
 )
 def test_a_result_that_is_none_is_refused_by_name(

@@ -1,1 +1,1 @@
-"""Times of files on this machine, and two results side by side. Imports runtimes."""
+"""Times of files on this machine, their documents read back, and two of these side by side. Imports runtimes."""

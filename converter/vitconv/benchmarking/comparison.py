@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from vitconv.benchmarking import benchmark_document
+from vitconv.benchmarking.benchmark_document import FileTimes
 from vitconv.foundation.errors import InputError
 
 
@@ -47,15 +48,17 @@ class Comparison:
 
 @dataclass(frozen=True)
 class _Entry:
-    name: str
-    sha256: str | None
+    """A file in one setting; `phone` is its serial number where the document is of several."""
+
     phone: str
-    delegate: str
-    threads: int
-    values: dict[str, Any]
+    times: FileTimes
+
+    @property
+    def settings(self) -> tuple[str, str, int]:
+        return self.phone, self.times.delegate, self.times.threads
 
     def __str__(self) -> str:
-        return ", ".join(filter(None, (self.phone, self.delegate, f"{self.threads}t")))
+        return ", ".join(filter(None, (self.phone, self.times.delegate, f"{self.times.threads}t")))
 
 
 def compare(a: Path, b: Path, force: bool = False) -> Comparison:
@@ -64,76 +67,54 @@ def compare(a: Path, b: Path, force: bool = False) -> Comparison:
     Where no settings agree, and each has run the model in one way only, those two are the pair. Raises InputError
     for what is no benchmark document, and where files of one name have other contents, unless `force`.
     """
-    (title_a, entries_a), (title_b, entries_b) = _read(a), _read(b)
+    (title_a, entries_a), (title_b, entries_b) = _entries(a), _entries(b)
+    names_a = list(dict.fromkeys(entry.times.name for entry in entries_a))
+    names_b = list(dict.fromkeys(entry.times.name for entry in entries_b))
     pairs: list[Pair] = []
-    names = list(dict.fromkeys(entry.name for entry in entries_a))
-    for name in names:
-        left = [entry for entry in entries_a if entry.name == name]
-        right = [entry for entry in entries_b if entry.name == name]
+    for name in names_a:
+        left = [entry for entry in entries_a if entry.times.name == name]
+        right = [entry for entry in entries_b if entry.times.name == name]
         for one, other in _matches(left, right):
-            same = one.sha256 is not None and one.sha256 == other.sha256
+            digests = one.times.sha256, other.times.sha256
+            same = digests[0] is not None and digests[0] == digests[1]
             if not same and not force:
-                known = one.sha256 is not None and other.sha256 is not None
-                why = "are different files" if known else "may be different files: one has no digest"
+                why = "may be different files: one has no digest" if None in digests else "are different files"
                 raise InputError(
                     f"{name} in {a} and {name} in {b} {why}. To compare them all the same, add --force."
                 )
             pairs.append(_pair(one, other, same))
     if not pairs:
         raise InputError(
-            f"{a} and {b} have no model in common. In A: {', '.join(names) or 'none'}; "
-            f"in B: {', '.join(dict.fromkeys(entry.name for entry in entries_b)) or 'none'}."
+            f"{a} and {b} have no model in common. In A: {', '.join(names_a) or 'none'}; "
+            f"in B: {', '.join(names_b) or 'none'}."
         )
-    known_a, known_b = {entry.name for entry in entries_a}, {entry.name for entry in entries_b}
-    return Comparison(
-        title_a, title_b, tuple(pairs), tuple(sorted(known_a - known_b)), tuple(sorted(known_b - known_a))
-    )
+    only_a, only_b = sorted(set(names_a) - set(names_b)), sorted(set(names_b) - set(names_a))
+    return Comparison(title_a, title_b, tuple(pairs), tuple(only_a), tuple(only_b))
+
+
+def _entries(path: Path) -> tuple[str, list[_Entry]]:
+    """What the document is of, in a line, and its entries."""
+    phones = benchmark_document.read(path, f"`vitconv benchmark --json > {path.name}` makes one.")
+    several = len(phones) > 1
+    entries = [
+        _Entry(phone.device.serial if several and phone.device else "", times)
+        for phone in phones
+        for times in phone.files
+    ]
+    return "; ".join(phone.title for phone in phones), entries
 
 
 def _matches(left: Sequence[_Entry], right: Sequence[_Entry]) -> list[tuple[_Entry, _Entry]]:
     if len(left) == 1 and len(right) == 1:
         return [(left[0], right[0])]
-
-    def settings(entry: _Entry) -> tuple[str, str, int]:
-        return entry.phone, entry.delegate, entry.threads
-
-    return [(one, other) for one in left for other in right if settings(one) == settings(other)]
+    return [(one, other) for one in left for other in right if one.settings == other.settings]
 
 
 def _pair(one: _Entry, other: _Entry, same: bool) -> Pair:
-    both = (one.values, other.values)
-    statistic = "p50_ms" if all(values.get("p50_ms") for values in both) else "mean_ms"
-    a_ms, b_ms = (float(values[statistic]) for values in both)
-    memory = [values.get("peak_memory_mb") for values in both]
-    return Pair(one.name, same, str(one), str(other), statistic, a_ms, b_ms, round(b_ms / a_ms, 4), *memory)
-
-
-def _read(path: Path) -> tuple[str, list[_Entry]]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"there is no file {path}. `vitconv benchmark --json > {path.name}` makes one.") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read as JSON: {error}.") from error
-    try:
-        phones = document.get("phones", [document])
-        several = len(phones) > 1
-        entries = [_entry(one, phone, several) for phone in phones for one in phone["files"]]
-        title = "; ".join(f"{phone['machine']}, {phone['runtime']}" for phone in phones)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is not what `vitconv benchmark --json` gives: {error!r}.") from error
-    return title, entries
-
-
-def _entry(values: dict[str, Any], document: dict[str, Any], several: bool) -> _Entry:
-    mean = float(values["mean_ms"])
-    if not mean > 0 or (values.get("p50_ms") is not None and not float(values["p50_ms"]) > 0):
-        raise ValueError(f"{values['path']} has no time above 0")
-    if values.get("peak_memory_mb") is not None:
-        float(values["peak_memory_mb"])
-    phone = str(document["device"]["serial"]) if several else ""
-    # On this machine the runtime always uses XNNPACK.
-    delegate = str(values.get("delegate", "xnnpack"))
-    digest = values.get("sha256")
-    name = str(values["path"]).replace("\\", "/").rpartition("/")[2]
-    return _Entry(name, digest, phone, delegate, int(values["threads"]), values)
+    a, b = one.times, other.times
+    for statistic in ("p50_ms", "mean_ms"):
+        a_ms, b_ms = getattr(a, statistic), getattr(b, statistic)
+        if a_ms is not None and b_ms is not None:
+            memory = a.peak_memory_mb, b.peak_memory_mb
+            return Pair(a.name, same, str(one), str(other), statistic, a_ms, b_ms, round(b_ms / a_ms, 4), *memory)
+    raise InputError(f"{a.name} has only a mean in one document and only a median in the other: time it again.")

@@ -1,11 +1,14 @@
 """The report of an export folder: what its results say, which file to ship, as a page or as Markdown.
 
-Imports evaluation.
+Imports evaluation, benchmarking.
 
 reading.py         the folder → findings.py's `Export`, results of other contents left out
-recommendation.py  which file to ship, and why
+recommendation.py  which file to ship, and why; chance.py: what guessing reaches
 two_exports.py     two exports side by side
+missing.py         sections without data, and how to get it
 charts.py          figures as SVG in the page's colours
-page.py, parts.py  the HTML page; sections.py, details.py its sections
+sections/          what each section of a page shows, as plain values
+templates/         how the page looks: HTML by Jinja2, and page.css
+page.py            the sections and the templates → one HTML file
 markdown.py        for pull requests
 """

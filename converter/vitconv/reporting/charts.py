@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup, escape
 
 from vitconv.conversion.schemes import SCHEMES
 from vitconv.evaluation.layer_errors import LayerError
@@ -32,7 +32,7 @@ _STYLE = {
 
 def accuracy_against_latency(
     files: Sequence[ModelFile], times: Mapping[str, Timing], reference: float, where: str
-) -> str:
+) -> Markup:
     """Top-1 with its 95 % interval over milliseconds; a mark's area is the file's megabytes."""
 
     def draw(axes: Any) -> None:
@@ -57,7 +57,7 @@ def accuracy_against_latency(
     return _svg(f"accuracy against latency on {where}", draw, height=3.7)
 
 
-def latency_spread(files: Sequence[ModelFile], times: Mapping[str, Timing]) -> str:
+def latency_spread(files: Sequence[ModelFile], times: Mapping[str, Timing]) -> Markup:
     """A row a file: 5th to 95th percentile as a line, the middle half as a bar, the median as a mark."""
 
     def draw(axes: Any) -> None:
@@ -76,7 +76,7 @@ def latency_spread(files: Sequence[ModelFile], times: Mapping[str, Timing]) -> s
     return _svg("spread of latency", draw, height=1.0 + 0.4 * len(files))
 
 
-def layers_along_the_graph(files: Sequence[ModelFile], marked: Sequence[LayerError], scheme: str) -> str:
+def layers_along_the_graph(files: Sequence[ModelFile], marked: Sequence[LayerError], scheme: str) -> Markup:
     """Signal-to-noise ratio of every layer in the order of computation; `marked` are layers of `scheme`'s file."""
 
     def draw(axes: Any) -> None:
@@ -101,12 +101,12 @@ def layers_along_the_graph(files: Sequence[ModelFile], marked: Sequence[LayerErr
         axes.set_xticks(list(kept.values()), list(kept), rotation=40, ha="right", fontsize=8)
         axes.set_ylabel("signal to noise, dB")
         axes.margins(x=0.02, y=0.12)
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, fontsize=9)
+        axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4, fontsize=9)
 
     return _svg("signal-to-noise ratio of each layer", draw, height=3.2, width=6.4)
 
 
-def training_curve(history: Sequence[Mapping[str, float]], key: str, name: str) -> str:
+def training_curve(history: Sequence[Mapping[str, float]], key: str, name: str) -> Markup:
     """A figure of every epoch, of the training images and of the validation images."""
 
     def draw(axes: Any) -> None:
@@ -136,7 +136,7 @@ def _spaced(starts: Mapping[str, int], least: int) -> dict[str, int]:
     return kept
 
 
-def _svg(title: str, draw: Callable[[Any], None], height: float, width: float = 5.0) -> str:
+def _svg(title: str, draw: Callable[[Any], None], height: float, width: float = 5.0) -> Markup:
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -157,9 +157,8 @@ def _svg(title: str, draw: Callable[[Any], None], height: float, width: float = 
     for colour, name in _VARIABLES.items():
         text = text.replace(colour, f"var(--{name})")
     text = re.sub(r"\n\s*", "\n", text)
-    return text.replace("<svg", f'<svg class="chart" role="img" aria-label="{escape(title)}"', 1).replace(
-        ">", f"><title>{escape(title)}</title>", 1
-    )
+    text = text.replace("<svg", f'<svg class="chart" role="img" aria-label="{escape(title)}"', 1)
+    return Markup(text.replace(">", f"><title>{escape(title)}</title>", 1))
 
 
 def _font(match: re.Match[str]) -> str:

@@ -39,24 +39,21 @@ class Verified:
 
 @dataclass(frozen=True)
 class Timing:
-    """One file's time in one setting. `ms` is the median, else the mean; `low_ms`, `high_ms` enclose the true
-    median with 95 % confidence. quantiles_ms: the 0th, 5th … 100th percentile; empty where it was not kept.
-    delegated: what a phone's delegate took, "all", "part" or "none", where that is known."""
+    """One file's time in one setting; None stands for what was not kept. `ms` is the median, else the mean.
+    quantiles_ms: the 0th, 5th … 100th percentile; empty where they were not kept. delegated: what a phone's
+    delegate took, "all", "part" or "none", where that is known."""
 
     place: str
     setting: str
     ms: float
-    low_ms: float | None
-    high_ms: float | None
-    p95_ms: float | None
-    init_ms: float
+    init_ms: float | None
     memory_mb: float | None
     nodes: int | None
     delegated_nodes: int | None
     partitions: int | None
     delegated: str | None
     quantiles_ms: tuple[float, ...]
-    runs: int
+    runs: int | None
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,17 +1,28 @@
-"""The report as one HTML file that needs nothing else: no network, no script."""
+"""The report as one HTML file that needs nothing else: no network, no script. Its form is in templates/."""
 
 from __future__ import annotations
 
-from importlib.resources import files
+import re
+from functools import cache
 
-from vitconv.reporting import details, sections
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from vitconv.foundation.text import printable, visible
 from vitconv.reporting.findings import Export
 from vitconv.reporting.missing import missing
-from vitconv.reporting.parts import Html, html, join, paragraph, section, table, tag
 from vitconv.reporting.recommendation import Recommendation
+from vitconv.reporting.sections.activation_ranges import activation_ranges
+from vitconv.reporting.sections.classes import classes
+from vitconv.reporting.sections.disagreements import disagreements
+from vitconv.reporting.sections.files import file_table
+from vitconv.reporting.sections.graphs import graphs
+from vitconv.reporting.sections.latency import latency
+from vitconv.reporting.sections.layers import layers
+from vitconv.reporting.sections.provenance import provenance
+from vitconv.reporting.sections.training import training
+from vitconv.reporting.sections.verdict import verdict
 from vitconv.reporting.two_exports import Comparison, rows
-
-STYLE = files("vitconv.reporting") / "page.css"
 
 
 def page(
@@ -22,53 +33,50 @@ def page(
 ) -> str:
     """`other` is the recommendation of the export that is compared with."""
     gaps = missing(export)
-    parts = [
-        sections.recommendation(export, found),
-        _compared(comparison, other) if comparison and other else Html(),
-        sections.files(export, found),
-        sections.latency(export, gaps),
-        sections.layers(export, gaps),
-        details.classes(export, gaps),
-        details.disagreements(export, gaps),
-        details.calibration(export, gaps),
-        details.training(export, gaps),
-        details.graphs(export),
-        details.provenance(export),
-    ]
-    title = f"{export.title}: which file to ship"
-    header = tag("header", join([tag("h1", export.title), paragraph(_subtitle(export), "note")]))
-    body = join([header, tag("main", join(parts, "\n"))], "\n")
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n<link rel="icon" href="data:,">\n'
-        f"<title>{html(title)}</title>\n<style>\n{STYLE.read_text(encoding='utf-8')}</style>\n</head>\n"
-        f"<body>\n{body}\n</body>\n</html>\n"
+    return _templates().get_template("page.html").render(
+        export=export,
+        missing=gaps,
+        verdict=verdict(export, found),
+        comparison=comparison,
+        comparison_rows=rows(comparison) if comparison else [],
+        other=other,
+        files=file_table(export, found),
+        latency=latency(export, gaps),
+        layers=layers(export),
+        classes=classes(export),
+        disagreements=disagreements(export),
+        ranges=activation_ranges(export),
+        training=training(export),
+        graphs=graphs(export),
+        provenance=provenance(export),
+    )  # fmt: skip
+
+
+@cache
+def _templates() -> Environment:
+    """A name that a template misspells is an error, and so is a value that nobody has made a text of."""
+    templates = Environment(
+        loader=PackageLoader("vitconv.reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
+    templates.filters["sentence"] = _sentence
+    return templates
 
 
-def _subtitle(export: Export) -> str:
-    image = export.manifest["image"]
-    return (
-        f"{len(export.files)} files in {export.name}, {image.get('height')}×{image.get('width')} pixels, "
-        f"{len(export.labels)} classes"
-    )
+def _shown(value: object) -> str:
+    """What a template shows goes through here before it is escaped: control characters are replaced."""
+    if isinstance(value, Markup):
+        return value
+    if isinstance(value, (str, int, StrictUndefined)):
+        return visible(str(value))  # raises UndefinedError for the last
+    raise TypeError(f"a template shows {value!r}, which is no text")
 
 
-def _compared(comparison: Comparison, other: Recommendation) -> Html:
-    names = [
-        paragraph(join([tag("strong", letter), " ", name]))
-        for letter, name in (("A", comparison.a), ("B", comparison.b))
-    ]
-    differences = join(tag("li", sentence) for sentence in comparison.differences)
-    same = paragraph("Model, data, versions and machine are the same.", "note")
-    shown = rows(comparison)
-    body = [(f"{scheme}: {name}", a, b, change) for scheme, name, a, b, change in shown]
-    return section(
-        "comparison",
-        "Compared",
-        *names,
-        paragraph(f"B: {other.sentence} {other.reason}", "note"),
-        tag("ul", differences, "warnings") if differences else same,
-        table(("", "A", "B", "B − A"), body, "compact"),
-    )
+def _sentence(text: str) -> Markup:
+    """Escaped, with `commands` in backquotes as code; line ends stay."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(printable(text)))))

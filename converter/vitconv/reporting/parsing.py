@@ -1,4 +1,4 @@
-"""Documents of `vitconv verify` and `vitconv benchmark` → what a report works with, each value checked."""
+"""The document of `vitconv verify` → what a report works with, each value checked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vitconv.evaluation.evidence import Answer, Disagreement
 from vitconv.evaluation.layer_errors import LayerError
 from vitconv.foundation.errors import InputError
 from vitconv.foundation.intervals import wilson_interval
-from vitconv.reporting.findings import Reference, Timing, Verified
+from vitconv.reporting.findings import Reference, Verified
 
 
 @dataclass(frozen=True)
@@ -64,13 +64,6 @@ def verification(value: Mapping[str, Any], classes: int) -> Verification:
             (str(file["path"]), str(file["sha256"]), _verified(file, examples, classes)) for file in value["files"]
         ),
     )
-
-
-def benchmark(value: Mapping[str, Any]) -> tuple[str, str, list[tuple[str, str, Timing]]]:
-    """Where it was, with which runtime, and of each timing the file's name and SHA-256."""
-    place, runtime = str(value["machine"]), str(value["runtime"])
-    timings = [(str(file["path"]), str(file["sha256"]), _timing(file, place)) for file in value["files"]]
-    return place, runtime, timings
 
 
 def _verified(file: Mapping[str, Any], examples: int, classes: int) -> Verified:
@@ -130,32 +123,6 @@ def _answer(value: Any) -> Answer | None:
     return None if value is None else Answer(_whole(value[0]), _number(value[1]))
 
 
-def _timing(file: Mapping[str, Any], place: str) -> Timing:
-    threads = _whole(file["threads"])
-    delegated = file.get("delegated")
-    median = _perhaps(file["p50_ms"])
-    ms = median if median is not None else _number(file["mean_ms"])
-    if not ms > 0:
-        raise ValueError(f"{file['path']} has no time above 0")
-    return Timing(
-        place=place,
-        # On this machine the runtime always uses XNNPACK.
-        setting=f"{file.get('delegate', 'xnnpack')}, {threads} thread{'s' if threads > 1 else ''}",
-        ms=ms,
-        low_ms=_perhaps(file.get("p50_low_ms")),
-        high_ms=_perhaps(file.get("p50_high_ms")),
-        p95_ms=_perhaps(file["p95_ms"]),
-        init_ms=_number(file["init_ms"]),
-        memory_mb=_perhaps(file["peak_memory_mb"]),
-        nodes=_count(file["nodes"]),
-        delegated_nodes=_count(file["delegated_nodes"]),
-        partitions=_count(file["partitions"]),
-        delegated=None if delegated is None else str(delegated),
-        quantiles_ms=tuple(_number(value) for value in file.get("quantiles_ms") or ()),
-        runs=_whole(file["runs"]),
-    )
-
-
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ValueError(f"{value!r} is no number")
@@ -170,10 +137,6 @@ def _whole(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"{value!r} is no whole number")
     return value
-
-
-def _count(value: Any) -> int | None:
-    return None if value is None else _whole(value)
 
 
 def _share(value: Any) -> float:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from vitconv.benchmarking import benchmark_document
+from vitconv.benchmarking.benchmark_document import FileTimes
 from vitconv.data.images import ImageSpec
 from vitconv.evaluation import kept_results
 from vitconv.exporting import manifest
@@ -119,27 +121,45 @@ def _read_verification(folder: Path, document: Mapping[str, Any], known: Mapping
 def _read_benchmarks(folder: Path, known: Mapping[str, str], found: _Found) -> None:
     here = folder / kept_results.BENCHMARK
     for path in (here, *sorted(folder.glob(kept_results.PHONES))):
-        again = f"vitconv benchmark {folder}{'' if path == here else ' --device'}"
-        value = _json(path, again)
-        if value is None:
+        if not path.exists():
             continue
-        with parsing.of(path, again):
-            place, runtime, timings = parsing.benchmark(value)
-        used = False
-        for name, digest, timing in timings:
-            if digest not in known:
-                if name in known.values():  # others that lay in the folder are no part of the export
-                    found.notes.append(_stale(f"{kept_results.FOLDER}/{path.name}", name, f"Run `{again}` again."))
-                continue
-            used = True
-            if path == here:
-                found.desktop[digest] = timing
-            else:
-                found.phones.setdefault(digest, []).append(timing)
-        if used and path == here:
-            found.machine, found.runtime = place, runtime
-        elif used:
-            found.places.append(f"{place}; {runtime}")
+        again = f"vitconv benchmark {folder}{'' if path == here else ' --device'}"
+        remedy = f"Remove it, or run `{again}` again."
+        for benchmark in benchmark_document.read(path, remedy):
+            used = False
+            for times in benchmark.files:
+                if times.sha256 is None:
+                    raise InputError(f"{path} has times of {times.name} without the file's SHA-256. {remedy}")
+                if times.sha256 not in known:
+                    if times.name in known.values():  # others that lay in the folder are no part of the export
+                        stale = _stale(f"{kept_results.FOLDER}/{path.name}", times.name, f"Run `{again}` again.")
+                        found.notes.append(stale)
+                    continue
+                used = True
+                if path == here:
+                    found.desktop[times.sha256] = _timing(times, benchmark.machine)
+                else:
+                    found.phones.setdefault(times.sha256, []).append(_timing(times, benchmark.machine))
+            if used and path == here:
+                found.machine, found.runtime = benchmark.machine, benchmark.runtime
+            elif used:
+                found.places.append("; ".join(filter(None, (benchmark.machine, benchmark.runtime))))
+
+
+def _timing(times: FileTimes, place: str) -> Timing:
+    return Timing(
+        place=place,
+        setting=f"{times.delegate}, {times.threads} thread{'s' if times.threads > 1 else ''}",
+        ms=times.ms,
+        init_ms=times.init_ms,
+        memory_mb=times.peak_memory_mb,
+        nodes=times.nodes,
+        delegated_nodes=times.delegated_nodes,
+        partitions=times.partitions,
+        delegated=times.delegated,
+        quantiles_ms=times.quantiles_ms or (),
+        runs=times.runs,
+    )
 
 
 def _calibration(folder: Path, document: Mapping[str, Any], found: _Found) -> Calibration | None:

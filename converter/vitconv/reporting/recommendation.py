@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from vitconv.conversion import schemes
 from vitconv.evaluation.layer_errors import LayerLoss, losses
-from vitconv.reporting.findings import Export, ModelFile
+from vitconv.reporting.chance import Chance, chance
+from vitconv.reporting.findings import Export, ModelFile, Reference
 from vitconv.tflite.runtime_versions import ANDROID_RELEASE, release_name
 
 # Files whose times are this close are equally fast: no reader would feel it, and the smaller one is better.
@@ -36,7 +37,8 @@ class Recommendation:
 
 def recommend(export: Export) -> Recommendation:
     """Of the files that `verify` passed and Android's runtime takes: the fastest on a phone, or on this machine
-    where none was measured; of those within 5 % of it the smallest."""
+    where none was measured; of those within 5 % of it the smallest. None where the network's accuracy cannot be
+    told from guessing."""
     warnings = tuple(_warnings(export))
     if export.reference is None or not any(file.verified for file in export.files):
         return Recommendation(
@@ -46,10 +48,18 @@ def recommend(export: Export) -> Recommendation:
             f"Nothing says how accurate they are: run `vitconv verify {export.name} --layers`.",
             warnings,
         )
-    fit = [file for file in export.files if file.verified and file.verified.passed and not obstacle(file)]
+    guessing = chance(export, export.reference)
+    if guessing.reaches(export.reference):
+        reason = f"{guessing.sentence('Keras itself', export.reference)} {_learn_more(export, export.reference)}"
+        return Recommendation("none", None, "Ship none of these files.", reason, warnings)
+    fit = [file for file in export.files if _is_fit(file, guessing)]
     if not fit:
         return Recommendation(
-            "none", None, "Ship none of these files.", " ".join(_failures(export)) or "None can be used.", warnings
+            "none",
+            None,
+            "Ship none of these files.",
+            " ".join(_failures(export, guessing)) or "None can be used.",
+            warnings,
         )
     places = _common_places(fit)
     times = _times(fit, places)
@@ -59,6 +69,17 @@ def recommend(export: Export) -> Recommendation:
     chosen = min(close, key=lambda file: (file.bytes, file.path))
     reason = _reason(export, chosen, fit, close, bool(places))
     return Recommendation("ship", chosen.path, f"Ship {chosen.path}.", reason, warnings)
+
+
+def _is_fit(file: ModelFile, guessing: Chance) -> bool:
+    verified = file.verified
+    return bool(verified and verified.passed and not guessing.reaches(verified) and not obstacle(file))
+
+
+def _learn_more(export: Export, reference: Reference) -> str:
+    if reference.limit is not None and reference.examples <= reference.limit:
+        return f"Verify on more images: `vitconv verify {export.name}` without --limit."
+    return "Look at the classes below and at the training's curves; train longer, on more images, or with --init."
 
 
 def obstacle(file: ModelFile) -> str | None:
@@ -157,13 +178,15 @@ def _beside(base: ModelFile, chosen: ModelFile, on_phone: bool) -> str:
     return f" and takes {pair[0].ms:.2f} ms there" if pair[0] and pair[1] else ""
 
 
-def _failures(export: Export) -> Iterator[str]:
+def _failures(export: Export, guessing: Chance) -> Iterator[str]:
     for file in export.files:
         why = obstacle(file)
         if why:
             yield f"{file.path}: {why}"
         elif file.verified and not file.verified.passed:
             yield f"{file.path} {'; '.join(file.verified.reasons)}."
+        elif file.verified and guessing.reaches(file.verified):
+            yield guessing.sentence(file.path, file.verified)
 
 
 def _warnings(export: Export) -> Iterator[str]:
