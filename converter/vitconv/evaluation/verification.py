@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,8 @@ from vitconv.evaluation.android import AndroidVerification, runnable_abis, verif
 from vitconv.evaluation.evidence import Answers, Evidence
 from vitconv.evaluation.layer_errors import IMAGES as LAYER_IMAGES
 from vitconv.evaluation.layer_errors import LayerError, layer_errors, losses
-from vitconv.exporting import manifest
+from vitconv.exporting import folder_check, manifest
+from vitconv.exporting.manifest import Manifest
 from vitconv.foundation.errors import CheckpointError, InputError, ModelFileError
 from vitconv.foundation.intervals import wilson_interval
 from vitconv.foundation.progress import Progress
@@ -100,7 +101,9 @@ class FileVerification:
 @dataclass(frozen=True)
 class Verification:
     """All files of an export folder. `dataset` names the data set and the split, `split_digest` is of its images.
-    `checkpoint` is the SHA-256 of its weights. `evidence` is what a report shows and the document leaves out."""
+    `checkpoint` is the SHA-256 of its weights. `folder_problems` are sentences about the folder's other files, see
+    `folder_check.problems`: the verification has then failed. `evidence` is what a report shows and the document
+    leaves out."""
 
     dataset: str
     examples: int
@@ -109,12 +112,14 @@ class Verification:
     android: AndroidVerification | None = None
     checkpoint: str = ""
     split_digest: str = ""
+    folder_problems: tuple[str, ...] = ()
     evidence: Evidence | None = field(default=None, repr=False, compare=False)
 
     @property
     def passed(self) -> bool:
-        """Whether every file stayed within its limits."""
-        return all(file.passed for file in self.files) and (self.android is None or self.android.passed)
+        """Whether every file stayed within its limits, and the folder is as it was exported."""
+        android = self.android is None or self.android.passed
+        return android and not self.folder_problems and all(file.passed for file in self.files)
 
     def to_json(self) -> dict[str, Any]:
         files = [{**file.to_json(), **self._intervals(file)} for file in self.files]
@@ -123,6 +128,7 @@ class Verification:
             "examples": self.examples,
             "reference": {**asdict(self.reference), **self._intervals(self.reference)},
             "files": files,
+            "folder_problems": list(self.folder_problems),
             "passed": self.passed,
             **(self.android.to_json() if self.android else {}),
         }
@@ -139,36 +145,38 @@ def verify(config: VerifyConfig, progress: Progress | None = None) -> Verificati
     """Runs Keras and every file of the export folder on the data set's evaluation split and compares.
 
     A file fails that is further from Keras than its scheme's limits, or whose metadata name other classes or
-    another image than the checkpoint's card. Raises InputError, which names the file, for one that is missing,
-    changed since its export, or cannot be run.
+    another image than the checkpoint's card; the folder fails where anything else in it is missing or was changed.
+    Raises InputError, which names the file, for a model that is missing, changed since its export, or cannot be
+    run.
     """
     document = manifest.read(config.folder)
     abis, skipped = runnable_abis() if config.android else ((), {})  # what is missing is said before the work
     checkpoint = _open_checkpoint(config, document)
     dataset = open_dataset_of(checkpoint, config.dataset)
     described = {
-        entry["path"]: tuple(_wrong_metadata(config.folder / entry["path"], entry["sha256"], checkpoint.card))
-        for entry in document["files"]
+        entry.path: tuple(_wrong_metadata(config.folder / entry.path, entry.sha256, checkpoint.card))
+        for entry in document.files
     }
     split = dataset.split(dataset.evaluation_name, checkpoint.card.image, progress)
     count = min(config.limit or len(split), len(split))
     images, labels = split.images[:count], np.asarray(split.labels[:count])
     expected = keras_probabilities(checkpoint, images, progress)
-    files, answers = [], {}
+    files: list[FileVerification] = []
+    answers: dict[str, Answers] = {}
     model = checkpoint.load() if config.layers else None
-    for entry in document["files"]:
-        scheme = schemes.find(entry["scheme"])
+    for entry in document.files:
+        scheme = schemes.find(entry.scheme)
         limits = scheme.limits if config.max_drop is None else replace(scheme.limits, max_drop=config.max_drop)
-        with Runner(config.folder / entry["path"]) as runner:
+        with Runner(config.folder / entry.path) as runner:
             actual = _file_probabilities(runner, images, f"verifying {scheme.name}", progress)
-        file = compare(entry["path"], scheme.name, actual, expected, labels, limits)
+        file = compare(entry.path, scheme.name, actual, expected, labels, limits)
         layers = None
         if model is not None:
-            layers = _layers(model, scheme, config.folder / entry["path"], images, progress)
-        reasons = (*described[entry["path"]], *file.reasons, *_layer_reasons(layers or (), scheme))
-        files.append(replace(file, passed=not reasons, reasons=reasons, layers=layers, sha256=entry["sha256"]))
+            layers = _layers(model, scheme, config.folder / entry.path, images, progress)
+        reasons = (*described[entry.path], *file.reasons, *_layer_reasons(layers or (), scheme))
+        files.append(replace(file, passed=not reasons, reasons=reasons, layers=layers, sha256=entry.sha256))
         furthest = evidence.disagreements(actual, expected, labels) if scheme.integer else ()
-        answers[entry["path"]] = Answers(evidence.confusion(actual, labels), furthest)
+        answers[entry.path] = Answers(evidence.confusion(actual, labels), furthest)
     android = None
     if config.android:
         android = AndroidVerification(verify_android(config.folder, document, abis, progress), skipped)
@@ -181,6 +189,7 @@ def verify(config: VerifyConfig, progress: Progress | None = None) -> Verificati
         android,
         checkpoint.card.weights["sha256"],
         split.digest,
+        (*folder_check.problems(config.folder, document), *_contradictions(document, checkpoint.card)),
         Evidence(Answers(evidence.confusion(expected, labels)), answers, evidence.thumbnails(images, shown)),
     )
 
@@ -273,8 +282,8 @@ def _reasons(file: FileVerification, limits: Limits) -> Iterator[str]:
         yield f"is off by {file.max_abs_error:.2g} in a probability, more than {limits.max_error:g}"
 
 
-def _open_checkpoint(config: VerifyConfig, document: Mapping[str, Any]) -> Checkpoint:
-    path = config.checkpoint or Path(document["checkpoint"]["name"])
+def _open_checkpoint(config: VerifyConfig, document: Manifest) -> Checkpoint:
+    path = config.checkpoint or Path(document.checkpoint.name)
     if config.checkpoint is None and not path.is_dir() and pretrained.folder(str(path)) is None:
         raise CheckpointError(
             f"{config.folder} was exported from the checkpoint {path}, which is not there"
@@ -282,12 +291,20 @@ def _open_checkpoint(config: VerifyConfig, document: Mapping[str, Any]) -> Check
             "Say with --checkpoint where it is now."
         )
     checkpoint = checkpoints.open_checkpoint(path)
-    if checkpoint.card.weights["sha256"] != document["checkpoint"]["sha256"]:
+    if checkpoint.card.weights["sha256"] != document.checkpoint.sha256:
         raise InputError(
             f"{config.folder} was not exported from {checkpoint.path} as it is now. "
             "Export again, or name the right folder with --checkpoint."
         )
     return checkpoint
+
+
+def _contradictions(document: Manifest, card: Card) -> Iterator[str]:
+    """Between the manifest and the card of the checkpoint that it names."""
+    if document.labels != card.labels:
+        yield f"{manifest.MANIFEST} names other classes than the checkpoint, or in another order"
+    if document.image.spec != card.image:
+        yield f"{manifest.MANIFEST} has {document.image.spec}, the checkpoint {card.image}"
 
 
 def _wrong_metadata(path: Path, digest: str, card: Card) -> Iterator[str]:

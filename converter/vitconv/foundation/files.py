@@ -7,7 +7,6 @@ import glob
 import hashlib
 import json
 import os
-import re
 import shutil
 import tempfile
 import uuid
@@ -98,11 +97,6 @@ def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
                 shutil.rmtree(leftover, ignore_errors=True)
             else:
                 leftover.unlink(missing_ok=True)
-
-
-def safe_name(text: str) -> str:
-    """`text` as a part of a file's name that every system takes: "cats/large" → "cats-large"."""
-    return re.sub(r'[<>:"/\\|?*\x00-\x1f]', "-", text)
 
 
 def writable_directory(path: Path) -> Path:

@@ -9,8 +9,9 @@ package, in a checkout in the folder `calibration` at its top.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+
+from vitconv.foundation import documents
 
 FOLDER = Path(__file__).resolve().parent
 DEFAULT = "mobilevit_xxs"  # what `vitconv export` takes where no checkpoint is named
@@ -31,6 +32,7 @@ def calibration_file(weights: str) -> Path | None:
     """The calibration file that was made for the weights of that SHA-256 (hex), if one comes with the package."""
     for place in _CALIBRATIONS:
         for file in sorted(place.glob("*.json")):
-            if json.loads(file.read_text(encoding="utf-8"))["checkpoint"] == weights:
+            document = documents.read(file, dict, "calibration file", "Install vitconv again.")
+            if document.get("checkpoint") == weights:
                 return file
     return None
