@@ -21,7 +21,7 @@ from vitconv.checkpoints.checkpoint import Checkpoint, save
 from vitconv.conversion import float_graph, schemes
 from vitconv.conversion.schemes import SCHEMES, Limits
 from vitconv.evaluation import verification
-from vitconv.evaluation.verification import Accuracy, FileVerification, accuracy, compare
+from vitconv.evaluation.parity import Accuracy, FileVerification, accuracy, compare
 from vitconv.foundation.errors import CheckpointError, DatasetError, InputError, ModelFileError
 from vitconv.quantization import calibration, integers
 from vitconv.runtimes.litert import Runner

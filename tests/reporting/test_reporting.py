@@ -21,7 +21,8 @@ from vitconv.benchmarking.benchmark import Benchmark
 from vitconv.evaluation import evidence, kept_results
 from vitconv.evaluation.evidence import Answers, Evidence
 from vitconv.evaluation.layer_errors import LayerError
-from vitconv.evaluation.verification import Accuracy, FileVerification, Verification, VerifyConfig
+from vitconv.evaluation.parity import Accuracy, FileVerification
+from vitconv.evaluation.verification import Verification, VerifyConfig
 from vitconv.foundation.errors import InputError
 from vitconv.phone.adb import Device
 from vitconv.phone.phone_folder import Pushed

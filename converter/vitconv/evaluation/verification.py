@@ -15,13 +15,14 @@ from vitconv.checkpoints import pretrained
 from vitconv.checkpoints.checkpoint import Card, Checkpoint
 from vitconv.checkpoints.trained_data import open_dataset_of
 from vitconv.conversion import float_graph, schemes
-from vitconv.conversion.schemes import Limits, Scheme
+from vitconv.conversion.schemes import Scheme
 from vitconv.data.datasets import Split
 from vitconv.evaluation import evidence
 from vitconv.evaluation.android import AndroidVerification, runnable_abis, verify_android
 from vitconv.evaluation.evidence import Answers, Evidence
 from vitconv.evaluation.layer_errors import IMAGES as LAYER_IMAGES
 from vitconv.evaluation.layer_errors import LayerError, layer_errors, losses
+from vitconv.evaluation.parity import Accuracy, FileVerification, accuracy, answered, compare
 from vitconv.exporting import folder_check, manifest
 from vitconv.exporting.manifest import Manifest
 from vitconv.foundation.errors import CheckpointError, InputError, ModelFileError
@@ -54,48 +55,6 @@ class VerifyConfig:
             raise InputError(f"--limit must be at least 1 image, not {self.limit}.")
         if self.max_drop is not None and not 0 <= self.max_drop <= 100:
             raise InputError(f"--max-drop must be between 0 and 100 percentage points, not {self.max_drop}.")
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """Fractions of images whose true class is the most probable one, or among the five most probable, and the
-    mean cross-entropy in nats."""
-
-    top1: float
-    top5: float
-    loss: float
-
-
-@dataclass(frozen=True)
-class FileVerification:
-    """One file against Keras on the same images.
-
-    top1_drop: accuracy lost, in percentage points (negative: gained). agreement: fraction of images with the same
-    first class. max_abs_error, mean_abs_error: of the probabilities. psnr_db: 10·log10(1 / mean squared error),
-    None where the two are equal. kl: mean Kullback–Leibler divergence of the file's answer from Keras's, in nats.
-    layers: each layer's error, the worst first, where that was asked for. sha256: of the file that was run.
-    """
-
-    path: str
-    scheme: str
-    top1: float
-    top5: float
-    top1_drop: float
-    agreement: float
-    max_abs_error: float
-    mean_abs_error: float
-    psnr_db: float | None
-    kl: float
-    passed: bool
-    reasons: tuple[str, ...]
-    layers: tuple[LayerError, ...] | None = None
-    sha256: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        document = {**asdict(self), "reasons": list(self.reasons)}
-        if self.layers is None:
-            del document["layers"]
-        return document
 
 
 @dataclass(frozen=True)
@@ -194,44 +153,6 @@ def verify(config: VerifyConfig, progress: Progress | None = None) -> Verificati
     )
 
 
-def compare(
-    path: str, scheme: str, actual: np.ndarray, expected: np.ndarray, labels: np.ndarray, limits: Limits
-) -> FileVerification:
-    """A file's probabilities against Keras's, both float [N, classes], labels int [N].
-
-    An image for which the file gives NaN or infinity counts as answered wrong, with all probabilities 0, and the
-    file fails. Keras's probabilities must be finite.
-    """
-    if actual.shape != expected.shape:
-        raise ModelFileError(f"{path} gives {actual.shape[-1]} classes, the checkpoint {expected.shape[-1]}.")
-    mine, reference = accuracy(actual, labels), accuracy(expected, labels)
-    answered = _answered(actual)
-    p = expected.astype(np.float64)
-    q = np.where(answered[:, np.newaxis], actual, 0.0).astype(np.float64)
-    error = np.abs(q - p)
-    mean_square = float(np.mean(error**2))
-    floor = 1e-7
-    ratio = np.clip(p, floor, None) / np.clip(q, floor, None)
-    result = FileVerification(
-        path=path,
-        scheme=scheme,
-        top1=mine.top1,
-        top5=mine.top5,
-        top1_drop=100 * (reference.top1 - mine.top1),
-        agreement=float(np.mean(answered & (q.argmax(1) == p.argmax(1)))),
-        max_abs_error=float(error.max()),
-        mean_abs_error=float(error.mean()),
-        psnr_db=float(-10 * np.log10(mean_square)) if mean_square > 0 else None,
-        kl=float(np.mean(np.sum(np.clip(p, floor, None) * np.log(ratio), axis=1))),
-        passed=True,
-        reasons=(),
-    )
-    reasons = list(_reasons(result, limits))
-    if not answered.all():
-        reasons.insert(0, f"gives NaN or infinity for {np.sum(~answered)} of {len(answered)} images")
-    return replace(result, passed=not reasons, reasons=tuple(reasons))
-
-
 def _layers(
     model: keras.Model, scheme: Scheme, path: Path, images: np.ndarray, progress: Progress | None
 ) -> tuple[LayerError, ...]:
@@ -249,37 +170,6 @@ def _layer_reasons(layers: tuple[LayerError, ...], scheme: Scheme) -> Iterator[s
             f"computes {len(broken)} layers with less than {scheme.limits.min_layer_snr_db:g} dB; most is lost in "
             f"{first.layer} ({first.snr_db:.1f} dB)"
         )
-
-
-def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> Accuracy:
-    """probabilities: float [N, classes]; labels: int [N]. With fewer than six classes top5 is 1.
-
-    A row with NaN or infinity is wrong, and gives its class the probability 0.
-    """
-    answered = _answered(probabilities)
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
-    hits = (order == labels[:, np.newaxis]) & answered[:, np.newaxis]
-    chosen = np.where(answered, probabilities[np.arange(len(labels)), labels], 0.0).astype(np.float64)
-    return Accuracy(
-        top1=float(hits[:, 0].mean()),
-        top5=float(hits.any(axis=1).mean()),
-        loss=float(-np.log(np.clip(chosen, 1e-7, None)).mean()),
-    )
-
-
-def _answered(probabilities: np.ndarray) -> np.ndarray:
-    """Which rows hold nothing but numbers: bool [N]."""
-    return np.asarray(np.isfinite(probabilities).all(axis=1))
-
-
-def _reasons(file: FileVerification, limits: Limits) -> Iterator[str]:
-    # A drop is a whole number of images; the margin only covers the rounding of 100 · k / N.
-    if file.top1_drop > limits.max_drop + 1e-9:
-        yield f"loses {file.top1_drop:.2f} points of top-1, more than {limits.max_drop:g}"
-    if file.agreement < limits.min_agreement:
-        yield f"agrees with Keras on {file.agreement:.1%}, less than {limits.min_agreement:.1%}"
-    if limits.max_error is not None and file.max_abs_error > limits.max_error:
-        yield f"is off by {file.max_abs_error:.2g} in a probability, more than {limits.max_error:g}"
 
 
 def _open_checkpoint(config: VerifyConfig, document: Manifest) -> Checkpoint:
@@ -347,9 +237,9 @@ def keras_probabilities(
     if progress:
         progress("verifying: Keras", len(images), len(images))
     expected: np.ndarray = np.concatenate(answers)
-    if not _answered(expected).all():
+    if not answered(expected).all():
         raise CheckpointError(
-            f"{checkpoint.path} itself gives NaN or infinity for {np.sum(~_answered(expected))} of {len(images)} "
+            f"{checkpoint.path} itself gives NaN or infinity for {np.sum(~answered(expected))} of {len(images)} "
             "images: its weights are of no use. Train again."
         )
     return expected

@@ -17,7 +17,7 @@ def problems(folder: Path, document: Manifest, for_app: bool = False) -> tuple[s
     `for_app` looks only at what an app takes: labels and golden images. Manifests of earlier versions have no
     digests: the labels are then compared word by word, and the golden images must be whole and fit the model.
     """
-    digests = dict(document.digests or {})
+    digests: dict[str, str] = {name: digest for name, digest in (document.digests or {}).items()}  # noqa: C416
     if document.calibration:
         digests[document.calibration.file] = document.calibration.sha256
     looked_at = {name: digest for name, digest in digests.items() if not for_app or _is_for_app(name)}

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vitconv.foundation import documents
-
 FOLDER = Path(__file__).resolve().parent
 DEFAULT = "mobilevit_xxs"  # what `vitconv export` takes where no checkpoint is named
 _CALIBRATIONS = (FOLDER.parents[1] / "calibration_files", FOLDER.parents[3] / "calibration")
@@ -30,6 +28,8 @@ def folder(name: str) -> Path | None:
 
 def calibration_file(weights: str) -> Path | None:
     """The calibration file that was made for the weights of that SHA-256 (hex), if one comes with the package."""
+    from vitconv.foundation import documents  # its library is not for `vitconv --help`
+
     for place in _CALIBRATIONS:
         for file in sorted(place.glob("*.json")):
             document = documents.read(file, dict, "calibration file", "Install vitconv again.")
