@@ -71,8 +71,8 @@ class Verification:
     android: AndroidVerification | None = None
     checkpoint: str = ""
     split_digest: str = ""
-    folder_problems: tuple[str, ...] = ()
     evidence: Evidence | None = field(default=None, repr=False, compare=False)
+    folder_problems: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -148,8 +148,8 @@ def verify(config: VerifyConfig, progress: Progress | None = None) -> Verificati
         android,
         checkpoint.card.weights["sha256"],
         split.digest,
-        (*folder_check.problems(config.folder, document), *_contradictions(document, checkpoint.card)),
         Evidence(Answers(evidence.confusion(expected, labels)), answers, evidence.thumbnails(images, shown)),
+        (*folder_check.problems(config.folder, document), *_contradictions(document, checkpoint.card)),
     )
 
 
