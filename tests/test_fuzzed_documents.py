@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-import made_documents
+import made_documents as made
 from vitconv.app import build
 from vitconv.checkpoints.checkpoint import open_checkpoint
 from vitconv.evaluation import kept_results
@@ -115,7 +115,7 @@ def read_calibration(folder: Path) -> None:
 
 
 def read_verification(folder: Path) -> None:
-    assert parsing.verification(folder, len(made_documents.LABELS)) is not None
+    assert parsing.verification(folder, len(made.LABELS)) is not None
 
 
 def read_state(folder: Path) -> None:
@@ -140,24 +140,24 @@ def inside(folder: Path, *names: str) -> None:
 
 def state_folder(folder: Path) -> Path:
     state = {"identity": {"seed": 0, "recipe": {"a": 1}}, "history": [{"epoch": 1, "loss": 0.5}]}
-    made_documents.write_json(folder / "state.json", state)
+    made.write_json(folder / "state.json", state)
     return folder
 
 
 def verified_folder(folder: Path) -> Path:
-    made_documents.write_json(made_documents.export_folder(folder) / kept_results.VERIFY, made_documents.verification())
+    made.write_json(made.export_folder(folder) / kept_results.VERIFY, made.verification())
     return folder
 
 
 KINDS: dict[str, tuple[Callable[[Path], Path], str, Callable[[Path], None]]] = {
-    "card": (made_documents.checkpoint_folder, "card.json", read_checkpoint),
-    "manifest": (made_documents.export_folder, manifest.MANIFEST, read_manifest),
-    "golden": (made_documents.export_folder, golden.FILE, read_golden),
-    "calibration": (made_documents.export_folder, manifest.CALIBRATION, read_calibration),
+    "card": (made.checkpoint_folder, "card.json", read_checkpoint),
+    "manifest": (made.export_folder, manifest.MANIFEST, read_manifest),
+    "golden": (made.export_folder, golden.FILE, read_golden),
+    "calibration": (made.export_folder, manifest.CALIBRATION, read_calibration),
     "verification": (verified_folder, kept_results.VERIFY, read_verification),
     "state": (state_folder, "state.json", read_state),
-    "app from a manifest": (made_documents.export_folder, manifest.MANIFEST, staged),
-    "app from golden images": (lambda folder: made_documents.export_folder(folder, digests=False), golden.FILE, staged),
+    "app from a manifest": (made.export_folder, manifest.MANIFEST, staged),
+    "app from golden images": (lambda folder: made.export_folder(folder, digests=False), golden.FILE, staged),
 }  # fmt: skip
 
 
