@@ -10,7 +10,8 @@ import numpy as np
 from vitconv.checkpoints.checkpoint import Card, Checkpoint
 from vitconv.data.datasets import Split
 from vitconv.evaluation.evidence import confusion
-from vitconv.evaluation.verification import accuracy, keras_probabilities
+from vitconv.evaluation.parity import accuracy
+from vitconv.evaluation.verification import keras_probabilities
 from vitconv.foundation.intervals import wilson_interval
 from vitconv.foundation.progress import Progress
 

@@ -22,7 +22,7 @@ from vitconv.benchmarking.benchmark import BenchmarkConfig, benchmark
 from vitconv.cli.benchmark import benchmark_table
 from vitconv.cli.check import inspection_text
 from vitconv.conversion import schemes
-from vitconv.evaluation.verification import compare
+from vitconv.evaluation.parity import compare
 from vitconv.foundation.errors import InputError, ModelFileError
 from vitconv.foundation.files import sha256
 from vitconv.runtimes.litert import Runner

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import stat
 import zipfile
 from pathlib import Path
@@ -16,6 +17,8 @@ from xml.etree import ElementTree
 import pytest
 
 from commands import Call
+from foundation.test_file_names import ESCAPES
+from made_documents import export_folder
 from vitconv.app import build, tools
 from vitconv.conversion import schemes
 from vitconv.foundation.errors import CheckError, InputError, MissingToolError, ModelFileError
@@ -71,6 +74,87 @@ def test_what_cannot_be_staged_is_said_and_leaves_nothing(digits_export: Path, t
     with pytest.raises(ModelFileError, match="not the file of the manifest"):
         build.stage((digits_export,), out)
     assert not out.exists()
+
+
+def test_only_what_the_manifest_names_is_staged(tmp_path: Path) -> None:
+    folder = export_folder(tmp_path / "export")
+    for name in ("notes.txt", "golden/private.png", "spare.tflite"):
+        (folder / name).write_text("nobody's business")
+    build.stage((folder,), tmp_path / "out")
+    assert staged_files(tmp_path / "out" / "models" / "eanet-flowers") == {
+        "manifest.json", "labels.txt", "eanet-flowers-float32.tflite", "eanet-flowers-int8.tflite",
+        "golden/golden.json", "golden/0.png", "golden/1.png", "golden/2.png",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name", ["eanet-flowers-int8.tflite", "labels.txt", "golden", "golden/golden.json", "golden/1.png"]
+)
+def test_a_symbolic_link_in_an_export_is_not_followed_into_the_app(name: str, tmp_path: Path) -> None:
+    folder = export_folder(tmp_path / "export")
+    private = tmp_path / "private"
+    (folder / name).rename(private)  # with the contents that the manifest names, so that nothing else is wrong
+    (folder / name).symlink_to(private)
+    with pytest.raises(InputError, match=rf"{name} is a symbolic link, and the app takes none.*cp -rL") as caught:
+        build.stage((folder,), tmp_path / "out")
+    assert str(folder) in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_export_is_taken_through_a_link_to_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(export_folder(tmp_path / "export"))
+    assert len(build.stage((tmp_path / "link",), tmp_path / "out")) == 2
+
+
+@pytest.mark.parametrize("digests", [True, False])
+@pytest.mark.parametrize(
+    ("name", "contents", "reason"),
+    [
+        ("labels.txt", b"rose\ndaisy\ntulip\n", "labels.txt"),
+        ("labels.txt", None, "labels.txt is missing"),
+        ("golden/1.png", b"no picture", "1.png"),
+        ("golden/1.png", None, "golden/1.png is missing"),
+        ("golden/golden.json", b"{}", "golden.json"),
+        ("golden/golden.json", None, "golden.json"),
+    ],
+)
+def test_an_export_with_changed_labels_or_golden_images_is_not_staged(
+    digests: bool, name: str, contents: bytes | None, reason: str, tmp_path: Path
+) -> None:
+    folder = export_folder(tmp_path / "export", digests)
+    (folder / name).unlink()
+    if contents is not None:
+        (folder / name).write_bytes(contents)
+    with pytest.raises(InputError, match=re.escape(reason)) as caught:
+        build.stage((folder,), tmp_path / "out")
+    assert "Export" in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_the_app_does_not_take_may_be_missing(tmp_path: Path) -> None:
+    folder = export_folder(tmp_path / "export")
+    (folder / "calibration.json").unlink()
+    (folder / "training.csv").unlink()
+    assert len(build.stage((folder,), tmp_path / "out")) == 2
+
+
+@pytest.mark.parametrize("name", ESCAPES, ids=[ascii(name)[:30] for name in ESCAPES])
+def test_no_name_leads_out_of_the_staging_folder(name: str, tmp_path: Path) -> None:
+    """The model's name is a part of a folder's in the app's assets; so is the data set's, which is made safe."""
+    folder, out = export_folder(tmp_path / "place" / "export"), tmp_path / "place" / "out"
+    document = json.loads((folder / "manifest.json").read_text())
+    before = staged_files(tmp_path)
+    for change in ({"model": name}, {"dataset": {"name": name}}):
+        (folder / "manifest.json").write_text(json.dumps({**document, **change}))
+        if "model" in change or len(name) > 80 or name == "a\ud800":
+            with pytest.raises(InputError):
+                build.stage((folder,), out)
+        else:
+            build.stage((folder,), out)
+            (staged,) = (path for path in (out / "models").iterdir() if path.is_dir())
+            assert staged.name.startswith("eanet-")
+            shutil.rmtree(out)
+        assert staged_files(tmp_path) == before
 
 
 def test_a_scheme_that_no_folder_holds_is_said(digits_export: Path, tmp_path: Path) -> None:

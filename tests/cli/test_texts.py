@@ -10,7 +10,8 @@ import pytest
 from graphs import inspect_bytes
 from vitconv.benchmarking.benchmark import Benchmark, FileTiming
 from vitconv.cli import benchmark, check
-from vitconv.evaluation.verification import Accuracy, FileVerification, Verification
+from vitconv.evaluation.parity import Accuracy, FileVerification
+from vitconv.evaluation.verification import Verification
 from vitconv.foundation.text import printable
 
 WIDE = 10_000

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from commands import Call
 from converted import converted, images, keras_model
 from graphs import metadata_of, with_metadata
 from vitconv import VerifyConfig, open_checkpoint, verify
@@ -21,7 +22,7 @@ from vitconv.checkpoints.checkpoint import Checkpoint, save
 from vitconv.conversion import float_graph, schemes
 from vitconv.conversion.schemes import SCHEMES, Limits
 from vitconv.evaluation import verification
-from vitconv.evaluation.verification import Accuracy, FileVerification, accuracy, compare
+from vitconv.evaluation.parity import Accuracy, FileVerification, accuracy, compare
 from vitconv.foundation.errors import CheckpointError, DatasetError, InputError, ModelFileError
 from vitconv.quantization import calibration, integers
 from vitconv.runtimes.litert import Runner
@@ -233,13 +234,39 @@ def test_an_export_as_it_was_made_passes_with_every_scheme(exported_digits: Path
     document = result.to_json()
     assert json.loads(json.dumps(document, allow_nan=False)) == document
     assert document["passed"] is True
-    assert set(document) == {"dataset", "examples", "reference", "files", "passed"}
+    assert set(document) == {"dataset", "examples", "reference", "files", "folder_problems", "passed"}
     assert set(document["files"][0]) == {
         "path", "scheme", "top1", "top5", "top1_drop", "agreement", "max_abs_error", "mean_abs_error", "psnr_db",
         "kl", "passed", "reasons", "sha256", "top1_interval", "top5_interval",
     }  # fmt: skip
     assert result.reference.top1 > 0.8
     assert ("verifying int8", 360, 360) in calls
+
+
+def test_edited_labels_and_a_missing_golden_image_fail_the_folder(
+    call: Call, digits_export: Path, digits_checkpoint: Path
+) -> None:
+    manifest = json.loads((digits_export / "manifest.json").read_text())
+    manifest["files"] = manifest["files"][:1]
+    (digits_export / "manifest.json").write_text(json.dumps(manifest))
+    (digits_export / "labels.txt").write_text("".join(f"{label}\n" for label in [1, 0, *range(2, 10)]))
+    (digits_export / "golden" / "3.png").unlink()
+    ended = call("verify", digits_export, "--limit", 4, "--checkpoint", digits_checkpoint, "--json")
+    assert ended.status == 1
+    document = json.loads(ended.out)
+    assert [file["passed"] for file in document["files"]] == [True]
+    assert document["passed"] is False
+    assert document["folder_problems"] == [
+        "labels.txt is not the file of the manifest (another SHA-256)",
+        "golden/3.png is in the manifest, but not in the folder",
+    ]
+    manifest["labels"] = [str(label) for label in [1, 0, *range(2, 10)]]
+    del manifest["digests"]  # as earlier versions wrote it
+    (digits_export / "manifest.json").write_text(json.dumps(manifest))
+    ended = call("verify", digits_export, "--limit", 4, "--checkpoint", digits_checkpoint)
+    assert ended.status == 1
+    assert "3.png is missing. Export again." in " ".join(ended.out.split())
+    assert "manifest.json names other classes than the checkpoint" in " ".join(ended.out.split())
 
 
 def test_a_limit_takes_the_first_images(exported_digits: Path) -> None:

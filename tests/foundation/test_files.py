@@ -22,12 +22,12 @@ import numpy as np
 import pytest
 
 from vitconv.foundation.errors import OutputError
+from vitconv.foundation.file_names import safe_name
 from vitconv.foundation.files import (
     atomic_directory,
     atomic_write,
     remove_leftovers,
     restore_directory,
-    safe_name,
     sha256,
     writable_directory,
     write_bytes,

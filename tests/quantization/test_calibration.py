@@ -268,7 +268,7 @@ def hand_made() -> Calibration:
 
 def without_ranges(**of_the_tensor: Any) -> list[dict[str, Any]]:
     """The document's graphs with one tensor, and that one as given."""
-    return [{"scheme": "int8", "sha256": "", "kept": None, "ranges": [{"name": "image", **of_the_tensor}]}]
+    return [{"scheme": "int8", "sha256": "0" * 64, "kept": None, "ranges": [{"name": "image", **of_the_tensor}]}]
 
 
 def test_the_file_gives_back_what_was_written_bit_for_bit(tmp_path: Path) -> None:
@@ -290,14 +290,22 @@ def test_the_file_has_a_line_for_each_tensor(calibrated: tuple[Calibration, Path
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
-        ("format", 1, "its format is not 3"),
+        ("format", 1, "its format is 1, and this version reads format 3"),
         ("method", "best", "unknown calibration method 'best'"),
-        ("graphs", without_ranges(min=1.0, max=0.0, seen_min=0.0, seen_max=1.0), "not finite numbers in order"),
-        ("graphs", without_ranges(min=0.0, max=float("nan"), seen_min=0, seen_max=1), "not finite numbers in"),
-        ("graphs", without_ranges(min=0.0, seen_min=0.0, seen_max=1.0), "'max'"),
-        ("graphs", 5, "not iterable"),
-        ("image", {"height": 32}, "image description"),
-        ("unknown", 1, "unexpected keyword"),
+        (
+            "graphs",
+            without_ranges(min=1.0, max=0.0, seen_min=0.0, seen_max=1.0),
+            "`graphs[0]`: the range of 'image' runs from 1.0 to 0.0",
+        ),
+        (
+            "graphs",
+            without_ranges(min=0.0, max=float("nan"), seen_min=0, seen_max=1),
+            "`graphs[0].ranges[0].max` is nan",
+        ),
+        ("graphs", without_ranges(min=0.0, seen_min=0.0, seen_max=1.0), "`graphs[0].ranges[0].max` is missing"),
+        ("graphs", 5, "`graphs` must be a list, not 5"),
+        ("image", {"height": 32}, "`image.width` is missing"),
+        ("unknown", 1, "the key 'unknown'"),
     ],
 )
 def test_a_file_that_is_no_calibration_is_refused_with_the_reason(
@@ -305,7 +313,7 @@ def test_a_file_that_is_no_calibration_is_refused_with_the_reason(
 ) -> None:
     path = tmp_path / "ranges.json"
     path.write_text(json.dumps({**hand_made().to_json(), name: value}))
-    with pytest.raises(InputError, match=r"ranges\.json is not a calibration file of this version") as caught:
+    with pytest.raises(InputError, match=r"cannot use the calibration file .*ranges\.json: .* anew") as caught:
         calibration.read(path)
     assert reason in str(caught.value)
 

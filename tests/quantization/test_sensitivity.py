@@ -9,6 +9,7 @@ import pytest
 
 from converted import converted, float_graph, images, inspected, ranges
 from graphs import inspect_bytes
+from vitconv.foundation.documents import convert
 from vitconv.foundation.errors import UnknownNameError
 from vitconv.quantization import integers, sensitivity
 from vitconv.quantization.ranges import with_ranges
@@ -70,7 +71,7 @@ def test_a_search_measures_every_unit_and_keeps_float_what_costs() -> None:
         operation.tensor for cost in kept.units if cost.kept_float for operation in found[cost.weights][cost.unit]
     }
     assert any(without[f"block{number}.attention"].kept_float for number in range(8))
-    assert sensitivity.Kept.from_json(kept.to_json()) == kept
+    assert convert(kept.to_json(), sensitivity.Kept) == kept
 
 
 def costs_where(monkeypatch: pytest.MonkeyPatch, weights: bool, error: float, time_ms: float) -> bool:

@@ -22,7 +22,8 @@ from vitconv.benchmarking.benchmark import Benchmark
 from vitconv.evaluation import evidence, kept_results
 from vitconv.evaluation.evidence import Answers, Evidence
 from vitconv.evaluation.layer_errors import LayerError
-from vitconv.evaluation.verification import Accuracy, FileVerification, Verification, VerifyConfig
+from vitconv.evaluation.parity import Accuracy, FileVerification
+from vitconv.evaluation.verification import Verification, VerifyConfig
 from vitconv.foundation.errors import InputError
 from vitconv.phone.adb import Device
 from vitconv.phone.phone_folder import Pushed
@@ -582,13 +583,21 @@ def test_what_cannot_be_written_leaves_nothing(call: Call, full: Path, tmp_path:
 @pytest.mark.parametrize(
     ("name", "change", "words"),
     [
-        ("verify.json", lambda d: d.pop("examples"), "'examples' is missing"),
-        ("verify.json", lambda d: d.update(examples=0), "no images"),
-        ("verify.json", lambda d: d["files"][0].update(top1=2.0), "no fraction"),
-        ("verify.json", lambda d: d["files"][0].update(top1="<b>"), "no number"),
+        ("verify.json", lambda d: d.pop("examples"), "`examples` is missing"),
+        ("verify.json", lambda d: d.update(examples=0), "`examples` must be a whole number at least 1, not 0"),
+        (
+            "verify.json",
+            lambda d: d["files"][0].update(top1=2.0),
+            "`files[0].top1` must be a number at most 1.0, not 2.0",
+        ),
+        ("verify.json", lambda d: d["files"][0].update(top1="<b>"), "`files[0].top1` must be a number, not '<b>'"),
         ("verify.json", lambda d: d["files"][3].update(confusion=[[0, 99, 1]]), "5 classes"),
-        ("verify.json", lambda d: d["files"][3]["layers"][0].update(place="first"), "no whole number"),
-        ("verify.json", lambda d: d.update(files=7), "not what this version keeps"),
+        (
+            "verify.json",
+            lambda d: d["files"][3]["layers"][0].update(place="first"),
+            "`files[3].layers[0].place` must be a whole number, not 'first'",
+        ),
+        ("verify.json", lambda d: d.update(files=7), "`files` must be a list, not 7"),
         ("benchmark.json", lambda d: d["files"][0].update(p50_ms=-1), "no time above 0"),
         ("benchmark.json", lambda d: d.update(files={}), "Expected `array`, got `object` - at `$.files`"),
         ("benchmark-SERIAL.json", lambda d: d["files"][0].pop("sha256"), "without the file's SHA-256"),
@@ -608,7 +617,7 @@ def test_a_result_that_is_none_is_refused_by_name(
 def test_half_a_result_is_refused(call: Call, full: Path) -> None:
     path = full / kept_results.VERIFY
     path.write_bytes(path.read_bytes()[:300])
-    refused(call("report", full), "cannot read", "verify.json")
+    refused(call("report", full), "it is no JSON", "verify.json")
 
 
 # --- what verify and benchmark keep ---

@@ -22,9 +22,11 @@ from zipfile import ZipFile
 
 from vitconv.app import tools
 from vitconv.conversion import schemes
-from vitconv.exporting import golden, manifest
+from vitconv.exporting import folder_check, golden, manifest
+from vitconv.exporting.manifest import Manifest
 from vitconv.foundation.errors import CheckError, InputError, MissingToolError, ModelFileError
-from vitconv.foundation.files import atomic_directory, safe_name, sha256, writable_directory, write_json
+from vitconv.foundation.file_names import FileName, safe_name
+from vitconv.foundation.files import atomic_directory, sha256, writable_directory, write_json
 from vitconv.foundation.progress import Progress
 
 # What Maven says when it starts a step, and what that is in words; the steps in between take no time.
@@ -108,7 +110,7 @@ def stage(exports: tuple[Path, ...], out: Path, wanted: tuple[str, ...] | None =
     the same data set; ModelFileError where a file is not the one that the manifest names.
     """
     documents = [(folder, manifest.read(folder)) for folder in exports]
-    names = [f"{document['model']}-{safe_name(document['dataset']['name'])}" for _, document in documents]
+    names = [_name(document) for _, document in documents]
     for name, count in Counter(names).items():
         if count > 1:
             raise InputError(f"{count} of the folders are exports of {name}. Give one of them.")
@@ -121,37 +123,69 @@ def stage(exports: tuple[Path, ...], out: Path, wanted: tuple[str, ...] | None =
     return tuple(files)
 
 
-def _stage_one(
-    folder: Path, document: Mapping[str, Any], target: Path, wanted: tuple[str, ...] | None
-) -> list[str]:
-    chosen = [entry for entry in document["files"] if wanted is None or entry["scheme"] in wanted]
+def _name(document: Manifest) -> str:
+    """The export's folder among the app's assets."""
+    try:
+        return FileName(f"{document.model}-{safe_name(document.dataset.name)}".rstrip(" ."))
+    except ValueError as error:
+        raise InputError(
+            f"an export cannot be put into the app: {error}. Give its data set a shorter name."
+        ) from None
+
+
+def _stage_one(folder: Path, document: Manifest, target: Path, wanted: tuple[str, ...] | None) -> list[str]:
+    chosen = [entry for entry in document.files if wanted is None or entry.scheme in wanted]
     if not chosen:
-        there = ", ".join(entry["scheme"] for entry in document["files"])
+        there = ", ".join(entry.scheme for entry in document.files)
         raise InputError(f"{folder} holds {there}, and none of {', '.join(wanted or ())}. Export it first.")
-    target.mkdir(parents=True)
-    files = []
+    (target / golden.FOLDER).mkdir(parents=True)
     for entry in chosen:
-        path = folder / entry["path"]
-        if not path.is_file() or sha256(path) != entry["sha256"]:
-            raise ModelFileError(f"{path} is missing or not the file of the manifest. Export it again.")
-        shutil.copy(path, target)
-        limits = schemes.find(entry["scheme"]).limits
-        most = 1.0 if limits.max_error is None else limits.max_error  # no probability is off by more
-        files.append(
-            {
-                "scheme": entry["scheme"],
-                "path": entry["path"],
-                "bytes": entry["bytes"],
-                "limits": {"min_agreement": limits.min_agreement, "max_error": most},
-            }
-        )
-    golden.read(folder)  # whole and readable
-    shutil.copytree(folder / golden.FOLDER, target / golden.FOLDER)
-    shutil.copy(folder / manifest.LABELS, target)
+        _copy(folder, entry.path, target)
+        if sha256(target / entry.path) != entry.sha256:
+            raise ModelFileError(f"{folder / entry.path} is not the file of the manifest. Export it again.")
+    # Only what is named: what else lies in the folder is nobody's business.
+    images = golden.read_document(folder).images
+    for name in (manifest.LABELS, golden.FILE, *(f"{golden.FOLDER}/{image.file}" for image in images)):
+        _copy(folder, name, target)
+    if problems := folder_check.problems(target, document, for_app=True):
+        raise InputError(f"{folder} is not as it was exported: {'; '.join(problems)}. Export it again.")
     # Nothing of the machine that exported: the app is given to others.
-    kept = {"model": document["model"], "dataset": document["dataset"], "golden": golden.FILE, "files": files}
+    kept = {
+        "model": document.model,
+        "dataset": {"name": document.dataset.name, "version": document.dataset.version},
+        "golden": golden.FILE,
+        "files": [_entry(entry) for entry in chosen],
+    }
     write_json(target / manifest.MANIFEST, kept)
-    return [entry["path"] for entry in chosen]
+    return [entry.path for entry in chosen]
+
+
+def _entry(file: manifest.ModelFile) -> dict[str, Any]:
+    """A file in the app's manifest."""
+    limits = schemes.find(file.scheme).limits
+    most = 1.0 if limits.max_error is None else limits.max_error  # no probability is off by more
+    return {
+        "scheme": file.scheme,
+        "path": file.path,
+        "bytes": file.bytes,
+        "limits": {"min_agreement": limits.min_agreement, "max_error": most},
+    }
+
+
+def _copy(folder: Path, name: str, target: Path) -> None:
+    """Copies one file of an export folder to the same place in `target`.
+
+    Raises InputError for a symbolic link: it may lead to any file of this machine, and the app is given to others.
+    """
+    for place in (folder / name, *(folder / parent for parent in Path(name).parents if parent.name)):
+        if place.is_symlink():
+            raise InputError(
+                f"{place} is a symbolic link, and the app takes none. Copy the folder with what its links lead to "
+                f"(cp -rL {folder} COPY), and give the copy."
+            )
+    if not (folder / name).is_file():
+        raise ModelFileError(f"{folder / name} is missing. Export it again.")
+    shutil.copyfile(folder / name, target / name, follow_symlinks=False)
 
 
 def _find_maven() -> str:

@@ -10,19 +10,20 @@ together by renaming the card: a stop at any moment leaves the old pair or the n
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from reprlib import repr as short
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import numpy as np
 
 from vitconv.checkpoints import pretrained
-from vitconv.data.images import ImageSpec
-from vitconv.foundation.errors import CheckpointError, InputError
+from vitconv.data.images import ImageDocument, ImageSpec
+from vitconv.foundation import documents
+from vitconv.foundation.documents import Sha256
+from vitconv.foundation.errors import CheckpointError
+from vitconv.foundation.file_names import FileName
 from vitconv.foundation.files import sha256, write_bytes, write_json
 from vitconv.models import catalogue
 
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
 CARD = "card.json"
 HISTORY = "history.csv"  # of the training that made it, where it is there
 WEIGHTS = "weights-*.safetensors"
-_CARD_KEYS = {
-    "model", "labels", "image", "dataset", "recipe", "seed", "versions", "results", "weights",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class Card:
 
     def to_json(self) -> dict[str, Any]:
         """As written to card.json."""
-        own = {name: getattr(self, name) for name in sorted(_CARD_KEYS)}
+        own = {name: value for name, value in sorted(vars(self).items()) if name != "init"}
         if self.init is not None:
             own["init"] = dict(self.init)
         return {**own, "labels": list(self.labels), "image": self.image.to_json()}
@@ -168,46 +166,56 @@ def _weights_name(digest: str) -> str:
 
 def read_card(folder: Path) -> Card:
     """The card of a checkpoint folder, without a look at its weights. Raises CheckpointError."""
-    file = folder / CARD
+    remedy = "Copy the whole folder again, or train again."
     try:
-        return card_from_json(json.loads(file.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise CheckpointError(f"{file.parent} is not a checkpoint: it has no {file.name}.") from None
-    except (OSError, ValueError, RecursionError, InputError) as error:
-        raise CheckpointError(
-            f"cannot use {file}: {str(error).rstrip('.')}. Copy the whole folder again, or train again."
-        ) from error
+        return documents.read(folder / CARD, card_from_json, "card", remedy, CheckpointError)
+    except (FileNotFoundError, NotADirectoryError):
+        raise CheckpointError(f"{folder} is not a checkpoint: it has no {CARD}.") from None
 
 
 def card_from_json(value: Any) -> Card:
     """Raises InputError for anything but what `Card.to_json` gives."""
-    if not isinstance(value, dict) or set(value) - {"init"} != _CARD_KEYS:
-        raise InputError(f"a card is a JSON object with the keys {', '.join(sorted(_CARD_KEYS))}.")
-    for name in ("dataset", "recipe", "versions", "results", "weights", *(["init"] if "init" in value else [])):
-        if not isinstance(value[name], dict):
-            raise InputError(f"{name} must be an object, not {short(value[name])}.")
-    labels, weights, seed = value["labels"], value["weights"], value["seed"]
-    if not isinstance(labels, list) or len(labels) < 2 or not all(_is_text(label) for label in labels):
-        raise InputError(f"labels must be a list of two or more names, not {short(labels)}.")
-    if not isinstance(seed, int) or isinstance(seed, bool):
-        raise InputError(f"seed must be a whole number, not {short(seed)}.")
-    if not all(_is_text(value["dataset"].get(name)) for name in ("name", "source")):
-        raise InputError(f"dataset must have a name and a source, not {short(value['dataset'])}.")
-    accuracy = value["results"].get("val_accuracy", 0.0)
-    if not isinstance(accuracy, (int, float)) or isinstance(accuracy, bool) or not 0 <= accuracy <= 1:
-        raise InputError(f"val_accuracy must be a number from 0 to 1, not {short(accuracy)}.")
-    digest = weights.get("sha256")
-    if not re.fullmatch("[0-9a-f]{64}", str(digest)) or weights.get("file") != _weights_name(str(digest)):
-        raise InputError(f"weights must name their file and its SHA-256, not {short(weights)}.")
-    if not _is_text(value["model"]):
-        raise InputError(f"model must be a name, not {short(value['model'])}.")
-    image = ImageSpec.from_json(value["image"])
-    catalogue.find(value["model"]).check(image)
-    return Card(**{**value, "labels": tuple(labels), "image": image})
+    checked = documents.convert(value, _CardDocument)
+    image = checked.image.spec
+    catalogue.find(checked.model).check(image)
+    return Card(**{**value, "labels": checked.labels, "image": image})
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and value != ""
+_Text = Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class _DataSet(msgspec.Struct, frozen=True):
+    name: _Text
+    source: _Text
+    version: str | None = None
+
+
+class _Results(msgspec.Struct, frozen=True):
+    val_accuracy: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+
+
+class _Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    file: FileName
+    sha256: Sha256
+
+    def __post_init__(self) -> None:
+        if self.file != _weights_name(self.sha256):
+            raise ValueError(f"`file` must be {_weights_name(self.sha256)!r}, not {self.file!r}")
+
+
+class _CardDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """card.json. What recipe, results and init hold beyond what is named here is kept as it is."""
+
+    model: _Text
+    labels: Annotated[tuple[_Text, ...], msgspec.Meta(min_length=2)]
+    image: ImageDocument
+    dataset: _DataSet
+    recipe: dict[str, Any]
+    seed: int
+    versions: dict[str, Any]
+    results: _Results
+    weights: _Weights
+    init: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
 
 
 def to_safetensors(values: Mapping[str, Any], notes: Mapping[str, str] | None = None) -> bytes:

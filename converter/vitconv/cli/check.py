@@ -175,6 +175,7 @@ def verification_table(result: Verification, width: int) -> str:
         for file in result.files
         if not file.passed
     ]
+    lines += [wrapped(f"{problem}. Export again.", width, "    ") for problem in result.folder_problems]
     for file in result.files:
         if file.layers is not None:
             lines += ["", layers_table(file.path, file.layers, width)]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
+import msgspec
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from vitconv.foundation import documents
 from vitconv.foundation.errors import InputError
 
 ResizeRule = Literal["stretch", "center_crop"]
@@ -52,15 +53,9 @@ class ImageSpec:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> ImageSpec:
+    def from_json(cls, value: Any) -> ImageSpec:
         """Raises InputError on a missing or unknown key, or a value of the wrong type."""
-        keys = set(cls.__dataclass_fields__)
-        if not isinstance(value, Mapping) or set(value) != keys:
-            raise InputError(f"an image description must have exactly the keys {sorted(keys)}, not {value!r}.")
-        sizes = (value["height"], value["width"], value["channels"])
-        if not all(isinstance(size, int) and not isinstance(size, bool) for size in sizes):
-            raise InputError(f"height, width and channels must be whole numbers, not {value!r}.")
-        return cls(**value)
+        return documents.convert(value, ImageDocument).spec
 
     def prepare(self, picture: Image.Image) -> np.ndarray:
         """A decoded picture of any size and mode → uint8 [height, width, 3].
@@ -92,6 +87,26 @@ class ImageSpec:
         left = (width - self.width * scale) / 2
         top = (height - self.height * scale) / 2
         return (left, top, width - left, height - top)
+
+
+class ImageDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An ImageSpec in a JSON document."""
+
+    height: int
+    width: int
+    channels: int
+    resize: str
+
+    def __post_init__(self) -> None:
+        try:
+            self.spec  # noqa: B018  an image that no model takes is refused where it is read
+        except InputError as error:
+            raise ValueError(str(error)) from None
+
+    @property
+    def spec(self) -> ImageSpec:
+        """Raises InputError for an image that no model takes."""
+        return ImageSpec(self.height, self.width, self.channels, cast(ResizeRule, self.resize))
 
 
 def open_picture(path: Path) -> Image.Image:

@@ -15,7 +15,7 @@ images is one draw from a distribution with a long tail: up to 1.6 times was mea
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ import numpy as np
 
 from vitconv.conversion import schemes
 from vitconv.exporting import golden
+from vitconv.exporting.manifest import Manifest
 from vitconv.foundation.errors import MissingToolError, ModelFileError
 from vitconv.foundation.progress import Progress
 from vitconv.runtimes.android.libraries import ABIS, folder
@@ -91,7 +92,7 @@ def runnable_abis() -> tuple[tuple[str, ...], dict[str, str]]:
 
 
 def verify_android(
-    export: Path, document: Mapping[str, Any], abis: tuple[str, ...], progress: Progress | None = None
+    export: Path, document: Manifest, abis: tuple[str, ...], progress: Progress | None = None
 ) -> tuple[AndroidCheck, ...]:
     """Runs every file of the export folder's manifest. A file that Android's runtime cannot run has failed.
 
@@ -99,8 +100,8 @@ def verify_android(
     """
     images, expected = golden.read(export)
     checks: list[AndroidCheck] = []
-    for entry in document["files"]:
-        path, scheme = export / entry["path"], schemes.find(entry["scheme"])
+    for entry in document.files:
+        path, scheme = export / entry.path, schemes.find(entry.scheme)
         litert, probabilities = {}, {}
         for xnnpack in (True, False):
             with Runner(path, xnnpack=xnnpack) as runner:
@@ -110,8 +111,8 @@ def verify_android(
         for xnnpack in (True, False):
             for abi in abis:
                 if progress:
-                    progress("verifying on Android's runtime", len(checks), 2 * len(abis) * len(document["files"]))
-                known = (entry["path"], scheme.name, abi, xnnpack)
+                    progress("verifying on Android's runtime", len(checks), 2 * len(abis) * len(document.files))
+                known = (entry.path, scheme.name, abi, xnnpack)
                 try:
                     with AndroidRunner(path, abi=abi, xnnpack=xnnpack) as android:
                         actual, answers = android.run(images), android.probabilities(images)

@@ -14,10 +14,14 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
+
+from vitconv.evaluation.layer_errors import LayerError
 from vitconv.exporting import manifest
-from vitconv.foundation import files
+from vitconv.foundation import documents, files
+from vitconv.foundation.errors import InputError
 
 if TYPE_CHECKING:
     from vitconv.evaluation.verification import Verification, VerifyConfig
@@ -27,6 +31,83 @@ VERIFY = f"{FOLDER}/verify.json"
 BENCHMARK = f"{FOLDER}/benchmark.json"
 PHONES = f"{FOLDER}/benchmark-*.json"
 DISAGREEMENTS = f"{FOLDER}/disagreements"
+
+
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
+Matrix = tuple[tuple[Count, Count, Count], ...]  # right class, given class, images
+
+
+class DisagreementDocument(msgspec.Struct, frozen=True):
+    """An `evidence.Disagreement`: answers are a class and its probability."""
+
+    index: Count
+    label: Count
+    distance: float
+    keras: tuple[Count, float]
+    file: tuple[Count, float] | None
+
+
+class AccuracyDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """Keras's figures. Versions that kept no matrix of confusions have None."""
+
+    top1: Share
+    top5: Share
+    loss: float
+    confusion: Matrix | None = None
+
+
+class FileDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """A `FileVerification` and what was shown of it. What an earlier version did not keep is None."""
+
+    path: str
+    sha256: str
+    top1: Share
+    top5: Share
+    top1_drop: float
+    agreement: Share
+    max_abs_error: float
+    psnr_db: float | None
+    kl: float
+    passed: bool
+    reasons: tuple[str, ...]
+    layers: tuple[LayerError, ...] | None = None
+    confusion: Matrix | None = None
+    disagreements: tuple[DisagreementDocument, ...] | None = None
+
+
+class VerificationDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """results/verify.json, as far as a report reads it."""
+
+    checkpoint: str
+    split_digest: str
+    dataset: str
+    examples: Annotated[int, msgspec.Meta(ge=1, le=10**9)]
+    limit: Count | None
+    max_drop: float | None
+    reference: AccuracyDocument
+    files: tuple[FileDocument, ...]
+
+
+def read_verification(folder: Path, classes: int) -> VerificationDocument | None:
+    """What was kept of an export folder's verification; None where it was not verified.
+
+    Raises InputError for a document that is none, or of another number of classes.
+    """
+
+    def build(value: Any) -> VerificationDocument:
+        document = documents.convert(value, VerificationDocument)
+        for matrix in (document.reference.confusion, *(file.confusion for file in document.files)):
+            for entry in matrix or ():
+                if max(entry[:2]) >= classes:
+                    raise InputError(f"a confusion matrix has {list(entry)}, and there are {classes} classes.")
+        return document
+
+    remedy = f"Remove it, or run `vitconv verify {folder}` again."
+    try:
+        return documents.read(folder / VERIFY, build, "result of verification", remedy)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def keep_verification(config: VerifyConfig, result: Verification) -> None:

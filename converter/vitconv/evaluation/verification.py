@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,14 +15,16 @@ from vitconv.checkpoints import pretrained
 from vitconv.checkpoints.checkpoint import Card, Checkpoint
 from vitconv.checkpoints.trained_data import open_dataset_of
 from vitconv.conversion import float_graph, schemes
-from vitconv.conversion.schemes import Limits, Scheme
+from vitconv.conversion.schemes import Scheme
 from vitconv.data.datasets import Split
 from vitconv.evaluation import evidence
 from vitconv.evaluation.android import AndroidVerification, runnable_abis, verify_android
 from vitconv.evaluation.evidence import Answers, Evidence
 from vitconv.evaluation.layer_errors import IMAGES as LAYER_IMAGES
 from vitconv.evaluation.layer_errors import LayerError, layer_errors, losses
-from vitconv.exporting import manifest
+from vitconv.evaluation.parity import Accuracy, FileVerification, accuracy, answered, compare
+from vitconv.exporting import folder_check, manifest
+from vitconv.exporting.manifest import Manifest
 from vitconv.foundation.errors import CheckpointError, InputError, ModelFileError
 from vitconv.foundation.intervals import wilson_interval
 from vitconv.foundation.progress import Progress
@@ -56,51 +58,11 @@ class VerifyConfig:
 
 
 @dataclass(frozen=True)
-class Accuracy:
-    """Fractions of images whose true class is the most probable one, or among the five most probable, and the
-    mean cross-entropy in nats."""
-
-    top1: float
-    top5: float
-    loss: float
-
-
-@dataclass(frozen=True)
-class FileVerification:
-    """One file against Keras on the same images.
-
-    top1_drop: accuracy lost, in percentage points (negative: gained). agreement: fraction of images with the same
-    first class. max_abs_error, mean_abs_error: of the probabilities. psnr_db: 10·log10(1 / mean squared error),
-    None where the two are equal. kl: mean Kullback–Leibler divergence of the file's answer from Keras's, in nats.
-    layers: each layer's error, the worst first, where that was asked for. sha256: of the file that was run.
-    """
-
-    path: str
-    scheme: str
-    top1: float
-    top5: float
-    top1_drop: float
-    agreement: float
-    max_abs_error: float
-    mean_abs_error: float
-    psnr_db: float | None
-    kl: float
-    passed: bool
-    reasons: tuple[str, ...]
-    layers: tuple[LayerError, ...] | None = None
-    sha256: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        document = {**asdict(self), "reasons": list(self.reasons)}
-        if self.layers is None:
-            del document["layers"]
-        return document
-
-
-@dataclass(frozen=True)
 class Verification:
     """All files of an export folder. `dataset` names the data set and the split, `split_digest` is of its images.
-    `checkpoint` is the SHA-256 of its weights. `evidence` is what a report shows and the document leaves out."""
+    `checkpoint` is the SHA-256 of its weights. `folder_problems` are sentences about the folder's other files, see
+    `folder_check.problems`: the verification has then failed. `evidence` is what a report shows and the document
+    leaves out."""
 
     dataset: str
     examples: int
@@ -110,11 +72,13 @@ class Verification:
     checkpoint: str = ""
     split_digest: str = ""
     evidence: Evidence | None = field(default=None, repr=False, compare=False)
+    folder_problems: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
-        """Whether every file stayed within its limits."""
-        return all(file.passed for file in self.files) and (self.android is None or self.android.passed)
+        """Whether every file stayed within its limits, and the folder is as it was exported."""
+        android = self.android is None or self.android.passed
+        return android and not self.folder_problems and all(file.passed for file in self.files)
 
     def to_json(self) -> dict[str, Any]:
         files = [{**file.to_json(), **self._intervals(file)} for file in self.files]
@@ -123,6 +87,7 @@ class Verification:
             "examples": self.examples,
             "reference": {**asdict(self.reference), **self._intervals(self.reference)},
             "files": files,
+            "folder_problems": list(self.folder_problems),
             "passed": self.passed,
             **(self.android.to_json() if self.android else {}),
         }
@@ -139,36 +104,38 @@ def verify(config: VerifyConfig, progress: Progress | None = None) -> Verificati
     """Runs Keras and every file of the export folder on the data set's evaluation split and compares.
 
     A file fails that is further from Keras than its scheme's limits, or whose metadata name other classes or
-    another image than the checkpoint's card. Raises InputError, which names the file, for one that is missing,
-    changed since its export, or cannot be run.
+    another image than the checkpoint's card; the folder fails where anything else in it is missing or was changed.
+    Raises InputError, which names the file, for a model that is missing, changed since its export, or cannot be
+    run.
     """
     document = manifest.read(config.folder)
     abis, skipped = runnable_abis() if config.android else ((), {})  # what is missing is said before the work
     checkpoint = _open_checkpoint(config, document)
     dataset = open_dataset_of(checkpoint, config.dataset)
     described = {
-        entry["path"]: tuple(_wrong_metadata(config.folder / entry["path"], entry["sha256"], checkpoint.card))
-        for entry in document["files"]
+        entry.path: tuple(_wrong_metadata(config.folder / entry.path, entry.sha256, checkpoint.card))
+        for entry in document.files
     }
     split = dataset.split(dataset.evaluation_name, checkpoint.card.image, progress)
     count = min(config.limit or len(split), len(split))
     images, labels = split.images[:count], np.asarray(split.labels[:count])
     expected = keras_probabilities(checkpoint, images, progress)
-    files, answers = [], {}
+    files: list[FileVerification] = []
+    answers: dict[str, Answers] = {}
     model = checkpoint.load() if config.layers else None
-    for entry in document["files"]:
-        scheme = schemes.find(entry["scheme"])
+    for entry in document.files:
+        scheme = schemes.find(entry.scheme)
         limits = scheme.limits if config.max_drop is None else replace(scheme.limits, max_drop=config.max_drop)
-        with Runner(config.folder / entry["path"]) as runner:
+        with Runner(config.folder / entry.path) as runner:
             actual = _file_probabilities(runner, images, f"verifying {scheme.name}", progress)
-        file = compare(entry["path"], scheme.name, actual, expected, labels, limits)
+        file = compare(entry.path, scheme.name, actual, expected, labels, limits)
         layers = None
         if model is not None:
-            layers = _layers(model, scheme, config.folder / entry["path"], images, progress)
-        reasons = (*described[entry["path"]], *file.reasons, *_layer_reasons(layers or (), scheme))
-        files.append(replace(file, passed=not reasons, reasons=reasons, layers=layers, sha256=entry["sha256"]))
+            layers = _layers(model, scheme, config.folder / entry.path, images, progress)
+        reasons = (*described[entry.path], *file.reasons, *_layer_reasons(layers or (), scheme))
+        files.append(replace(file, passed=not reasons, reasons=reasons, layers=layers, sha256=entry.sha256))
         furthest = evidence.disagreements(actual, expected, labels) if scheme.integer else ()
-        answers[entry["path"]] = Answers(evidence.confusion(actual, labels), furthest)
+        answers[entry.path] = Answers(evidence.confusion(actual, labels), furthest)
     android = None
     if config.android:
         android = AndroidVerification(verify_android(config.folder, document, abis, progress), skipped)
@@ -182,45 +149,8 @@ def verify(config: VerifyConfig, progress: Progress | None = None) -> Verificati
         checkpoint.card.weights["sha256"],
         split.digest,
         Evidence(Answers(evidence.confusion(expected, labels)), answers, evidence.thumbnails(images, shown)),
+        (*folder_check.problems(config.folder, document), *_contradictions(document, checkpoint.card)),
     )
-
-
-def compare(
-    path: str, scheme: str, actual: np.ndarray, expected: np.ndarray, labels: np.ndarray, limits: Limits
-) -> FileVerification:
-    """A file's probabilities against Keras's, both float [N, classes], labels int [N].
-
-    An image for which the file gives NaN or infinity counts as answered wrong, with all probabilities 0, and the
-    file fails. Keras's probabilities must be finite.
-    """
-    if actual.shape != expected.shape:
-        raise ModelFileError(f"{path} gives {actual.shape[-1]} classes, the checkpoint {expected.shape[-1]}.")
-    mine, reference = accuracy(actual, labels), accuracy(expected, labels)
-    answered = _answered(actual)
-    p = expected.astype(np.float64)
-    q = np.where(answered[:, np.newaxis], actual, 0.0).astype(np.float64)
-    error = np.abs(q - p)
-    mean_square = float(np.mean(error**2))
-    floor = 1e-7
-    ratio = np.clip(p, floor, None) / np.clip(q, floor, None)
-    result = FileVerification(
-        path=path,
-        scheme=scheme,
-        top1=mine.top1,
-        top5=mine.top5,
-        top1_drop=100 * (reference.top1 - mine.top1),
-        agreement=float(np.mean(answered & (q.argmax(1) == p.argmax(1)))),
-        max_abs_error=float(error.max()),
-        mean_abs_error=float(error.mean()),
-        psnr_db=float(-10 * np.log10(mean_square)) if mean_square > 0 else None,
-        kl=float(np.mean(np.sum(np.clip(p, floor, None) * np.log(ratio), axis=1))),
-        passed=True,
-        reasons=(),
-    )
-    reasons = list(_reasons(result, limits))
-    if not answered.all():
-        reasons.insert(0, f"gives NaN or infinity for {np.sum(~answered)} of {len(answered)} images")
-    return replace(result, passed=not reasons, reasons=tuple(reasons))
 
 
 def _layers(
@@ -242,39 +172,8 @@ def _layer_reasons(layers: tuple[LayerError, ...], scheme: Scheme) -> Iterator[s
         )
 
 
-def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> Accuracy:
-    """probabilities: float [N, classes]; labels: int [N]. With fewer than six classes top5 is 1.
-
-    A row with NaN or infinity is wrong, and gives its class the probability 0.
-    """
-    answered = _answered(probabilities)
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
-    hits = (order == labels[:, np.newaxis]) & answered[:, np.newaxis]
-    chosen = np.where(answered, probabilities[np.arange(len(labels)), labels], 0.0).astype(np.float64)
-    return Accuracy(
-        top1=float(hits[:, 0].mean()),
-        top5=float(hits.any(axis=1).mean()),
-        loss=float(-np.log(np.clip(chosen, 1e-7, None)).mean()),
-    )
-
-
-def _answered(probabilities: np.ndarray) -> np.ndarray:
-    """Which rows hold nothing but numbers: bool [N]."""
-    return np.asarray(np.isfinite(probabilities).all(axis=1))
-
-
-def _reasons(file: FileVerification, limits: Limits) -> Iterator[str]:
-    # A drop is a whole number of images; the margin only covers the rounding of 100 · k / N.
-    if file.top1_drop > limits.max_drop + 1e-9:
-        yield f"loses {file.top1_drop:.2f} points of top-1, more than {limits.max_drop:g}"
-    if file.agreement < limits.min_agreement:
-        yield f"agrees with Keras on {file.agreement:.1%}, less than {limits.min_agreement:.1%}"
-    if limits.max_error is not None and file.max_abs_error > limits.max_error:
-        yield f"is off by {file.max_abs_error:.2g} in a probability, more than {limits.max_error:g}"
-
-
-def _open_checkpoint(config: VerifyConfig, document: Mapping[str, Any]) -> Checkpoint:
-    path = config.checkpoint or Path(document["checkpoint"]["name"])
+def _open_checkpoint(config: VerifyConfig, document: Manifest) -> Checkpoint:
+    path = config.checkpoint or Path(document.checkpoint.name)
     if config.checkpoint is None and not path.is_dir() and pretrained.folder(str(path)) is None:
         raise CheckpointError(
             f"{config.folder} was exported from the checkpoint {path}, which is not there"
@@ -282,12 +181,20 @@ def _open_checkpoint(config: VerifyConfig, document: Mapping[str, Any]) -> Check
             "Say with --checkpoint where it is now."
         )
     checkpoint = checkpoints.open_checkpoint(path)
-    if checkpoint.card.weights["sha256"] != document["checkpoint"]["sha256"]:
+    if checkpoint.card.weights["sha256"] != document.checkpoint.sha256:
         raise InputError(
             f"{config.folder} was not exported from {checkpoint.path} as it is now. "
             "Export again, or name the right folder with --checkpoint."
         )
     return checkpoint
+
+
+def _contradictions(document: Manifest, card: Card) -> Iterator[str]:
+    """Between the manifest and the card of the checkpoint that it names."""
+    if document.labels != card.labels:
+        yield f"{manifest.MANIFEST} names other classes than the checkpoint, or in another order"
+    if document.image.spec != card.image:
+        yield f"{manifest.MANIFEST} has {document.image.spec}, the checkpoint {card.image}"
 
 
 def _wrong_metadata(path: Path, digest: str, card: Card) -> Iterator[str]:
@@ -330,9 +237,9 @@ def keras_probabilities(
     if progress:
         progress("verifying: Keras", len(images), len(images))
     expected: np.ndarray = np.concatenate(answers)
-    if not _answered(expected).all():
+    if not answered(expected).all():
         raise CheckpointError(
-            f"{checkpoint.path} itself gives NaN or infinity for {np.sum(~_answered(expected))} of {len(images)} "
+            f"{checkpoint.path} itself gives NaN or infinity for {np.sum(~answered(expected))} of {len(images)} "
             "images: its weights are of no use. Train again."
         )
     return expected

@@ -28,7 +28,8 @@ from vitconv.data.datasets import Dataset, is_here
 from vitconv.exporting import golden, manifest
 from vitconv.exporting.folder import Earlier, earlier_export, put_in_place, staging_folder
 from vitconv.foundation.errors import InputError, PromiseError
-from vitconv.foundation.files import safe_name, writable_directory, write_text
+from vitconv.foundation.file_names import safe_name
+from vitconv.foundation.files import writable_directory, write_text
 from vitconv.foundation.progress import Progress
 from vitconv.quantization import calibration as calibrations
 from vitconv.quantization import integers, sensitivity
@@ -263,4 +264,5 @@ def _manifest(
         "calibration": calibration,
         "files": sorted([*kept, *files], key=lambda entry: order.index(entry["scheme"])),
         "golden": golden.FILE,
+        "digests": manifest.digests_of(staging),
     }

@@ -29,7 +29,7 @@ def earlier_export(out: Path, checkpoint: Checkpoint) -> Earlier:
     """What is in the folder. Raises InputError where that is an export of another checkpoint."""
     if not (out / manifest.MANIFEST).exists():
         return Earlier()
-    document = manifest.read(out)
+    document = manifest.read(out).to_json()
     if document["checkpoint"]["sha256"] != checkpoint.card.weights["sha256"]:
         raise InputError(f"{out} holds an export of another checkpoint. Give another --out, or remove it first.")
     return Earlier(

@@ -11,18 +11,21 @@ that come with scikit-learn: "split" is then SAMPLES, and every "label" null.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import numpy as np
 from PIL import Image
 
 from vitconv.checkpoints.checkpoint import Card
 from vitconv.data.datasets import Dataset, Split
-from vitconv.data.images import ImageSpec
+from vitconv.data.images import LARGEST_SIDE, ImageSpec
+from vitconv.foundation import documents
 from vitconv.foundation.errors import InputError
+from vitconv.foundation.file_names import FileName
 from vitconv.foundation.files import write_json
 from vitconv.foundation.progress import Progress
 from vitconv.quantization.calibration import choose_images
@@ -95,15 +98,60 @@ def write(out: Path, model: keras.Model, pictures: Pictures) -> None:
     write_json(out / FILE, {"split": pictures.source, "images": entries})
 
 
+class GoldenImage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A picture of FOLDER, its class where that is known, and Keras's probabilities for it."""
+
+    file: FileName
+    label: int | None
+    probabilities: Annotated[tuple[float, ...], msgspec.Meta(min_length=2)]
+
+
+class GoldenDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """golden.json; `split` says where the images come from."""
+
+    split: str
+    images: Annotated[tuple[GoldenImage, ...], msgspec.Meta(min_length=1, max_length=1000)]
+
+    def __post_init__(self) -> None:
+        if len({len(image.probabilities) for image in self.images}) > 1:
+            raise ValueError("its images have different numbers of probabilities")
+
+
+def read_document(folder: Path) -> GoldenDocument:
+    """An export folder's golden.json. Raises InputError where it is missing or not one."""
+    file, remedy = folder / FILE, "Export again."
+    try:
+        return documents.read(file, partial(documents.convert, structure=GoldenDocument), "golden file", remedy)
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"there is no golden file {file}. {remedy}") from None
+
+
 def read(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """The images, uint8 [N, height, width, 3], and Keras's probabilities for them, float64 [N, classes].
 
     Raises InputError where they are missing or incomplete.
     """
+    document = read_document(folder)
+    images = [_read_image(folder / FOLDER / image.file) for image in document.images]
+    if len({image.shape for image in images}) > 1:
+        raise InputError(f"the golden images in {folder / FOLDER} are of different sizes. Export again.")
+    return np.stack(images), np.array([image.probabilities for image in document.images], np.float64)
+
+
+def _read_image(path: Path) -> np.ndarray:
+    """uint8 [height, width, 3]"""
     try:
-        entries = json.loads((folder / FILE).read_text(encoding="utf-8"))["images"]
-        images = np.stack([np.asarray(Image.open(folder / FOLDER / entry["file"])) for entry in entries])
-        probabilities = np.array([entry["probabilities"] for entry in entries], np.float64)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{folder / FOLDER} cannot be read: {error}. Export again.") from error
-    return images, probabilities
+        if path.exists() and not path.is_file():
+            raise InputError(f"the golden image {path} is no file. Export again.")
+        # Only PNG, whatever the file is called: other decoders of Pillow's have no business here.
+        with Image.open(path, formats=("PNG",)) as picture:
+            if picture.mode != "RGB" or max(picture.size) > LARGEST_SIDE:
+                raise InputError(
+                    f"the golden image {path} is {picture.width}×{picture.height} pixels of {picture.mode}, which "
+                    "is no model's input. Export again."
+                )
+            return np.asarray(picture)
+    except FileNotFoundError:
+        raise InputError(f"the golden image {path} is missing. Export again.") from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"cannot read the golden image {path}: {error}. Export again.") from error

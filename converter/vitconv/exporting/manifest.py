@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-import json
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
 
 from vitconv.conversion import schemes
-from vitconv.foundation.errors import InputError
+from vitconv.data.images import ImageDocument
+from vitconv.exporting import golden
+from vitconv.foundation import documents
+from vitconv.foundation.documents import Sha256
+from vitconv.foundation.errors import InputError, UnknownNameError
+from vitconv.foundation.file_names import FileName
 from vitconv.foundation.files import sha256
 
 MANIFEST = "manifest.json"
@@ -15,33 +23,96 @@ CALIBRATION = "calibration.json"
 LABELS = "labels.txt"
 HISTORY = "training.csv"
 
-_KEYS = {
-    "model", "checkpoint", "dataset", "labels", "image", "versions", "calibration", "files", "golden",
-}  # fmt: skip
+
+class InnerPath(str):
+    """A file of the folder, or of its folder golden/. Raises ValueError for any other path."""
+
+    __slots__ = ()
+
+    def __new__(cls, path: str) -> InnerPath:
+        FileName(path.removeprefix(f"{golden.FOLDER}/"))
+        return super().__new__(cls, path)
 
 
-def read(folder: Path) -> dict[str, Any]:
-    """The manifest of an export folder. Raises InputError where there is none or it is not one.
+class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A .tflite file of the folder. `keep_float` and `sensitivity` tell what stays float in a hybrid one."""
 
-    `checkpoint.name` is the checkpoint's path as it was given to the export (a relative one is relative to the
-    folder that the export was started in), or the name of one that comes with vitconv.
-    """
-    file = folder / MANIFEST
+    scheme: str
+    path: FileName
+    bytes: int
+    sha256: Sha256
+    keep_float: tuple[str, ...] | UnsetType = UNSET
+    sensitivity: tuple[dict[str, Any], ...] | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        try:
+            schemes.find(self.scheme)
+        except UnknownNameError as error:
+            raise ValueError(str(error)) from None
+        if not self.path.endswith(".tflite"):
+            raise ValueError(f"{self.path!r} is not the name of a .tflite file")
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """The checkpoint. `name` is its path as it was given to the export (a relative one is relative to the folder
+    that the export was started in), or the name of one that comes with vitconv; `sha256` is of its weights."""
+
+    name: str
+    sha256: Sha256
+
+
+class DataSet(msgspec.Struct, frozen=True):
+    """The data set that the export took its images from."""
+
+    name: str
+    version: str | None = None
+
+
+class File(msgspec.Struct, frozen=True):
+    """A file that is no model."""
+
+    file: FileName
+    sha256: Sha256
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The whole document. `digests` has the SHA-256 of every other file that the export wrote, by its path inside
+    the folder; manifests of versions that kept none have no `digests`."""
+
+    model: FileName
+    checkpoint: Origin
+    dataset: DataSet
+    labels: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+    image: ImageDocument
+    versions: dict[str, str]
+    calibration: File | None
+    files: tuple[ModelFile, ...]
+    golden: str
+    digests: dict[InnerPath, Sha256] | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        if not self.files:
+            raise ValueError("it names no files")
+        names = [file.path.casefold() for file in self.files]
+        if len(set(names)) < len(names):
+            raise ValueError(f"it names {next(name for name in names if names.count(name) > 1)!r} twice")
+        if self.golden != golden.FILE:
+            raise ValueError(f"`golden` must be {golden.FILE!r}, not {self.golden!r}")
+
+    def to_json(self) -> dict[str, Any]:
+        """As read."""
+        return dict(documents.to_json(self))
+
+
+def read(folder: Path) -> Manifest:
+    """The manifest of an export folder. Raises InputError where there is none or it is not one."""
+    build = partial(documents.convert, structure=Manifest)
     try:
-        value = json.loads(file.read_text(encoding="utf-8"))
+        return documents.read(folder / MANIFEST, build, "manifest", "Export again into another folder.")
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(
             f"{folder} is not an export folder: it has no {MANIFEST}. `vitconv export` makes one."
         ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"cannot read {file}: {error}.") from error
-    try:
-        _check(value)
-    except (InputError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{file} is not a manifest of this version: {error}. Export again into another folder."
-        ) from error
-    return dict(value)
 
 
 def file_entry(path: Path, scheme: str) -> dict[str, Any]:
@@ -54,22 +125,7 @@ def calibration_entry(folder: Path) -> dict[str, str]:
     return {"file": CALIBRATION, "sha256": sha256(folder / CALIBRATION)}
 
 
-def _check(value: Any) -> None:
-    if not isinstance(value, dict) or set(value) != _KEYS:
-        raise ValueError(f"it must be a JSON object with the keys {', '.join(sorted(_KEYS))}")
-    if not value["files"]:
-        raise ValueError("it names no files")
-    for entry in value["files"]:
-        schemes.find(entry["scheme"])
-        path = entry["path"]
-        if not isinstance(path, str) or Path(path).name != path or not path.endswith(".tflite"):
-            raise ValueError(f"{path!r} is not the name of a .tflite file in this folder")
-        _check_texts(entry, ("sha256",))
-    _check_texts(value["checkpoint"], ("name", "sha256"))
-    _check_texts(value["dataset"], ("name",))
-
-
-def _check_texts(value: dict[str, Any], names: tuple[str, ...]) -> None:
-    for name in names:
-        if not isinstance(value[name], str):
-            raise ValueError(f"{name} must be a text, not {value[name]!r}")
+def digests_of(folder: Path) -> dict[str, str]:
+    """The manifest's `digests` of what an export has written: labels, history, golden images."""
+    written = [folder / LABELS, folder / HISTORY, *sorted((folder / golden.FOLDER).iterdir())]
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in written if path.is_file()}

@@ -100,11 +100,6 @@ def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
                 leftover.unlink(missing_ok=True)
 
 
-def safe_name(text: str) -> str:
-    """`text` as a part of a file's name that every system takes: "cats/large" → "cats-large"."""
-    return re.sub(r'[<>:"/\\|?*\x00-\x1f]', "-", text)
-
-
 def writable_directory(path: Path) -> Path:
     """Makes `path` (and its parents) a folder that files can be written into, or raises OutputError."""
     try:

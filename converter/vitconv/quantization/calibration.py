@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 
 from vitconv.checkpoints import checkpoint as checkpoints
@@ -21,7 +22,9 @@ from vitconv.checkpoints.checkpoint import Checkpoint
 from vitconv.checkpoints.trained_data import open_dataset_of
 from vitconv.conversion import float_graph, schemes
 from vitconv.data.datasets import Dataset, Split
-from vitconv.data.images import ImageSpec
+from vitconv.data.images import ImageDocument, ImageSpec
+from vitconv.foundation import documents
+from vitconv.foundation.documents import Sha256
 from vitconv.foundation.errors import InputError, OutputError, UnknownNameError
 from vitconv.foundation.files import writable_directory, write_text
 from vitconv.foundation.progress import Progress
@@ -32,6 +35,8 @@ from vitconv.quantization.sensitivity import Kept
 from vitconv.tflite.graph import Graph
 
 DEFAULT_SAMPLES = 100
+
+_FORMAT = 3  # of the file
 
 # Correlation of neighbouring pixels, as measured (median): tf_flowers 0.95, cifar100 0.90, digits 0.40 at their
 # own 8×8 pixels and more when enlarged; noise 0.00, none of 200 images above 0.08.
@@ -93,7 +98,7 @@ class Calibration:
 
     def to_json(self) -> dict[str, Any]:
         own = {**vars(self), "image": self.image.to_json(), "images": list(self.images)}
-        return {"format": 3, **own, "graphs": [graph.to_json() for graph in self.graphs]}
+        return {"format": _FORMAT, **own, "graphs": [graph.to_json() for graph in self.graphs]}
 
     def save(self, path: Path) -> None:
         """Writes the calibration file: JSON with a line for each tensor, so that two can be compared."""
@@ -270,46 +275,61 @@ def _digest(image: np.ndarray) -> bytes:
     return hashlib.sha256(image.tobytes()).digest()
 
 
+class _Format(msgspec.Struct, frozen=True):
+    """Looked at first: a file of another format has other keys."""
+
+    format: int
+
+    def __post_init__(self) -> None:
+        if self.format != _FORMAT:
+            raise ValueError(f"its format is {self.format}, and this version reads format {_FORMAT}")
+
+
+class GraphDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A GraphRanges in the file."""
+
+    scheme: str
+    sha256: Sha256
+    kept: Kept | None
+    ranges: tuple[TensorRange, ...]
+
+    def __post_init__(self) -> None:
+        for tensor in self.ranges:
+            if not tensor.min <= tensor.max:
+                raise ValueError(f"the range of {tensor.name!r} runs from {tensor.min} to {tensor.max}")
+
+
+class CalibrationDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A calibration file."""
+
+    format: int
+    checkpoint: Sha256
+    dataset: str
+    split: str
+    split_digest: str
+    image: ImageDocument
+    method: str
+    seed: int
+    images: tuple[Annotated[int, msgspec.Meta(ge=0)], ...]
+    graphs: tuple[GraphDocument, ...]
+
+
 def read(path: Path) -> Calibration:
     """Reads a calibration file. Raises InputError where it is missing or not one."""
+    remedy = "Make it anew with `vitconv calibrate`."
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        return documents.read(path, _from_json, "calibration file", remedy)
+    except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"there is no calibration file {path}. `vitconv calibrate` makes one.") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"cannot read the calibration file {path}: {error}.") from error
-    try:
-        return _parse(value)
-    except (InputError, AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise InputError(
-            f"{path} is not a calibration file of this version: {error}. Make it anew with `vitconv calibrate`."
-        ) from error
 
 
-def _parse(value: Mapping[str, Any]) -> Calibration:
-    fields = dict(value)
-    if fields.pop("format") != 3:
-        raise ValueError("its format is not 3")
-    check_method(fields["method"])
-    graphs = tuple(
-        GraphRanges(
-            str(graph["scheme"]),
-            str(graph["sha256"]),
-            tuple(map(_range, graph["ranges"])),
-            Kept.from_json(graph["kept"]) if graph["kept"] is not None else None,
-        )
-        for graph in fields["graphs"]
-    )
-    images = tuple(int(index) for index in fields["images"])
-    image = ImageSpec.from_json(fields["image"])
-    return Calibration(**{**fields, "image": image, "images": images, "graphs": graphs})
-
-
-def _range(value: Mapping[str, Any]) -> TensorRange:
-    numbers = {name: float(value[name]) for name in ("min", "max", "seen_min", "seen_max")}
-    if not (np.isfinite(list(numbers.values())).all() and numbers["min"] <= numbers["max"]):
-        raise ValueError("a range is not finite numbers in order")
-    return TensorRange(str(value["name"]), **numbers)
+def _from_json(value: Any) -> Calibration:
+    documents.convert(value, _Format)
+    document = documents.convert(value, CalibrationDocument)
+    check_method(document.method)
+    fields = {name: getattr(document, name) for name in document.__struct_fields__ if name != "format"}
+    graphs = tuple(GraphRanges(graph.scheme, graph.sha256, graph.ranges, graph.kept) for graph in document.graphs)
+    return Calibration(**{**fields, "image": document.image.spec, "graphs": graphs})
 
 
 def _graph_text(graph: Mapping[str, Any]) -> str:

@@ -67,21 +67,12 @@ class Kept:
     units: tuple[UnitCost, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """As calibration files keep it; `from_json` reads it back."""
+        """As calibration files keep it."""
         return {
             "tensors": list(self.tensors),
             "layers": list(self.layers),
             "units": [asdict(unit) for unit in self.units],
         }
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Kept:
-        """Raises KeyError or TypeError for anything but what `to_json` gives."""
-        return cls(
-            tuple(map(str, value["tensors"])),
-            tuple(map(str, value["layers"])),
-            tuple(UnitCost(**unit) for unit in value["units"]),
-        )
 
 
 def matching(graph: Graph, patterns: Sequence[str]) -> Kept:

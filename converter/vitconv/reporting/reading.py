@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from vitconv.benchmarking import benchmark_document
 from vitconv.benchmarking.benchmark_document import FileTimes
-from vitconv.data.images import ImageSpec
 from vitconv.evaluation import kept_results
 from vitconv.exporting import manifest
+from vitconv.exporting.manifest import Manifest
 from vitconv.foundation import files
 from vitconv.foundation.errors import InputError, ModelFileError
 from vitconv.quantization import calibration
@@ -44,11 +42,7 @@ class _Found:
 def read_export(folder: Path) -> Export:
     """Raises InputError where it is no export folder, or where one of its results is not what vitconv writes."""
     document = manifest.read(folder)
-    labels = document["labels"]
-    if not isinstance(labels, list) or not labels:
-        raise InputError(f"{folder / manifest.MANIFEST} has no labels. Export again.")
-    ImageSpec.from_json(document["image"])  # raises InputError
-    models = [_model_file(folder, entry) for entry in document["files"]]
+    models = [_model_file(folder, entry) for entry in document.files]
     found = _Found()
     known = {file.sha256: file.path for file in models}
     _read_verification(folder, document, known, found)
@@ -65,7 +59,7 @@ def read_export(folder: Path) -> Export:
     shown = {one.index for file in found.verified.values() for one in file.disagreements}
     return Export(
         name=str(folder),
-        manifest=document,
+        manifest=document.to_json(),
         files=complete,
         reference=found.reference,
         machine=found.machine,
@@ -78,17 +72,16 @@ def read_export(folder: Path) -> Export:
     )
 
 
-def _model_file(folder: Path, entry: Mapping[str, Any]) -> ModelFile:
-    path = folder / entry["path"]
-    kept = tuple(map(str, entry.get("keep_float") or ()))
-    described = ModelFile(entry["path"], entry["scheme"], 0, "", kept, None)
+def _model_file(folder: Path, entry: manifest.ModelFile) -> ModelFile:
+    path = folder / entry.path
+    described = ModelFile(entry.path, entry.scheme, 0, "", entry.keep_float or (), None)
     if not path.is_file():
         return replace(described, problem="it is in the manifest, but not in the folder. Export it again.")
     try:
         inspection = inspect(path)
     except ModelFileError as error:
         return replace(described, problem=f"{error}")
-    changed = inspection.sha256 != entry["sha256"]
+    changed = inspection.sha256 != entry.sha256
     return replace(
         described,
         bytes=inspection.bytes,
@@ -98,14 +91,11 @@ def _model_file(folder: Path, entry: Mapping[str, Any]) -> ModelFile:
     )
 
 
-def _read_verification(folder: Path, document: Mapping[str, Any], known: Mapping[str, str], found: _Found) -> None:
-    path = folder / kept_results.VERIFY
-    value = _json(path, f"vitconv verify {folder}")
-    if value is None:
+def _read_verification(folder: Path, document: Manifest, known: Mapping[str, str], found: _Found) -> None:
+    verification = parsing.verification(folder, len(document.labels))
+    if verification is None:
         return
-    with parsing.of(path, f"vitconv verify {folder}"):
-        verification = parsing.verification(value, len(document["labels"]))
-    if verification.checkpoint != document["checkpoint"]["sha256"]:
+    if verification.checkpoint != document.checkpoint.sha256:
         found.notes.append(
             f"{kept_results.VERIFY} is of another checkpoint and was left out. {_again('verify', folder)}"
         )
@@ -162,12 +152,11 @@ def _timing(times: FileTimes, place: str) -> Timing:
     )
 
 
-def _calibration(folder: Path, document: Mapping[str, Any], found: _Found) -> Calibration | None:
-    entry = document["calibration"]
+def _calibration(folder: Path, document: Manifest, found: _Found) -> Calibration | None:
     path = folder / manifest.CALIBRATION
-    if not isinstance(entry, dict) or not path.is_file():
+    if document.calibration is None or not path.is_file():
         return None
-    if files.sha256(path) != entry.get("sha256"):
+    if files.sha256(path) != document.calibration.sha256:
         found.notes.append(
             f"{manifest.CALIBRATION} is not the file of the manifest (another SHA-256) and was left out. "
             "Export again."
@@ -195,16 +184,6 @@ def _picture(folder: Path, index: int) -> bytes | None:
     except OSError:
         return None
     return data if data.startswith(_PNG) and len(data) <= _LARGEST_PICTURE else None
-
-
-def _json(path: Path, command: str) -> Any:
-    """None where there is no such file."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"cannot read {path}: {error}. Remove it, or run `{command}` again.") from error
 
 
 def _stale(path: str, name: str, again: str) -> str:

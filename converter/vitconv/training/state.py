@@ -13,14 +13,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from vitconv.checkpoints import checkpoint
+from vitconv.foundation import documents
 from vitconv.foundation.errors import CheckpointError, InputError
 from vitconv.foundation.files import write_bytes
 
 if TYPE_CHECKING:
     import keras
+
+
+class StateDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the file's header says beside the arrays."""
+
+    identity: dict[str, Any]
+    history: list[dict[str, int | float]]  # an epoch's number is whole
 
 
 @dataclass(frozen=True)
@@ -58,8 +67,11 @@ class TrainingState:
         text = notes.get("state", "")
         if notes.get("sha256") != _digest(text, arrays):
             raise CheckpointError(f"cannot resume from {path}: it is corrupt. Train anew into another folder.")
-        value = json.loads(text)
-        return cls(value["identity"], value["history"], arrays)
+        try:
+            document = documents.convert(documents.parse(text.encode()), StateDocument)
+        except InputError as error:
+            raise CheckpointError(f"cannot resume from {path}: {error} Train anew into another folder.") from None
+        return cls(document.identity, [{**row} for row in document.history], arrays)
 
     def write(self, path: Path) -> None:
         """Writes the file atomically. Raises OutputError."""

@@ -9,7 +9,6 @@ package, in a checkout in the folder `calibration` at its top.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
@@ -29,8 +28,11 @@ def folder(name: str) -> Path | None:
 
 def calibration_file(weights: str) -> Path | None:
     """The calibration file that was made for the weights of that SHA-256 (hex), if one comes with the package."""
+    from vitconv.foundation import documents  # its library is not for `vitconv --help`
+
     for place in _CALIBRATIONS:
         for file in sorted(place.glob("*.json")):
-            if json.loads(file.read_text(encoding="utf-8"))["checkpoint"] == weights:
+            document = documents.read(file, dict, "calibration file", "Install vitconv again.")
+            if document.get("checkpoint") == weights:
                 return file
     return None

@@ -1,0 +1,115 @@
+"""Documents and folders as vitconv writes them, made by hand: no training, no TensorFlow."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+LABELS = ("daisy", "rose", "tulip")
+IMAGE = {"height": 8, "width": 8, "channels": 3, "resize": "stretch"}
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def write_json(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value), encoding="utf-8")
+
+
+def export_folder(folder: Path, digests: bool = True, model: str = "eanet") -> Path:
+    """An export of two files whose contents are no models; without `digests` as earlier versions wrote it."""
+    folder.mkdir(parents=True)
+    files = []
+    for scheme in ("float32", "int8"):
+        path = folder / f"{model}-flowers-{scheme}.tflite"
+        path.write_bytes(scheme.encode() * 10)
+        data = path.read_bytes()
+        files.append({"scheme": scheme, "path": path.name, "bytes": len(data), "sha256": digest(data)})
+    (folder / "labels.txt").write_text("".join(f"{label}\n" for label in LABELS))
+    (folder / "training.csv").write_text("epoch,loss\n1,0.5\n")
+    write_json(folder / "calibration.json", calibration())
+    (folder / "golden").mkdir()
+    images = []
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(0, 256, (8, 8, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / "golden" / f"{number}.png")
+        images.append({"file": f"{number}.png", "label": number, "probabilities": [0.5, 0.25, 0.25]})
+    write_json(folder / "golden" / "golden.json", {"split": "test", "images": images})
+    document = {
+        "model": model, "checkpoint": {"name": "runs/flowers", "sha256": "c" * 64},
+        "dataset": {"name": "flowers", "version": "1.0.0"}, "labels": LABELS, "image": IMAGE,
+        "versions": {"vitconv": "0.1.0"},
+        "calibration": {"file": "calibration.json", "sha256": digest((folder / "calibration.json").read_bytes())},
+        "files": files, "golden": "golden/golden.json",
+    }  # fmt: skip
+    if digests:
+        others = [folder / "labels.txt", folder / "training.csv", *sorted((folder / "golden").iterdir())]
+        names = {path.relative_to(folder).as_posix(): digest(path.read_bytes()) for path in others}
+        document["digests"] = names
+    write_json(folder / "manifest.json", document)
+    return folder
+
+
+def calibration() -> dict[str, Any]:
+    """A calibration file's document."""
+    ranges = [{"name": name, "min": -1.5, "max": 2.0, "seen_min": -2.0, "seen_max": 2.5} for name in ("a", "b")]
+    unit = {
+        "unit": "block", "weights": False, "operations": 2, "error_added": 0.5, "time_added_ms": -0.25,
+        "kept_float": True,
+    }  # fmt: skip
+    kept = {"tensors": ["a"], "layers": ["block"], "units": [unit]}
+    return {
+        "format": 3, "checkpoint": "c" * 64, "dataset": "flowers 1.0.0", "split": "train[:90%]",
+        "split_digest": "d" * 64, "image": IMAGE, "method": "mse", "seed": 7, "images": [5, 3, 8],
+        "graphs": [
+            {"scheme": "int8", "sha256": "a" * 64, "kept": None, "ranges": ranges},
+            {"scheme": "int8-hybrid", "sha256": "b" * 64, "kept": kept, "ranges": ranges},
+        ],
+    }  # fmt: skip
+
+
+def card() -> dict[str, Any]:
+    """card.json of a checkpoint whose weights are four bytes."""
+    weights = digest(b"four")
+    return {
+        "dataset": {"name": "flowers", "source": "flowers", "version": "1.0.0", "splits": {}}, "image": IMAGE,
+        "labels": LABELS, "model": "eanet", "recipe": {"epochs": 3, "learning_rate": 0.002}, "seed": 0,
+        "results": {"epoch": 2, "val_accuracy": 0.75, "val_loss": 0.5}, "versions": {"keras": "3.15.1"},
+        "weights": {"file": f"weights-{weights[:12]}.safetensors", "sha256": weights},
+    }  # fmt: skip
+
+
+def checkpoint_folder(folder: Path) -> Path:
+    """A checkpoint whose weights can be found, though not loaded."""
+    write_json(folder / "card.json", card())
+    (folder / card()["weights"]["file"]).write_bytes(b"four")
+    return folder
+
+
+def verification() -> dict[str, Any]:
+    """results/verify.json of `export_folder`."""
+    figures = {"top1": 0.75, "top5": 1.0}
+    layer = {
+        "layer": "block", "operator": "GELU", "snr_db": 28.0, "lost_db": 1.0, "rms_steps": 0.5, "max_steps": 3.0,
+        "place": 4,
+    }  # fmt: skip
+    one = {"index": 3, "label": 1, "distance": 0.5, "keras": [1, 0.75], "file": [2, 0.5]}
+    file = {
+        "path": "eanet-flowers-int8.tflite", "scheme": "int8", "sha256": "f" * 64, **figures, "top1_drop": 0.5,
+        "agreement": 0.97, "max_abs_error": 0.125, "mean_abs_error": 0.01, "psnr_db": 40.0, "kl": 0.01,
+        "passed": True, "reasons": ["is off"], "layers": [layer], "confusion": [[0, 0, 5], [1, 2, 1]],
+        "disagreements": [one, {**one, "file": None}],
+    }  # fmt: skip
+    return {
+        "checkpoint": "c" * 64, "split_digest": "d" * 64, "limit": None, "max_drop": 0.5,
+        "dataset": "flowers test (test)", "examples": 8,
+        "reference": {**figures, "loss": 0.5, "top1_interval": [0.5, 0.9], "confusion": [[0, 0, 6]]},
+        "passed": True, "files": [file],
+    }  # fmt: skip
