@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from jinja2 import UndefinedError
+from PIL import Image
 
 from cli.test_texts import TIMING
 from commands import Call, refused
@@ -82,9 +84,20 @@ def make(tmp_path: Path, tiny_tflite: dict[str, bytes]) -> Make:
             "versions": {"vitconv": "0.1.0"}, "calibration": None, "files": files, "golden": "golden/golden.json",
         }  # fmt: skip
         (out / "manifest.json").write_text(json.dumps(document))
+        write_labels(out)
+        (out / "golden").mkdir()
+        Image.new("RGB", (16, 16)).save(out / "golden" / "0.png")
+        golden = {"split": "test", "images": [{"file": "0.png", "label": 0, "probabilities": [0.2] * 5}]}
+        (out / "golden" / "golden.json").write_text(json.dumps(golden))
         return out
 
     return folder
+
+
+def write_labels(folder: Path) -> None:
+    """The manifest's."""
+    labels = json.loads((folder / "manifest.json").read_text())["labels"]
+    (folder / "labels.txt").write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -309,6 +322,48 @@ def test_a_file_that_guesses_is_not_shipped_though_a_wide_limit_let_it_pass(make
     assert "tiny-pets-int8.tflite cannot be told from guessing" in found.reason
 
 
+# --- what else is in the folder ---
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda folder: (folder / "labels.txt").write_text("daisy\nrose\n"),
+            "labels.txt names other classes than",
+        ),
+        (lambda folder: (folder / "labels.txt").unlink(), "labels.txt is not in the folder"),
+        (lambda folder: (folder / "golden" / "0.png").unlink(), "0.png is missing"),
+        (lambda folder: (folder / "golden" / "0.png").write_bytes(b"GIF89a"), "0.png"),
+        (lambda folder: shutil.rmtree(folder / "golden"), "golden.json"),
+    ],
+)
+def test_nothing_is_shipped_from_a_folder_whose_labels_or_golden_images_were_changed(
+    change: Callable[[Path], object], words: str, make: Make
+) -> None:
+    folder = make()
+    verified(folder)
+    assert recommend(read_export(folder)).verdict == "ship"
+    change(folder)
+    result = reported(folder)
+    found = result.recommendation
+    assert (found.verdict, found.file, found.sentence) == ("none", None, "Ship nothing from this folder.")
+    assert words in found.reason
+    assert "Ship nothing from this folder." in result.text[: result.text.index('id="files"')]
+
+
+def test_a_changed_calibration_is_left_out_and_a_changed_history_is_named(full: Path) -> None:
+    (full / "calibration.json").write_text("{}")
+    entry = {"file": "calibration.json", "sha256": "a" * 64}
+    changed(full / "manifest.json", lambda d: d.update(calibration=entry, digests={"training.csv": "b" * 64}))
+    result = reported(full)
+    assert result.recommendation.verdict == "ship"
+    assert result.export.calibration is None
+    for name in ("training.csv", "calibration.json"):
+        note = f"{name} is not the file of the manifest (another SHA-256). Export again."
+        assert note in result.recommendation.warnings
+
+
 # --- the layer that breaks a file ---
 
 
@@ -459,6 +514,7 @@ def test_no_text_of_any_document_gets_out_of_its_place(full: Path) -> None:
     for name in ("manifest", "results/verify", "results/benchmark", "results/benchmark-SERIAL"):
         path = full / f"{name}.json"
         path.write_text(json.dumps(everywhere(json.loads(path.read_text()), HOSTILE, kept)))
+    write_labels(full)
     shown = reported(full).text
     assert Page(shown).shape == before
     assert not [char for char in shown if not char.isprintable() and char != "\n"]
@@ -599,7 +655,7 @@ def test_what_cannot_be_written_leaves_nothing(call: Call, full: Path, tmp_path:
         ),
         ("verify.json", lambda d: d.update(files=7), "`files` must be a list, not 7"),
         ("benchmark.json", lambda d: d["files"][0].update(p50_ms=-1), "no time above 0"),
-        ("benchmark.json", lambda d: d.update(files={}), "Expected `array`, got `object` - at `$.files`"),
+        ("benchmark.json", lambda d: d.update(files={}), "`files` must be a list, not {}"),
         ("benchmark-SERIAL.json", lambda d: d["files"][0].pop("sha256"), "without the file's SHA-256"),
     ],
 )
@@ -719,8 +775,6 @@ def test_disagreements_are_ordered_and_nan_is_as_far_as_can_be() -> None:
 @pytest.mark.parametrize(("side", "expected"), [(256, 96), (32, 96), (28, 84), (96, 96)])
 def test_thumbnails_are_small_and_not_too_small(side: int, expected: int) -> None:
     import io
-
-    from PIL import Image
 
     (data,) = evidence.thumbnails(np.zeros((1, side, side, 3), np.uint8), [0]).values()
     assert Image.open(io.BytesIO(data)).size == (expected, expected)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import msgspec
-
+from vitconv.foundation import documents
 from vitconv.foundation.errors import InputError
 
 
@@ -72,23 +72,29 @@ class BenchmarkDocument:
         return f"{self.machine}, {self.runtime}" if self.runtime else self.machine
 
 
+@dataclass(frozen=True)
+class _Phones:
+    """The document of several phones."""
+
+    phones: tuple[BenchmarkDocument, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.phones) > 1 and not all(phone.device for phone in self.phones):
+            raise ValueError("it is of several phones and does not say which: `device` is missing")
+
+
 def read(path: Path, remedy: str) -> tuple[BenchmarkDocument, ...]:
     """One document a machine: several where the file is of several phones.
 
     Raises InputError, which ends with `remedy`, where the file is missing, unreadable, or something else.
     """
     try:
-        value = msgspec.json.decode(path.read_bytes())
-    except FileNotFoundError:
+        return documents.read(path, _build, "benchmark result", remedy)
+    except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"there is no file {path}. {remedy}") from None
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read as JSON: {error}. {remedy}") from error
-    try:
-        if not (isinstance(value, dict) and "phones" in value):
-            return (msgspec.convert(value, BenchmarkDocument),)
-        phones = msgspec.convert(value["phones"], tuple[BenchmarkDocument, ...])
-    except msgspec.ValidationError as error:
-        raise InputError(f"{path} is not what `vitconv benchmark --json` gives: {error}. {remedy}") from error
-    if len(phones) > 1 and not all(phone.device for phone in phones):
-        raise InputError(f"{path} is of several phones and does not say which (no `device`). {remedy}")
-    return phones
+
+
+def _build(value: Any) -> tuple[BenchmarkDocument, ...]:
+    if isinstance(value, dict) and "phones" in value:
+        return documents.convert(value, _Phones).phones
+    return (documents.convert(value, BenchmarkDocument),)

@@ -97,7 +97,8 @@ class Reference:
 @dataclass(frozen=True, eq=False)
 class Export:
     """A folder. `name` is its path as it was given. thumbnails: PNG files by the image's index. notes: what was
-    left out, and why. history: a row an epoch."""
+    left out or changed since the export, and what to do. history: a row an epoch. changed: what is wrong with the
+    labels and golden images, which an app takes along, a sentence each."""
 
     name: str
     manifest: Mapping[str, Any]
@@ -110,6 +111,7 @@ class Export:
     history: tuple[Mapping[str, float], ...]
     thumbnails: Mapping[int, bytes]
     notes: tuple[str, ...]
+    changed: tuple[str, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:

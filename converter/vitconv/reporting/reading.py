@@ -11,7 +11,7 @@ from pathlib import Path
 from vitconv.benchmarking import benchmark_document
 from vitconv.benchmarking.benchmark_document import FileTimes
 from vitconv.evaluation import kept_results
-from vitconv.exporting import manifest
+from vitconv.exporting import folder_check, manifest
 from vitconv.exporting.manifest import Manifest
 from vitconv.foundation import files
 from vitconv.foundation.errors import InputError, ModelFileError
@@ -47,6 +47,9 @@ def read_export(folder: Path) -> Export:
     known = {file.sha256: file.path for file in models}
     _read_verification(folder, document, known, found)
     _read_benchmarks(folder, known, found)
+    changed = folder_check.problems(folder, document, for_app=True)
+    others = [problem for problem in folder_check.problems(folder, document) if problem not in changed]
+    found.notes += [f"{problem}. Export again." for problem in others]
     complete = tuple(
         replace(
             file,
@@ -65,10 +68,11 @@ def read_export(folder: Path) -> Export:
         machine=found.machine,
         runtime=found.runtime,
         phones=tuple(found.places),
-        calibration=_calibration(folder, document, found),
+        calibration=_calibration(folder, document),
         history=_history(folder / manifest.HISTORY),
         thumbnails={index: data for index in sorted(shown) if (data := _picture(folder, index))},
         notes=tuple(found.notes),
+        changed=changed,
     )
 
 
@@ -152,15 +156,10 @@ def _timing(times: FileTimes, place: str) -> Timing:
     )
 
 
-def _calibration(folder: Path, document: Manifest, found: _Found) -> Calibration | None:
+def _calibration(folder: Path, document: Manifest) -> Calibration | None:
+    """None where it is missing or was changed, which `folder_check` says."""
     path = folder / manifest.CALIBRATION
-    if document.calibration is None or not path.is_file():
-        return None
-    if files.sha256(path) != document.calibration.sha256:
-        found.notes.append(
-            f"{manifest.CALIBRATION} is not the file of the manifest (another SHA-256) and was left out. "
-            "Export again."
-        )
+    if document.calibration is None or not path.is_file() or files.sha256(path) != document.calibration.sha256:
         return None
     return calibration.read(path)
 

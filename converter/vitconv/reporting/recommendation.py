@@ -38,8 +38,12 @@ class Recommendation:
 def recommend(export: Export) -> Recommendation:
     """Of the files that `verify` passed and Android's runtime takes: the fastest on a phone, or on this machine
     where none was measured; of those within 5 % of it the smallest. None where the network's accuracy cannot be
-    told from guessing."""
+    told from guessing, or where labels or golden images are not those of the export."""
     warnings = tuple(_warnings(export))
+    if export.changed:
+        changed = "; ".join(export.changed)
+        reason = f"What an app would take from it is not as it was exported: {changed}. Export again."
+        return Recommendation("none", None, "Ship nothing from this folder.", reason, warnings)
     if export.reference is None or not any(file.verified for file in export.files):
         return Recommendation(
             "unknown",
