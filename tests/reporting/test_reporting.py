@@ -128,7 +128,7 @@ def verified(folder: Path, passed: dict[str, bool] | None = None, **changes: Any
     pictures = evidence.thumbnails(np.zeros((200, 16, 16, 3), np.uint8), [7])
     found = Evidence(Answers(evidence.confusion(keras, labels)), answers, pictures)
     result = Verification(
-        "pets test (test)", 200, Accuracy(1.0, 1.0, 0.5), tuple(files), None, CHECKPOINT, "d" * 64, found
+        "pets test (test)", 200, Accuracy(1.0, 1.0, 0.5), tuple(files), None, CHECKPOINT, "d" * 64, evidence=found
     )
     kept_results.keep_verification(VerifyConfig(folder), replace(result, **changes))
 
