@@ -7,9 +7,13 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from handmade import Handmade
+from vitconv.conversion.compaction import compact
+from vitconv.conversion.folding import fold_pixel_scaling
 from vitconv.foundation.errors import InputError, ModelFileError
 from vitconv.quantization.ranges import measure_ranges, structure_digest, with_ranges
+from vitconv.tflite import flatbuffer
 from vitconv.tflite.graph import Graph
+from vitconv.tflite.layer_names import operations
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 3), dtype=np.uint8)
 SHAPE = (1, 4, 4, 3)
@@ -80,3 +84,27 @@ def test_an_operator_that_computes_nothing_is_no_harm() -> None:
     draft.subgraphs[0].operators.append(extra)
     assert with_ranges(Graph(draft, "odd"), measure_ranges(graph, IMAGES)).data
     assert structure_digest(Graph(draft, "odd")) != structure_digest(graph)
+
+
+def test_from_the_converter_to_the_quantizer_nothing_is_parsed_and_only_what_runs_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """LiteRT gets a file, and the quantizer; no stage between reads or writes one."""
+    made = Handmade()
+    pixels = made.arithmetic("ADD", made.tensor(*SHAPE, name="image"), made.constant(-127.0), SHAPE)
+    filters, bias = made.constant(np.ones((2, 1, 1, 3))), made.constant([0.0, 1.0])
+    converted = made.graph([made.convolution(pixels, filters, bias, (1, 4, 4, 2))])
+    calls: list[str] = []
+    for name in ("parse", "serialize"):
+        right = getattr(flatbuffer, name)
+        counted = lambda *given, right=right, name=name: calls.append(name) or right(*given)  # noqa: E731
+        monkeypatch.setattr(flatbuffer, name, counted)
+    graph = compact(fold_pixel_scaling(converted))
+    structure_digest(graph)
+    list(operations(graph))
+    ranges = measure_ranges(graph, IMAGES)
+    assert calls == ["serialize"]
+    for _ in range(2):  # written once, however many ask
+        assert graph.data
+    assert with_ranges(graph, ranges).data
+    assert calls == ["serialize", "serialize"]
