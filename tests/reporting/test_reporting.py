@@ -150,7 +150,7 @@ def timed_on_phone(folder: Path, serial: str = "SERIAL", **milliseconds: float) 
     files = tuple(
         PhoneTiming(
             str(folder / f"tiny-pets-{scheme}.tflite"), scheme, digest, delegate, 4, 50, 5.0, 9.0, ms, None, None,
-            None, None, None, 12.5, 30, 30, 1, "all", ("0", "0"), (),
+            None, None, 12.5, 30, 30, 1, "all", ("0", "0"), (),
         )
         for scheme, digest in digests(folder).items()
         if scheme in milliseconds
