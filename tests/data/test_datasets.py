@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vitconv.data import tfds
+from vitconv.data.content import picture_key
 from vitconv.data.datasets import Dataset, Split, available, open_dataset
 from vitconv.data.images import ImageSpec
 from vitconv.data.prepared import BATCH, digest_of
@@ -120,16 +122,19 @@ def test_an_unknown_split_is_named_with_the_known_ones() -> None:
 # --- folders ---
 
 
-def test_a_flat_folder_keeps_its_last_tenth_for_validation(flowers: Path) -> None:
+def test_a_small_flat_folder_is_cut_into_train_and_validation(
+    flowers: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     data = open_dataset(str(flowers))
-    assert (data.name, data.labels) == ("flowers", ("daisy", "tulip"))
+    assert (data.name, data.labels, data.cut) == ("flowers", ("daisy", "tulip"), "two-way")
     assert data.split_names == ("train", "validation")
     assert data.evaluation_name == "validation"
     train, validation = data.split("train", SPEC), data.split("validation", SPEC)
-    assert (len(train), len(validation)) == (23, 2)
-    assert (train.source, validation.source) == ("23 of 25 (seed 0)", "2 of 25 (seed 0)")
+    assert len(train) + len(validation) == 25
+    assert validation.source == f"{len(validation)} of 25 (by content)"
     assert not rows(train) & rows(validation)
-    assert sorted([*train.labels, *validation.labels]) == [0] * 13 + [1] * 12
+    assert set(validation.labels.tolist()) == {0, 1}
+    assert "accuracy will be of the images that chose the epoch" in caplog.text
 
 
 def test_each_picture_comes_with_the_label_of_its_folder(flowers: Path) -> None:
@@ -141,13 +146,6 @@ def test_each_picture_comes_with_the_label_of_its_folder(flowers: Path) -> None:
     for name in data.split_names:
         split = data.split(name, SPEC)
         assert [label_of[image.tobytes()] for image in split.images] == split.labels.tolist()
-
-
-def test_two_pictures_make_one_of_each_split(tmp_path: Path) -> None:
-    data = open_dataset(str(class_folders(tmp_path / "two", {"a": 1, "b": 1})))
-    train, validation = data.split("train", SPEC), data.split("validation", SPEC)
-    assert (len(train), len(validation)) == (1, 1)
-    assert rows(train) != rows(validation)
 
 
 @pytest.mark.parametrize("validation", ["validation", "val", "valid"])
@@ -173,7 +171,12 @@ def test_validation_is_carved_from_train_where_only_test_is_given(tmp_path: Path
     class_folders(tmp_path / "pets" / "test", {"cat": 2, "dog": 2}, 50_000)
     data = open_dataset(str(tmp_path / "pets"))
     sources = [data.split(name, SPEC).source for name in data.split_names]
-    assert sources == ["18 of 20 in train/ (seed 0)", "2 of 20 in train/ (seed 0)", "test/ folder"]
+    count = len(data.split("validation", SPEC))
+    assert sources == [
+        f"{20 - count} of 20 in train/ (by content)",
+        f"{count} of 20 in train/ (by content)",
+        "test/ folder",
+    ]
 
 
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:
@@ -199,17 +202,14 @@ def test_copies_of_test_and_validation_pictures_are_left_out_of_train(
     assert "train/dog/stray.png" in caplog.text
 
 
-def test_copies_in_a_flat_folder_never_end_in_both_splits(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_copies_in_a_flat_folder_never_end_in_both_splits(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "copies", {"a": 10, "b": 10})
     for path in sorted(root.rglob("*.png")):
         shutil.copy(path, path.with_name(f"copy-{path.name}"))
     data = open_dataset(str(root))
     train, validation = data.split("train", SPEC), data.split("validation", SPEC)
     assert not rows(train) & rows(validation)
-    assert len(validation) == 4
-    assert "left out of the train split" in caplog.text
+    assert len(train) + len(validation) == 40
 
 
 def test_hidden_and_other_files_are_ignored_and_suffixes_may_be_upper_case(tmp_path: Path) -> None:
@@ -271,10 +271,6 @@ def two_validations(root: Path) -> None:
         class_folders(root / name, {"rose": 2, "tulip": 2})
 
 
-def no_train(root: Path) -> None:
-    class_folders(root / "test", {"rose": 2, "tulip": 2})
-
-
 def only_copies(root: Path) -> None:
     class_folders(root / "train", {"rose": 2, "tulip": 2})
     class_folders(root / "test", {"rose": 2, "tulip": 2})
@@ -287,10 +283,9 @@ def only_copies(root: Path) -> None:
         (a_file, "is a file, not a folder"),
         (no_classes, "has no class folders in it.*rose/1.jpg"),
         (one_class, "only one class, 'rose'"),
-        (empty_class, "class folder .*tulip has no pictures in it.*jpg"),
+        (empty_class, "class folder .*tulip has no pictures in it.*JPEG"),
         (other_classes, r"missing: tulip; extra: tulips"),
         (two_validations, "both val/ and valid/"),
-        (no_train, "has test/, but no train/"),
         (only_copies, "no picture is left for the train split"),
     ],
 )
@@ -307,10 +302,22 @@ def test_an_unreadable_picture_is_named_and_leaves_no_cache(
 ) -> None:
     bad = flowers / "daisy" / "000.png"
     bad.write_bytes(bad.read_bytes()[:200] if isinstance(content, str) else content)
-    data = open_dataset(str(flowers))  # seed 0 puts this picture into train
+    data = open_dataset(str(flowers))
+    (split,) = [name for name, (keys, _) in data.pictures().items() if picture_key(bad.read_bytes()) in keys]
     with pytest.raises(DatasetError, match=r"daisy/000\.png.*Remove it"):
-        data.split("train", SPEC)
+        data.split(split, SPEC)
     assert not [path for path in cache.glob(".*") if path.suffix != ".lock"]
+
+
+def test_all_unreadable_pictures_of_all_splits_are_listed_at_once(flowers: Path) -> None:
+    bad = sorted(flowers.rglob("*.png"))[::2]
+    for path in bad:
+        path.write_bytes(b"not a picture " + path.name.encode() + path.parent.name.encode())
+    data = open_dataset(str(flowers))
+    with pytest.raises(DatasetError, match=f"{len(bad)} pictures of flowers cannot be read") as caught:
+        data.split("train", SPEC)
+    for path in bad:
+        assert str(path) in str(caught.value)
 
 
 # --- TensorFlow Datasets ---
@@ -323,8 +330,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     root = tmp_path_factory.mktemp("tensorflow_datasets")
     pixels = np.random.default_rng(0).integers(0, 256, (60, 9, 7, 3), np.uint8)
-    sizes = {"train": 40, "validation": 8, "test": 12}
-    starts = {"train": 0, "validation": 40, "test": 48}
+    sizes = {"train": 40, "validation": 8, "val": 8, "test": 12}
+    starts = {"train": 0, "validation": 40, "val": 40, "test": 48}
 
     class Tiny(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         VERSION = tfds.core.Version("1.2.3")
@@ -336,25 +343,36 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "train-validation",
                 "train-validation-test",
                 "no_label",
-                "unlabelled-test",
+                "unlabelled_test",
+                "train-unlabelled_test",
+                "train-val",
+                "test",
+                "float_train",
             )
         ]
 
         def _info(self) -> tfds.core.DatasetInfo:
-            features = {"image": tfds.features.Image(), "id": tfds.features.Text()}
+            image = tfds.features.Image()
+            if self.builder_config.name == "float_train":
+                image = tfds.features.Image(shape=(None, None, 1), dtype=np.float32)
+            features = {"image": image, "id": tfds.features.Text()}
             if self.builder_config.name != "no_label":
                 features["label"] = tfds.features.ClassLabel(names=["cat", "dog", "owl"])
             return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
 
         def _split_generators(self, manager: object) -> dict[str, Iterator[object]]:
-            names = [name for name in self.builder_config.name.split("-") if name in sizes]
-            return {name: self._generate_examples(name) for name in names or ["train"]}
+            names = self.builder_config.name.replace("unlabelled_", "").replace("float_", "").split("-")
+            return {name: self._generate_examples(name) for name in names if name in sizes} or {
+                "train": self._generate_examples("train")
+            }
 
         def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, object]]]:
             for index in range(starts[split], starts[split] + sizes[split]):
                 row = {"image": pixels[index], "id": str(index), "label": index % 3}
-                if self.builder_config.name == "unlabelled-test":
+                if "unlabelled" in self.builder_config.name and split == "test":
                     row["label"] = -1
+                if self.builder_config.name == "float_train":
+                    row["image"] = pixels[index, ..., :1].astype(np.float32) / 255
                 if self.builder_config.name == "no_label":
                     del row["label"]
                 yield index, row
@@ -374,7 +392,6 @@ def tfds_folder(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("config", "sources", "counts"),
     [
-        ("train", ["train[:90%]", "train[90%:]"], [36, 4]),
         ("train-test", ["train[:90%]", "train[90%:]", "test"], [36, 4, 12]),
         ("train-validation", ["train", "validation"], [40, 8]),
         ("train-validation-test", ["train", "validation", "test"], [40, 8, 12]),
@@ -397,9 +414,55 @@ def test_the_splits_of_a_tfds_data_set(
         assert [label_of[image.tobytes()] for image in split.images] == split.labels.tolist()
 
 
-def test_labels_outside_the_classes_are_refused(tfds_folder: Path) -> None:
-    with pytest.raises(DatasetError, match="label -1"):
-        open_dataset("tiny/unlabelled-test").split("test", SPEC)
+def test_a_tfds_data_set_of_one_split_is_cut_by_content_or_as_the_article_does(tfds_folder: Path) -> None:
+    data = open_dataset("tiny/train")
+    counts = data.counts()
+    assert (data.cut, sum(counts.values()), set(counts)) == ("two-way", 40, {"train", "validation"})
+    validation = data.split("validation", ImageSpec(9, 7))
+    assert validation.source == f"{len(validation)} of 40 in train (by content)"
+    # The same pictures in their own order, whatever lies between.
+    keys = open_dataset("tiny/train", "article").split("train", ImageSpec(9, 7)).pictures.tolist()
+    kept = [key for key in data.split("train", ImageSpec(9, 7)).pictures.tolist() if key in keys]
+    assert kept == [key for key in keys if key in kept]
+    article = open_dataset("tiny/train", "article")
+    assert article.counts() == {"train": 36, "validation": 4}
+    assert [article.split(name, SPEC).source for name in article.split_names] == ["train[:90%]", "train[90%:]"]
+    three = open_dataset("tiny/train", "three-way")
+    assert set(three.counts()) == {"train", "validation", "test"}
+    assert np.array_equal(three.split("validation", ImageSpec(9, 7)).pictures, validation.pictures)
+
+
+def test_the_keys_of_a_tfds_split_are_read_once(tfds_folder: Path, cache: Path) -> None:
+    open_dataset("tiny/train")
+    (kept,) = cache.glob("records-*.npy")
+    told: list[str] = []
+    open_dataset("tiny/train", progress=lambda what, *_: told.append(what))
+    assert not told
+    kept.write_bytes(b"cut")
+    open_dataset("tiny/train", progress=lambda what, *_: told.append(what))
+    assert told == ["reading tiny/train train"]
+
+
+def test_a_split_without_labels_is_left_out_and_named(tfds_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = open_dataset("tiny/train-unlabelled_test")
+    assert data.split_names == ("train", "validation")
+    assert "its split test has no labels" in caplog.text
+    with pytest.raises(DatasetError, match=r"no split .* has labels: all are −1"):
+        open_dataset("tiny/unlabelled_test")
+
+
+def test_splits_of_tfds_may_be_spelt_otherwise(tfds_folder: Path) -> None:
+    data = open_dataset("tiny/train-val")
+    assert [data.split(name, SPEC).source for name in data.split_names] == ["train", "val"]
+
+
+def test_a_tfds_data_set_of_a_test_split_alone_can_be_evaluated(tfds_folder: Path) -> None:
+    assert open_dataset("tiny/test").counts() == {"test": 12}
+
+
+def test_float_images_of_tfds_are_refused(tfds_folder: Path) -> None:
+    with pytest.raises(DatasetError, match="float32 numbers, whose range nobody says"):
+        open_dataset("tiny/float_train")
 
 
 def test_a_tfds_data_set_without_labels_is_refused(tfds_folder: Path) -> None:
@@ -415,18 +478,20 @@ def test_a_damaged_record_file_is_named(
     (records,) = (copy / "tiny/train/1.2.3").glob("*.tfrecord*")
     records.write_bytes(records.read_bytes()[:1000])
     with pytest.raises(DatasetError, match=r"cannot read tiny/train train.*Remove .*tiny/train/1\.2\.3"):
-        open_dataset("tiny/train").split("train", SPEC)
+        open_dataset("tiny/train", "article").split("train", SPEC)
 
 
 def test_available_lists_digits_and_what_tfds_has_prepared(tfds_folder: Path) -> None:
     found = {row["name"]: row for row in available()}
     assert list(found) == [
         "digits",
+        "tiny/test",
         "tiny/train",
         "tiny/train-test",
+        "tiny/train-unlabelled_test",
+        "tiny/train-val",
         "tiny/train-validation",
         "tiny/train-validation-test",
-        "tiny/unlabelled-test",
     ]
     assert found["digits"]["splits"] == {"train": 1257, "validation": 180, "test": 360}
     assert found["tiny/train-test"] == {
@@ -483,12 +548,14 @@ def test_without_a_network_the_error_says_what_to_do(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.skipif("TFDS_DATA_DIR" not in os.environ, reason="TFDS_DATA_DIR is unset: no prepared data sets")
-def test_tf_flowers_is_split_as_in_the_article() -> None:
-    if "tf_flowers" not in {row["name"] for row in available()}:
+def test_tf_flowers_is_split_by_content_or_as_in_the_article() -> None:
+    if "tf_flowers" not in tfds.prepared_names():
         pytest.skip("tf_flowers is not prepared in TFDS_DATA_DIR")
     flowers = open_dataset("tf_flowers")
     assert flowers.labels == ("dandelion", "daisy", "tulips", "sunflowers", "roses")
-    validation = flowers.split("validation", ImageSpec(16, 16))
+    assert flowers.split_names == ("train", "validation", "test")
+    article = open_dataset("tf_flowers", "article")
+    validation = article.split("validation", ImageSpec(16, 16))
     assert validation.source == "train[90%:]"
     assert validation.labels.max() == 4
 

@@ -41,7 +41,8 @@ class Card:
 
     `dataset` has the texts name, source (what opens it again) and version, and the splits; `results` the epoch
     and its validation figures. `weights` is {"file": name, "sha256": hex}, set when the checkpoint is saved.
-    `init` tells of the weights that the training began with, where they were not random.
+    `init` tells of the weights that the training began with, where they were not random. `pixels` are the training
+    images' mean, std, min and max of each channel, 0–255; None in a card of an earlier version.
     """
 
     model: str
@@ -54,12 +55,15 @@ class Card:
     results: Mapping[str, Any]
     weights: Mapping[str, str] = field(default_factory=dict)
     init: Mapping[str, Any] | None = None
+    pixels: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As written to card.json."""
-        own = {name: value for name, value in sorted(vars(self).items()) if name != "init"}
+        own = {name: value for name, value in sorted(vars(self).items()) if name not in ("init", "pixels")}
         if self.init is not None:
             own["init"] = dict(self.init)
+        if self.pixels is not None:
+            own["pixels"] = dict(self.pixels)
         return {**own, "labels": list(self.labels), "image": self.image.to_json()}
 
     def trained(self) -> dict[str, Any]:
@@ -216,6 +220,7 @@ class _CardDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     results: _Results
     weights: _Weights
     init: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    pixels: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
 
 
 def to_safetensors(values: Mapping[str, Any], notes: Mapping[str, str] | None = None) -> bytes:

@@ -38,7 +38,7 @@ def checkpoints(context: click.Context, parameter: click.Parameter, typed: str) 
 
 def datasets(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
     """What is on this machine; where none fits, folders."""
-    from vitconv.data.datasets import prepared_names
+    from vitconv.data.tfds import prepared_names
 
     return _or_folders(typed, ("digits", *prepared_names()))
 

@@ -198,7 +198,7 @@ def _within(version: str, ranges: str) -> bool:
 
 def _places() -> Iterator[Check]:
     from vitconv.checkpoints import pretrained
-    from vitconv.data.datasets import prepared_names, tfds_directory
+    from vitconv.data.tfds import prepared_names, tfds_directory
     from vitconv.foundation.cache import cache_directory
 
     trained = pretrained.names()

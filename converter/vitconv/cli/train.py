@@ -14,6 +14,7 @@ from vitconv.cli import completion
 from vitconv.cli.console import draws_bars, print_result
 from vitconv.cli.options import DATASET_HELP, PATH, common_options, dataset_option
 from vitconv.cli.progress import tensorflow_progress
+from vitconv.data.cuts import CUTS
 from vitconv.training.distributed.distribution import STRATEGIES
 
 
@@ -21,7 +22,7 @@ from vitconv.training.distributed.distribution import STRATEGIES
 @click.argument("model", shell_complete=completion.models)
 @dataset_option(required=True, help=DATASET_HELP)
 @click.option("--out", type=PATH, required=True, help="The checkpoint folder to make.")
-@click.option("--image-size", type=int, help="Pixels a side; the model's own otherwise.")
+@click.option("--image-size", metavar="SIZE", help="Pixels a side, or HEIGHTxWIDTH; the model's own otherwise.")
 @click.option("--epochs", type=int, help="How often to see every image; the recipe's otherwise.")
 @click.option("--batch-size", type=int, help="Images a step, of all replicas together; the recipe's otherwise.")
 @click.option(
@@ -33,6 +34,19 @@ from vitconv.training.distributed.distribution import STRATEGIES
     help="A recipe of the model, from `vitconv models --json`; the article's otherwise.",
 )
 @click.option("--init", type=PATH, help="Begin with these weights: a checkpoint, or timm's .safetensors.")
+@click.option("--learning-rate", type=float, help="The highest one of the training; the recipe's otherwise.")
+@click.option(
+    "--cut",
+    type=click.Choice(CUTS),
+    help="How to divide pictures that come in no splits: train, validation and test (three-way) or without test "
+    "(two-way), by their content; or as the article does, the last tenth of a tfds data set (article).",
+)
+@click.option(
+    "--flip/--no-flip",
+    default=None,
+    help="Mirror half of the images, or none; else as the recipe says, where the classes survive it.",
+)
+@click.option("--balance", is_flag=True, help="Show as many images of every class, a rare one's several times.")
 @click.option(
     "--strategy",
     type=click.Choice(STRATEGIES),
@@ -46,12 +60,16 @@ def train(
     model: str,
     dataset: str,
     out: Path,
-    image_size: int | None,
+    image_size: str | None,
     epochs: int | None,
     batch_size: int | None,
     seed: int,
     recipe: str | None,
     init: Path | None,
+    learning_rate: float | None,
+    cut: str | None,
+    flip: bool | None,
+    balance: bool,
     strategy: str,
     resume: bool,
     as_json: bool,
@@ -61,19 +79,27 @@ def train(
     With --strategy multi-worker the same command is started on every worker, each with its own TF_CONFIG; the
     chief, or else the first worker, keeps the checkpoint.
     """
+    from vitconv.data.images import parse_size
     from vitconv.models import catalogue
     from vitconv.training.distributed.cluster import Cluster
+    from vitconv.training.process import prepare_process
+    from vitconv.training.summary import table
     from vitconv.training.train import TrainConfig
     from vitconv.training.train import train as run
 
+    size = parse_size(image_size) if image_size is not None else None
+    config = TrainConfig(
+        model, dataset, out, size, epochs, batch_size, seed, resume, recipe, init, strategy, cut, flip, balance,
+        learning_rate,
+    )  # fmt: skip
     entry = catalogue.find(model)  # what is wrong is named before TensorFlow is loaded, which takes seconds
-    entry.spec(image_size)
-    entry.find_recipe(recipe)
+    entry.spec(size)
+    config.recipe_of(entry)
     worker = Cluster.from_environment() if strategy == "multi-worker" else None
     # TensorFlow's faster kernels, which it leaves off where the processor has no AVX-512; a fifth less time there.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    config = TrainConfig(model, dataset, out, image_size, epochs, batch_size, seed, resume, recipe, init, strategy)
     with tensorflow_progress() as progress, _fit_output():
+        prepare_process(config)
         result = run(config, progress, verbose=1 if draws_bars(sys.stderr) else 2)
     results = result.checkpoint.card.results
     print_result(
@@ -83,6 +109,7 @@ def train(
             f"{out if worker is None or worker.is_chief else f'{worker.name}, kept by the chief'}: "
             f"best epoch {results['epoch']} of {len(result.history)}, "
             f"validation accuracy {results['val_accuracy']:.2%}"
+            + (f", of each class:\n{table(result.classes)}" if result.classes else "")
         ),
     )
 

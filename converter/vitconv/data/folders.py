@@ -2,218 +2,166 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vitconv.data import content, cuts
+from vitconv.data.content import Keys
+from vitconv.data.file_keys import file_keys
+from vitconv.data.folder_layout import SPLITS, Layout, read_layout
 from vitconv.data.images import open_picture
-from vitconv.data.prepared import Example, Part
+from vitconv.data.listing import Listing, PictureFile, list_pictures, named
+from vitconv.data.sources import Example, Part, Source
+from vitconv.data.spellings import has_mirrored_classes
 from vitconv.foundation.errors import DatasetError
-from vitconv.foundation.files import sha256
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
-
-# What a folder of a split may be called, and what the split is called here.
-SPLIT_FOLDERS = {
-    "train": "train",
-    "validation": "validation",
-    "val": "validation",
-    "valid": "validation",
-    "test": "test",
-}
-
-logger = logging.getLogger("vitconv")
+from vitconv.foundation.progress import Progress
 
 
-@dataclass(frozen=True)
-class ImageFolder:
-    """What a folder holds. `version` is a short digest of its pictures' paths and sizes."""
+def read_image_folder(root: Path, cut: str | None = None, progress: Progress | None = None) -> Source:
+    """Lists the pictures, reads their bytes where they are new, and divides them; nothing is decoded.
 
-    name: str
-    version: str
-    labels: tuple[str, ...]
-    parts: dict[str, Part]
-
-
-@dataclass(frozen=True)
-class _Picture:
-    path: Path
-    relative: str
-    label: int
-    size: int
-    modified_ns: int
-
-    @cached_property
-    def sha256(self) -> str:
-        return sha256(self.path)
-
-
-def read_image_folder(root: Path) -> ImageFolder:
-    """Lists the pictures and divides them; nothing is decoded.
-
-    A folder without splits is shuffled (seed 0) and its last tenth is the validation split; so is `train/`
-    where there is no validation folder. A picture of which a byte-for-byte copy is in a later split
-    (train, validation, test) is left out of the earlier one, with a warning on the logger "vitconv".
-    Raises DatasetError.
+    Splits that there are no folders for are cut out of the training pictures by their content, as `cut` says (see
+    `content`). A picture that is in a later split, too (train, validation, test), is left out of the earlier one;
+    one that is in two classes, of both. Pictures of a split are in the order of their keys. Raises DatasetError.
     """
     try:
-        return _read(root)
+        return _read(root, cut, progress)
     except OSError as error:
         raise DatasetError(f"cannot read the folder {root}: {error}. Check its permissions.") from error
 
 
-def shuffled(count: int) -> NDArray[np.int64]:
-    """The same permutation of `count` things everywhere: int64 [count].
-
-    NumPy promises for RandomState, and for no newer generator, that a seed gives the same numbers forever.
-    """
-    return np.random.RandomState(0).permutation(count)
-
-
-def _read(root: Path) -> ImageFolder:
+def _read(root: Path, cut: str | None, progress: Progress | None) -> Source:
     if not root.is_dir():
         problem = "is a file, not a folder" if root.exists() else "does not exist"
         raise DatasetError(f"{root} {problem}. Give a folder of class folders, like {root}/rose/1.jpg.")
-    folders = _split_folders(root)
-    labels = _class_names(folders.get("train", root))
-    for folder in folders.values():
-        _check_same_classes(folder, labels, folders["train"])
-    listed = {
-        split: _list_pictures(root, folder, labels) for split, folder in (folders or {"train": root}).items()
-    }
-    everything = sorted((p for pictures in listed.values() for p in pictures), key=lambda p: p.relative)
-    # Equal names and sizes do not mean equal pictures: an edited file, another folder of that name.
-    fingerprint = _digest([str(root.resolve()), *(f"{p.relative} {p.modified_ns}" for p in everything)])
+    place = _absolute(root)
+    if cut == cuts.ARTICLE:
+        raise DatasetError(
+            f"{root} is a folder: the cut {cut!r} is of TensorFlow's data sets. Choose three-way or two-way."
+        )
+    listing = list_pictures(root)
+    layout = read_layout(listing)
+    files = [file for file, _, _ in layout.pictures]
+    divided = _Divided(root, layout, file_keys(root, files, progress), cut)
     parts = {}
-    for split, (source, pictures) in _divide(root, folders, listed).items():
-        if not pictures:
+    for split in (split for split in SPLITS if split in divided.indices):
+        chosen = divided.indices[split]
+        if not len(chosen):
             raise DatasetError(f"no picture is left for the {split} split of {root}. Add different pictures.")
-        parts[split] = Part(source, len(pictures), fingerprint, partial(_examples, pictures))
-    version = _digest([f"{p.relative} {p.size}" for p in everything])[:12]
-    return ImageFolder(root.resolve().name, version, labels, parts)
+        chosen = chosen[np.argsort(divided.keys[chosen], kind="stable")]
+        keys, labels = divided.keys[chosen], divided.labels[chosen]
+        parts[split] = Part(
+            source=divided.sources[split],
+            count=len(chosen),
+            identity={"pictures": content.digest_of_pictures(keys, labels)},
+            examples=partial(_examples, [files[index] for index in chosen], keys, labels),
+            keys=partial(_known, keys, labels),
+            place=f"{place}:{split}:{divided.cut}",
+        )
+    everything = np.lexsort((divided.labels, divided.keys))
+    version = content.digest_of_pictures(divided.keys[everything], divided.labels[everything])[:12]
+    notes = (*divided.notes, *layout.notes, *_left_out(listing))
+    return Source(
+        name=Path(place).name,
+        version=version,
+        labels=layout.labels,
+        parts=parts,
+        opened_by=place,
+        mirrored_keeps_label=not has_mirrored_classes(layout.labels),
+        cut=divided.cut,
+        notes=tuple(f"{root}: {note}" for note in notes),
+        summary=_summary(root, layout, parts),
+    )
 
 
-def _divide(
-    root: Path, folders: dict[str, Path], listed: dict[str, list[_Picture]]
-) -> dict[str, tuple[str, list[_Picture]]]:
-    """split -> its source and pictures, disjoint, in the order train, validation, test."""
-    # Shuffled everywhere, so that the first few pictures of any split are of all classes.
-    pictures = {split: [each[i] for i in shuffled(len(each))] for split, each in listed.items()}
-    sources = {split: f"{folder.name}/ folder" for split, folder in folders.items()}
-    for split in [name for name in ("train", "validation") if name in pictures and "test" in pictures]:
-        pictures[split] = _without_copies(root, split, pictures[split], "test", pictures["test"])
-    if "validation" not in pictures:
-        pool = pictures["train"]
-        cut = max(0, len(pool) - max(1, round(len(pool) / 10)))
-        pictures["train"], pictures["validation"] = pool[:cut], pool[cut:]
-        where = " in train/" if folders else ""
-        for split in ("train", "validation"):
-            sources[split] = f"{len(pictures[split])} of {len(pool)}{where} (seed 0)"
-    pictures["train"] = _without_copies(root, "train", pictures["train"], "validation", pictures["validation"])
-    order = [split for split in ("train", "validation", "test") if split in pictures]
-    return {split: (sources[split], pictures[split]) for split in order}
+class _Divided:
+    """The pictures of a layout in splits: `indices` into them by split, and where each split comes from."""
+
+    def __init__(self, root: Path, layout: Layout, keys: Keys, cut: str | None) -> None:
+        self.keys = keys
+        self.labels = np.array([label for _, _, label in layout.pictures], np.int64)
+        self._names = [file.relative for file, _, _ in layout.pictures]
+        self.notes: list[str] = []
+        given = np.array([SPLITS.index(split) for _, split, _ in layout.pictures], np.int64)
+        torn = content.under_two_labels(keys, self.labels)
+        if torn.any():
+            self.notes.append(
+                f"{torn.sum()} pictures were left out, because exact copies of them are in another class: "
+                f"{self._shown(np.flatnonzero(torn))}."
+            )
+        left = ~torn
+        for later in (2, 1):  # copies in test and validation would make results there look too good
+            copies = left & (given < later) & np.isin(keys, keys[left & (given == later)])
+            if copies.any():
+                self.notes.append(
+                    f"{copies.sum()} pictures were left out of earlier splits, because the {SPLITS[later]} split "
+                    f"has exact copies of them: {self._shown(np.flatnonzero(copies))}."
+                )
+                left &= ~copies
+        self.indices = {split: np.flatnonzero(left & (given == SPLITS.index(split))) for split in layout.own}
+        self.sources = {split: f"{folder} folder" for split, folder in layout.own.items()}
+        self.cut: str | None = None
+        if not layout.own or "train" in layout.own:
+            self._cut(layout, np.flatnonzero(left & (given == 0)), cut)
+        empty = [name for label, name in enumerate(layout.labels) if not left[self.labels == label].any()]
+        if empty:
+            raise DatasetError(f"{root}: no picture is left of {named(empty[:5], len(empty))}. {self.notes[0]}")
+
+    def _cut(self, layout: Layout, pool: NDArray[np.int64], cut: str | None) -> None:
+        """Cuts what the layout lacks out of the training pictures, `pool`."""
+        own = set(layout.own) & {"validation", "test"}
+        keys, labels = self.keys[pool], self.labels[pool]
+        made = content.splits_to_cut(own, cut, keys, labels) if len(pool) else frozenset()
+        where = f" in {layout.own['train']}" if layout.own else ""
+        for split, indices in content.divide(keys, labels, made).items():
+            self.indices[split] = pool[indices]
+            if made:
+                self.sources[split] = f"{len(indices)} of {len(pool)}{where} (by content)"
+        if "test" in made and not len(self.indices["test"]):
+            del self.indices["test"]
+            made -= {"test"}
+        self.cut = content.name_of_cut(made)
+        if "test" not in self.indices:
+            self.notes.append(
+                f"there is no test split (one is made from {content.LEAST_FOR_TEST} pictures a class upwards, or "
+                "with the cut three-way): accuracy will be of the images that chose the epoch, a little too good."
+            )
+
+    def _shown(self, indices: NDArray[np.int64]) -> str:
+        return named([self._names[index] for index in indices[:6]], len(indices))
 
 
-def _examples(pictures: Sequence[_Picture]) -> Iterator[Example]:
-    for picture in pictures:
+def _examples(files: Sequence[PictureFile], keys: Keys, labels: NDArray[np.int64]) -> Iterator[Example]:
+    for file, key, label in zip(files, keys.tolist(), labels.tolist(), strict=True):
         remedy = "Remove it, or put a readable picture in its place."
-        yield Example(partial(open_picture, picture.path), picture.label, str(picture.path), remedy)
+        yield Example(partial(open_picture, file.path), label, str(file.path), remedy, key)
 
 
-def _split_folders(root: Path) -> dict[str, Path]:
-    """split -> its folder; empty for a folder that has the class folders directly in it."""
-    found: dict[str, Path] = {}
-    for folder in _visible_folders(root):
-        split = SPLIT_FOLDERS.get(folder.name)
-        # A class may be called "train" too; then its pictures are directly in it.
-        if split is None or any(_is_picture(path) for path in folder.iterdir()):
-            continue
-        if not _visible_folders(folder):
-            continue
-        if split in found:
-            raise DatasetError(
-                f"{root} has both {found[split].name}/ and {folder.name}/ for the {split} split. Keep one."
-            )
-        found[split] = folder
-    if found and "train" not in found:
-        names = " and ".join(f"{folder.name}/" for folder in found.values())
-        raise DatasetError(f"{root} has {names}, but no train/ with class folders in it. Add one.")
-    return found
+def _known(keys: Keys, labels: NDArray[np.int64], progress: Progress | None) -> tuple[Keys, NDArray[np.int64]]:
+    return keys, labels
 
 
-def _class_names(folder: Path) -> tuple[str, ...]:
-    names = tuple(path.name for path in _visible_folders(folder))
-    if not names:
+def _absolute(root: Path) -> str:
+    """What opens the folder again from anywhere."""
+    place = str(root.resolve())
+    try:
+        place.encode("utf-8")
+    except UnicodeEncodeError:
         raise DatasetError(
-            f"{folder} has no class folders in it. Put the pictures into one folder a class, "
-            f"like {folder}/rose/1.jpg."
-        )
-    if len(names) == 1:
-        raise DatasetError(f"{folder} has only one class, {names[0]!r}. A classifier needs at least two.")
-    return names
+            f"the path of the folder {place!r} is not UTF-8, in which a checkpoint keeps it. Rename the folder."
+        ) from None
+    return place
 
 
-def _check_same_classes(folder: Path, labels: tuple[str, ...], reference: Path) -> None:
-    names = {path.name for path in _visible_folders(folder)}
-    if names != set(labels):
-        missing = ", ".join(sorted(set(labels) - names)) or "none"
-        extra = ", ".join(sorted(names - set(labels))) or "none"
-        raise DatasetError(
-            f"{folder} and {reference} have different class folders (missing: {missing}; extra: {extra}). "
-            "Give both the same ones."
-        )
+def _left_out(listing: Listing) -> list[str]:
+    found = listing.skipped.sentences()
+    return [f"left out: {'; '.join(found)}."] if found else []
 
 
-def _list_pictures(root: Path, folder: Path, labels: Sequence[str]) -> list[_Picture]:
-    """Every picture below the class folders, sorted by its path relative to `root`."""
-    pictures: list[_Picture] = []
-    for label, name in enumerate(labels):
-        before = len(pictures)
-        for path in (folder / name).rglob("*"):
-            inside = path.relative_to(folder / name)
-            if any(part.startswith(".") for part in inside.parts) or not _is_picture(path):
-                continue
-            state = path.stat()
-            relative = path.relative_to(root).as_posix()
-            pictures.append(_Picture(path, relative, label, state.st_size, state.st_mtime_ns))
-        if len(pictures) == before:
-            raise DatasetError(
-                f"the class folder {folder / name} has no pictures in it "
-                f"({', '.join(sorted(s[1:] for s in SUFFIXES))}). Add some, or remove the folder."
-            )
-    return sorted(pictures, key=lambda picture: picture.relative)
-
-
-def _without_copies(
-    root: Path, split: str, pictures: list[_Picture], later_split: str, later: list[_Picture]
-) -> list[_Picture]:
-    """`pictures` but for exact copies of those in `later`, which would make results there look too good."""
-    # Only files of equal size can be equal, so most are never read.
-    sizes = {picture.size for picture in pictures} & {picture.size for picture in later}
-    known = {picture.sha256 for picture in later if picture.size in sizes}
-    copies = {picture.relative for picture in pictures if picture.size in sizes and picture.sha256 in known}
-    if copies:
-        logger.warning(
-            f"{root}: {len(copies)} of {len(pictures)} pictures were left out of the {split} split, because "
-            f"the {later_split} split has exact copies of them; the first is {min(copies)}."
-        )
-    return [picture for picture in pictures if picture.relative not in copies]
-
-
-def _visible_folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-
-
-def _digest(lines: Sequence[str]) -> str:
-    # Names of files need not be UTF-8.
-    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+def _summary(root: Path, layout: Layout, parts: dict[str, Part]) -> str:
+    counts = ", ".join(f"{part.count} in {split} ({part.source})" for split, part in parts.items())
+    return f"{root}: {len(layout.labels)} classes; {counts}."

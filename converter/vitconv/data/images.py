@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -107,6 +108,14 @@ class ImageDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def spec(self) -> ImageSpec:
         """Raises InputError for an image that no model takes."""
         return ImageSpec(self.height, self.width, self.channels, cast(ResizeRule, self.resize))
+
+
+def parse_size(text: str) -> int | tuple[int, int]:
+    """Pixels a side ("96" → 96), or height and width ("96x160" → (96, 160)). Raises InputError."""
+    found = re.fullmatch(r"(\d{1,6})(?:\s*[x×X]\s*(\d{1,6}))?", text.strip(), re.ASCII)
+    if not found:
+        raise InputError(f"an image size is pixels a side (256) or height x width (96x160), not {text!r}.")
+    return int(found[1]) if found[2] is None else (int(found[1]), int(found[2]))
 
 
 def open_picture(path: Path) -> Image.Image:

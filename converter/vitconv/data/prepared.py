@@ -7,8 +7,9 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,9 +18,10 @@ from typing import Any
 import numpy as np
 import PIL
 from numpy.typing import NDArray
-from PIL import Image
 
+from vitconv.data.content import Keys
 from vitconv.data.images import ImageSpec
+from vitconv.data.sources import Example, Part
 from vitconv.foundation.cache import cache_directory, lock_beside
 from vitconv.foundation.errors import DatasetError, InputError, OutputError
 from vitconv.foundation.files import (
@@ -32,62 +34,44 @@ from vitconv.foundation.files import (
 from vitconv.foundation.progress import Progress
 
 # Raise it when the same data set and ImageSpec would no longer give the same bytes.
-FORMAT = 1
+FORMAT = 2
 
 # Enough pictures at a time to keep every thread busy, few enough to stay small in memory.
 BATCH = 128
 
-
-@dataclass(frozen=True)
-class Example:
-    """One picture that is not decoded yet. An error says `where` it is, and ends with the `remedy`."""
-
-    open: Callable[[], Image.Image]
-    label: int
-    where: str
-    remedy: str
-
-
-@dataclass(frozen=True)
-class Part:
-    """One split before decoding: `count` examples, in a fixed order.
-
-    `fingerprint` changes when the examples may have changed under the same name, version and source.
-    """
-
-    source: str
-    count: int
-    fingerprint: str
-    examples: Callable[[], Iterator[Example]]
+CARD = "card.json"
+_THREADS = min(8, os.cpu_count() or 1)
+_MOST_NAMED = 100  # pictures in one message
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """uint8 [N, H, W, 3] (read-only memory map), int64 [N] (read-only), and the SHA-256 over both."""
+    """uint8 [N, H, W, 3] (read-only memory map), int64 [N] (read-only), the SHA-256 over both, and the key of each
+    picture's content, uint64 [N]."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     digest: str
+    pictures: Keys
 
 
 def prepare(
-    dataset: str, version: str, split: str, part: Part, spec: ImageSpec, progress: Progress | None
+    dataset: str, split: str, parts: Mapping[str, Part], spec: ImageSpec, progress: Progress | None = None
 ) -> Prepared:
-    """The part's images as `spec` prepares them: from the cache where they are, else decoded into it.
+    """The images of one of the parts as `spec` prepares them: from the cache where they are, else decoded into it.
 
-    Raises DatasetError that names a picture that cannot be read, and OutputError where the cache cannot be
-    written. A cache entry that is incomplete or of another shape is made again.
+    Pictures that an earlier entry of the data set has at this size are copied from there; an entry that this one
+    takes the place of is removed. Raises DatasetError that lists the pictures of all parts that cannot be read,
+    and OutputError where the cache cannot be written. An entry that is incomplete or of another shape is made
+    again.
     """
+    part = parts[split]
     key = {
         "format": FORMAT,
-        "dataset": dataset,
-        "version": version,
-        "split": split,
-        "source": part.source,
-        "fingerprint": part.fingerprint,
         "image": spec.to_json(),
         # Decoders and the resize filter may change between major versions.
         "pillow": PIL.__version__.split(".")[0],
+        **part.identity,
     }
     short = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     readable = re.sub(r"[^a-zA-Z0-9_-]+", "_", f"{dataset}-{split}")[:60]
@@ -104,8 +88,15 @@ def prepare(
                 return found
             remove_leftovers(folder.parent, [folder.name])  # nobody else writes here while the lock is held
             _check_room(folder.parent, int(np.prod(shape, dtype=np.int64)))
+            note = {"dataset": dataset, "split": split, "source": part.source, "place": part.place}
+            earlier = _earlier(folder.parent, dataset, key)
+            what = f"decoding {dataset} {split}"
             with atomic_directory(folder) as temporary:
-                _write(temporary, key, part, spec, f"decoding {dataset} {split}", progress)
+                _write(temporary, {"key": key, **note}, part, spec, what, earlier, progress)
+            _remove_replaced(folder, key, part.place)
+    except _UnreadableError as error:
+        others = {name: other for name, other in parts.items() if name != split}
+        raise _all_unreadable(dataset, error, others, spec, progress) from error.first
     except OutputError as error:
         raise OutputError(
             f"{error} Prepared images are kept there: set VITCONV_CACHE to a folder with room for them."
@@ -135,68 +126,169 @@ def _finish_digest(digest: hashlib._Hash, labels: NDArray[np.int64]) -> str:
 def _open(folder: Path, key: dict[str, Any], shape: tuple[int, ...]) -> Prepared | None:
     """The entry, or None where there is none, or none that can be trusted."""
     try:
-        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         if card["key"] != key or card["bytes"] != _sizes(folder):
             return None
         images = np.load(folder / "images.npy", mmap_mode="r")
-        labels = np.load(folder / "labels.npy")
+        labels, pictures = np.load(folder / "labels.npy"), np.load(folder / "pictures.npy")
         digest = card["sha256"]
     except (OSError, EOFError, ValueError, KeyError, TypeError):
         return None
     if (images.dtype, images.shape, labels.dtype, labels.shape) != (np.uint8, shape, np.int64, shape[:1]):
         return None
+    if (pictures.dtype, pictures.shape) != (np.uint64, shape[:1]):
+        return None
+    with suppress(OSError):
+        os.utime(folder / CARD)  # when it was last used, for `vitconv cache`
     labels.setflags(write=False)
-    return Prepared(images, labels, str(digest))
+    return Prepared(images, labels, str(digest), pictures)
 
 
 def _sizes(folder: Path) -> dict[str, int]:
-    return {name: (folder / name).stat().st_size for name in ("images.npy", "labels.npy")}
+    return {name: (folder / name).stat().st_size for name in ("images.npy", "labels.npy", "pictures.npy")}
+
+
+def _earlier(cache: Path, dataset: str, key: Mapping[str, Any]) -> dict[int, NDArray[np.uint8]]:
+    """Pictures of the data set that are prepared in the same way in other entries: key → uint8 [H, W, 3]."""
+    found: dict[int, NDArray[np.uint8]] = {}
+    if "pictures" not in key:  # its keys are not known before it is read
+        return found
+    for folder, card in entries(cache):
+        if card.get("dataset") != dataset or not _same_but_pictures(card["key"], key):
+            continue
+        with suppress(OSError, EOFError, ValueError):
+            if card["bytes"] == _sizes(folder):
+                images = np.load(folder / "images.npy", mmap_mode="r")
+                found.update(zip(np.load(folder / "pictures.npy").tolist(), images, strict=True))
+    return found
+
+
+def entries(cache: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The folders of prepared images, and what their cards say; of no others."""
+    for card in sorted(cache.glob(f"*/{CARD}")):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            value = json.loads(card.read_text(encoding="utf-8"))
+            if isinstance(value["key"], dict) and isinstance(value["bytes"], dict):
+                yield card.parent, value
+
+
+def _same_but_pictures(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return {**one, "pictures": ""} == {**other, "pictures": ""}
+
+
+def _remove_replaced(folder: Path, key: Mapping[str, Any], place: str | None) -> None:
+    """The entries of the same place before an edit. Whoever reads one goes on: a mapped file stays until it is let
+    go."""
+    if place is None:
+        return
+    for other, card in entries(folder.parent):
+        if other != folder and card.get("place") == place and _same_but_pictures(card["key"], key):
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def _write(
-    folder: Path, key: dict[str, Any], part: Part, spec: ImageSpec, what: str, progress: Progress | None
+    folder: Path,
+    card: Mapping[str, Any],
+    part: Part,
+    spec: ImageSpec,
+    what: str,
+    earlier: Mapping[int, NDArray[np.uint8]],
+    progress: Progress | None,
 ) -> None:
     shape = (part.count, *spec.shape)
-    labels = np.zeros(part.count, np.int64)
+    labels, pictures = np.zeros(part.count, np.int64), np.zeros(part.count, np.uint64)
     digest = _start_digest(shape)
     examples = part.examples()
     done = 0
-    threads = min(8, os.cpu_count() or 1)
+    failed: list[_Failure] = []
     # Written as a plain file: a full disk gives an OSError there, and a bus error in a memory map.
-    with (folder / "images.npy").open("wb") as stream, ThreadPoolExecutor(threads) as pool:
+    with (folder / "images.npy").open("wb") as stream, ThreadPoolExecutor(_THREADS) as pool:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(stream, header)  # type: ignore[no-untyped-call]
         while batch := list(islice(examples, BATCH)):
             if done + len(batch) > part.count:
                 break
-            pixels = np.stack(list(pool.map(lambda example: _decode(example, spec), batch)))
+            made: list[Any] = list(pool.map(lambda example: _decode(example, spec, earlier), batch))
+            failed += [one for one in made if isinstance(one, _Failure)]
             labels[done : done + len(batch)] = [example.label for example in batch]
-            encoded = pixels.tobytes()
-            stream.write(encoded)
-            digest.update(encoded)
+            pictures[done : done + len(batch)] = [example.picture for example in batch]
+            if not failed:  # else only the others that cannot be read are still wanted
+                encoded = np.stack(made).tobytes()
+                stream.write(encoded)
+                digest.update(encoded)
             done += len(batch)
             if progress:
                 progress(what, done, part.count)
+    if failed:
+        raise _UnreadableError(failed)
     if done != part.count or batch:
         raise DatasetError(
             f"{what}: {part.source} should have {part.count} examples, and "
             f"{'more' if batch else done} were found. Prepare the data set again."
         )
     np.save(folder / "labels.npy", labels)
+    np.save(folder / "pictures.npy", pictures)
     write_json(
-        folder / "card.json",
-        {"key": key, "bytes": _sizes(folder), "sha256": _finish_digest(digest, labels)},
+        folder / CARD,
+        {**card, "bytes": _sizes(folder), "sha256": _finish_digest(digest, labels)},
     )
 
 
-def _decode(example: Example, spec: ImageSpec) -> NDArray[np.uint8]:
+# --- pictures that cannot be read ---
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """Why one picture cannot be used."""
+
+    message: str
+    remedy: str
+    error: Exception
+
+
+class _UnreadableError(Exception):
+    """What cannot be read of a part."""
+
+    def __init__(self, failed: list[_Failure]) -> None:
+        super().__init__(failed[0].message)
+        self.failed = failed
+        self.first = failed[0].error
+
+
+def _decode(
+    example: Example, spec: ImageSpec, earlier: Mapping[int, NDArray[np.uint8]]
+) -> NDArray[np.uint8] | _Failure:
+    if (known := earlier.get(example.picture)) is not None:
+        return known
     # Pillow's decoders meet a damaged file with many kinds of exception, not only OSError.
     try:
         return spec.prepare(example.open())
     except InputError as error:
-        raise DatasetError(f"{error} {example.remedy}") from error
+        return _Failure(str(error), example.remedy, error)
     except Exception as error:
-        raise DatasetError(f"cannot read {example.where}: {error}. {example.remedy}") from error
+        return _Failure(f"cannot read {example.where}: {error}.", example.remedy, error)
+
+
+def _all_unreadable(
+    dataset: str, found: _UnreadableError, others: Mapping[str, Part], spec: ImageSpec, progress: Progress | None
+) -> DatasetError:
+    """One error for those found and for those of the other parts, so that one run is enough to know them all."""
+    failed = list(found.failed)
+    for split, part in others.items():
+        examples, done = part.examples(), 0
+        with ThreadPoolExecutor(_THREADS) as pool:
+            while batch := list(islice(examples, BATCH)):
+                made = pool.map(lambda example: _decode(example, spec, {}), batch)
+                failed += [one for one in made if isinstance(one, _Failure)]
+                done += len(batch)
+                if progress:
+                    progress(f"looking for unreadable pictures in {dataset} {split}", done, part.count)
+    if len(failed) == 1:
+        return DatasetError(f"{failed[0].message} {failed[0].remedy}")
+    listed = "\n".join(f"  {one.message}" for one in failed[:_MOST_NAMED])
+    more = f"\n  and {len(failed) - _MOST_NAMED} more" if len(failed) > _MOST_NAMED else ""
+    remedies = " ".join(dict.fromkeys(one.remedy for one in failed[:_MOST_NAMED]))
+    return DatasetError(f"{len(failed)} pictures of {dataset} cannot be read:\n{listed}{more}\n{remedies}")
 
 
 def _check_room(root: Path, needed: int) -> None:

@@ -10,6 +10,10 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from vitconv.foundation.errors import InputError
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8  # malloc.h
 _HUGE_PAGE = 2**21
@@ -37,3 +41,15 @@ def keep_freed_memory() -> None:
     first = -(-begin // _HUGE_PAGE) * _HUGE_PAGE
     madvise(ctypes.c_void_p(first), ctypes.c_size_t(_LARGEST - _HUGE_PAGE), mmap.MADV_HUGEPAGE)
     free(ctypes.c_void_p(begin))
+
+
+@contextmanager
+def enough_memory(remedy: str) -> Iterator[None]:
+    """Turns what TensorFlow and Python raise in this block where memory runs out into an InputError."""
+    try:
+        yield
+    except Exception as error:
+        # Named, not imported: whoever has not loaded TensorFlow gets no error of its own.
+        if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+            raise InputError(f"there is not enough memory for this. {remedy}.") from error
+        raise

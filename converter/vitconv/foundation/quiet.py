@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from vitconv.foundation.keras_settings import choose_keras
+
 
 @contextmanager
 def native_output() -> Iterator[Callable[[], str]]:
@@ -38,10 +40,11 @@ def native_output() -> Iterator[Callable[[], str]]:
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow and Keras without the notes they print while they load."""
+    """For a command: imports TensorFlow and Keras, as `choose_keras` sets it, without the notes that they print
+    while they load."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with native_output():
-        import keras  # noqa: F401
+        choose_keras()
         import tensorflow as tf
 
         tf.get_logger().setLevel("ERROR")

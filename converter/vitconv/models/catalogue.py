@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -34,6 +35,7 @@ class Recipe:
     dropout: the rate of every dropout layer; None leaves the network's own.
     kept_tokens: fraction of an image's patches that a training step looks at, each time others (Liu et al., 2022,
         "PatchDropout"); for networks that begin with a patch embedding.
+    balance: show as many images of every class in an epoch, a rare class's several times.
     fake_quantization: round normalised, activated and added values to eight bits in every step (see
         models.fake_quantization), for a network that is to be exported in int8.
     """
@@ -58,11 +60,12 @@ class Recipe:
     dropout: float | None = None
     kept_tokens: float = 1.0
     fake_quantization: bool = False
+    balance: bool = False
     name: str = "article"
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "batch_size", "epochs"):
-            if getattr(self, name) <= 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name.replace('_', ' ')} must be above 0, not {getattr(self, name)}.")
 
     def to_json(self) -> dict[str, Any]:
@@ -101,12 +104,13 @@ class ModelEntry:
             raise UnknownNameError(f"recipe of {self.name}", name, self.recipes)
         return self.recipes[name]
 
-    def spec(self, image_size: int | None = None) -> ImageSpec:
-        """The model's images, at `image_size` pixels a side where given. Raises InputError on a size that does
-        not fit the network."""
+    def spec(self, image_size: int | tuple[int, int] | None = None) -> ImageSpec:
+        """The model's images, at `image_size` pixels a side, or of that height and width, where given. Raises
+        InputError on a size that does not fit the network."""
         if image_size is None:
             return self.image
-        spec = replace(self.image, height=image_size, width=image_size)
+        height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+        spec = replace(self.image, height=height, width=width)
         self.check(spec)
         return spec
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,33 +30,57 @@ class StateDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     identity: dict[str, Any]
     history: list[dict[str, int | float]]  # an epoch's number is whole
+    parts: int = 1
+    replicas: int = 1
+
+
+STATE = "training.safetensors"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is trained, and how this machine computes it.
+
+    `identity` is all that must be the same when it goes on (a JSON object). `parts` is into how many parts a batch
+    is cut and `replicas` among how many it is shared: the random numbers of dropout, and of augmentation, depend
+    on them.
+    """
+
+    identity: Mapping[str, Any]
+    parts: int = 1
+    replicas: int = 1
 
 
 @dataclass(frozen=True)
 class TrainingState:
     """A training after its last whole epoch.
 
-    `identity` is all that must be the same when it goes on (a JSON object), `history` each epoch's figures.
-    `arrays` are the values of the model's variables, its random states and the optimizer's variables, under their
-    places in that order: their own names differ between processes.
+    `setup` is what was trained, `history` each epoch's figures. `arrays` are the values of the model's variables,
+    its random states and the optimizer's variables, under their places in that order: their own names differ
+    between processes.
     """
 
-    identity: Mapping[str, Any]
+    setup: Setup
     history: list[dict[str, float]]
-    arrays: Mapping[str, np.ndarray]
+    arrays: Mapping[str, np.ndarray] = field(repr=False)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """All that must be the same when it goes on."""
+        return self.setup.identity
 
     @classmethod
     def of(
         cls,
         model: keras.Model,
-        identity: Mapping[str, Any],
+        setup: Setup,
         history: list[dict[str, float]],
         more: Sequence[Any] = (),
     ) -> TrainingState:
         """The state of a compiled model whose optimizer is built, and of `more` variables."""
         variables = [*_variables(model), *more]
         arrays = {f"{index:04}": np.asarray(variable.numpy()) for index, variable in enumerate(variables)}
-        return cls(identity, history, arrays)
+        return cls(setup, history, arrays)
 
     @classmethod
     def read(cls, path: Path) -> TrainingState | None:
@@ -71,7 +95,8 @@ class TrainingState:
             document = documents.convert(documents.parse(text.encode()), StateDocument)
         except InputError as error:
             raise CheckpointError(f"cannot resume from {path}: {error} Train anew into another folder.") from None
-        return cls(document.identity, [{**row} for row in document.history], arrays)
+        setup = Setup(document.identity, document.parts, document.replicas)
+        return cls(setup, [{**row} for row in document.history], arrays)
 
     def write(self, path: Path) -> None:
         """Writes the file atomically. Raises OutputError."""
@@ -79,15 +104,24 @@ class TrainingState:
 
     def to_bytes(self) -> bytes:
         """The file's contents."""
-        text = json.dumps({"identity": self.identity, "history": self.history})
+        text = json.dumps({**vars(self.setup), "history": self.history})
         notes = {"state": text, "sha256": _digest(text, self.arrays)}
         return checkpoint.to_safetensors(self.arrays, notes)
 
-    def check(self, identity: Mapping[str, Any]) -> None:
-        """Raises InputError that lists the differences, where another training is to go on from this state."""
-        if changes := differences(self.identity, identity, "was", "now"):
+    def check(self, identity: Mapping[str, Any], pictures: Sequence[str] = ()) -> None:
+        """Raises InputError that lists the differences, where another training is to go on from this state.
+        `pictures` says what has become of its pictures."""
+        changes = differences(self.identity, identity, "was", "now")
+        if any(change.startswith("recipe epochs ") for change in changes) and len(changes) == 1:
             raise InputError(
-                f"cannot resume this training: {'; '.join(changes)}. Give the same as before, or another --out."
+                f"cannot resume this training: {changes[0]}, and its learning rate falls along a curve over them: "
+                "it would jump. Give as many epochs as before, or go on from these weights in another folder "
+                "(--init, with --recipe finetune)."
+            )
+        if changes:
+            raise InputError(
+                f"cannot resume this training: {'; '.join([*changes, *pictures])}. Give the same as before, or "
+                "another --out."
             )
 
     def restore(self, model: keras.Model, more: Sequence[Any] = ()) -> None:
@@ -119,7 +153,8 @@ def _digest(text: str, arrays: Mapping[str, np.ndarray]) -> str:
 def differences(first: Mapping[str, Any], second: Mapping[str, Any], verb: str, other: str) -> list[str]:
     """Where two identities differ: "seed was 0, now 1" with the verbs "was" and "now"."""
     before, now = _flat(first), _flat(second)
-    names = [name for name in now if before.get(name) != now[name]]
+    # What an earlier version did not know of was as it is where nobody says otherwise.
+    names = [name for name in now if name in before and before[name] != now[name]]
     return [f"{name} {verb} {before.get(name)}, {other} {now[name]}" for name in names]
 
 

@@ -17,6 +17,30 @@ _NAMES = {
 _PARTS = ("query", "key", "value")  # which timm keeps as one tensor, "qkv", in this order
 
 
+_STEM = "stem.conv.weight"  # in every file of these networks, perhaps behind a prefix
+
+
+def prefixes(names: Iterable[str]) -> tuple[str, ...]:
+    """What stands before timm's own names, such as "module." or "model_ema.", that of averaged weights first, as
+    they are what is evaluated; ("",) where nothing does, () where these are no weights of timm's MobileViT."""
+    found = {name.removesuffix(_STEM) for name in names if name == _STEM or name.endswith(f".{_STEM}")}
+    return tuple(sorted(found, key=lambda prefix: ("ema" not in prefix.lower(), prefix)))
+
+
+def without_prefix(tensors: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    """One set of weights of those in a file, under timm's own names; the same where no prefix is known."""
+    found = prefixes(tensors)
+    if not found or found == ("",):
+        return tensors
+    known = found[0]
+    others = tuple(prefix for prefix in found[1:] if prefix.startswith(known)) if known == "" else ()
+    return {
+        name.removeprefix(known): value
+        for name, value in tensors.items()
+        if name.startswith(known) and not (others and name.startswith(others))
+    }
+
+
 def source(path: str) -> tuple[str, int | None]:
     """Where timm keeps the weight that is `path` in mobilevit_paper_*: its tensor's name, and which third of it.
 

@@ -1,65 +1,75 @@
 """Trains a model of the catalogue on a data set and leaves a checkpoint folder.
 
 OUT/card.json, weights-*.safetensors the epoch with the best validation accuracy
+OUT/pictures.safetensors             which pictures were trained on, and which chose the epoch
 OUT/history.csv, curves.png          loss and accuracy of every epoch
 OUT/training.safetensors             all that `resume` needs: the last epoch's weights, optimizer, random states
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import platform
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from vitconv.checkpoints import checkpoint as checkpoints
-from vitconv.checkpoints.checkpoint import Card, Checkpoint
+from vitconv.checkpoints import pictures
+from vitconv.checkpoints.checkpoint import Checkpoint
+from vitconv.checkpoints.pictures import SeenPictures
+from vitconv.data.cuts import check_cut
 from vitconv.data.datasets import Dataset, Split, open_dataset
 from vitconv.data.images import ImageSpec
-from vitconv.foundation.errors import InputError, UnknownNameError
-from vitconv.foundation.files import atomic_write, remove_leftovers, writable_directory, write_text
-from vitconv.foundation.memory import keep_freed_memory
+from vitconv.foundation.configs import check_types
+from vitconv.foundation.errors import DatasetError, InputError, UnknownNameError
+from vitconv.foundation.files import remove_leftovers, writable_directory, write_json
+from vitconv.foundation.keras_settings import require_keras
+from vitconv.foundation.memory import enough_memory
 from vitconv.foundation.progress import Progress
+from vitconv.foundation.writing import writing
 from vitconv.models import catalogue
 from vitconv.models.catalogue import ModelEntry, Recipe
-from vitconv.training.augmentation import augment
-from vitconv.training.batch_parts import compute_side_by_side, cut_batches, parts_of
+from vitconv.training.batch_parts import parts_of
+from vitconv.training.batches import starter, training_batches, validation_batches
+from vitconv.training.card import identity_of, new_card
 from vitconv.training.distributed.distribution import STRATEGIES, Distribution, open_distribution
 from vitconv.training.first_weights import FirstWeights
-from vitconv.training.state import TrainingState, differences
+from vitconv.training.keeper import CURVES, HISTORY, keeper
+from vitconv.training.network import new_model
+from vitconv.training.pixels import Pixels
+from vitconv.training.state import STATE, Setup, TrainingState, differences
+from vitconv.training.summary import (
+    ClassAccuracy,
+    class_accuracies,
+    classes_of,
+    no_better_than_guessing,
+    unseen_classes,
+)
 
-if TYPE_CHECKING:
-    import keras
+_FILES = (checkpoints.CARD, checkpoints.WEIGHTS, pictures.FILE, STATE, HISTORY, CURVES)
 
-    from vitconv.training.averaging import WeightAverage
-
-STATE = "training.safetensors"
-HISTORY = checkpoints.HISTORY
-CURVES = "curves.png"
-_FILES = (checkpoints.CARD, checkpoints.WEIGHTS, STATE, HISTORY, CURVES)
+logger = logging.getLogger("vitconv")
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """What to train. None means the recipe's, or the model's own image size, and the article's recipe.
 
-    `init` is a checkpoint of the same model, perhaps of another image size or other classes, or a safetensors file
-    of timm's MobileViT, whose weights to begin with. `seed` is 0 to 2³² − 1. `strategy` is one of
-    `distribution.STRATEGIES`; `batch_size` counts the images of all its replicas together.
+    `image_size` is pixels a side, or height and width. `init` is a checkpoint of the same model, perhaps of
+    another image size or other classes, or a safetensors file of timm's MobileViT, whose weights to begin with.
+    `seed` is 0 to 2³² − 1. `strategy` is one of `distribution.STRATEGIES`; `batch_size` counts the images of all
+    its replicas together. `cut` is how to divide pictures that are in no split of their own (see `data.content`).
+    `flip` None mirrors half of the images where the recipe does and the data set's labels survive it. `balance`
+    shows as many images of every class in an epoch.
     """
 
     model: str
     dataset: str
     out: Path
-    image_size: int | None = None
+    image_size: int | tuple[int, int] | None = None
     epochs: int | None = None
     batch_size: int | None = None
     seed: int = 0
@@ -67,26 +77,45 @@ class TrainConfig:
     recipe: str | None = None
     init: Path | None = None
     strategy: str = "none"
+    cut: str | None = None
+    flip: bool | None = None
+    balance: bool = False
+    learning_rate: float | None = None
 
     def __post_init__(self) -> None:
+        check_types(self)
+        check_cut(self.cut)
         if self.strategy not in STRATEGIES:
             raise UnknownNameError("strategy", self.strategy, STRATEGIES)
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed must be from 0 to {2**32 - 1}, not {self.seed}.")
 
+    def recipe_of(self, entry: ModelEntry) -> Recipe:
+        """The model's recipe with what is given here in the place of its own; `flip` as asked for."""
+        return entry.find_recipe(self.recipe).changed(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            flip=self.flip,
+            balance=self.balance or None,
+        )
+
 
 @dataclass(frozen=True)
 class TrainResult:
-    """A finished training: the checkpoint, and each epoch's figures."""
+    """A finished training: the checkpoint, each epoch's figures, and each class's validation accuracy (of no class
+    where several workers trained)."""
 
     checkpoint: Checkpoint
     history: tuple[Mapping[str, float], ...]
+    classes: tuple[ClassAccuracy, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
             "checkpoint": str(self.checkpoint.path),
             "card": self.checkpoint.card.to_json(),
             "history": [dict(row) for row in self.history],
+            "classes": [one.to_json() for one in self.classes],
         }
 
 
@@ -94,93 +123,191 @@ def train(config: TrainConfig, progress: Progress | None = None, verbose: int = 
     """Trains, epoch by epoch, and keeps the best weights by validation accuracy.
 
     With `config.resume`, goes on after the last whole epoch of an earlier call into the same folder; what it was
-    called with then must not differ now, except for more epochs. `verbose` is Keras's: 0 silent, 1 a progress bar,
-    2 a line an epoch.
+    called with then must not differ now, except for more epochs where the learning rate does not depend on
+    their number. `verbose` is Keras's: 0 silent, 1 a progress bar, 2 a line an epoch. What a user should know goes
+    to the logger "vitconv".
 
     With the strategy "multi-worker" every worker of TF_CONFIG calls this with the same config; the chief alone
     reads and writes `config.out` and shows progress, and all return the same. Where one stops, the others raise
     WorkerLostError.
     """
-    keep_freed_memory()
     entry = catalogue.find(config.model)
     spec = entry.spec(config.image_size)
-    init = FirstWeights.open(config.init) if config.init is not None else None
-    distribution = open_distribution(config.strategy)
-    with distribution.watched():
-        if not distribution.is_chief:
-            progress, verbose = None, 0
-        return _train(config, entry, spec, init, distribution, progress, verbose)
+    config.recipe_of(entry)
+    require_keras()
+    init = FirstWeights.open(config.init, config.model) if config.init is not None else None
+    with enough_memory("Try a smaller batch or image size"):
+        distribution = open_distribution(config.strategy)
+        with distribution.watched():
+            if not distribution.is_chief:
+                progress, verbose = None, 0
+            return _Training(config, entry, spec, init, distribution, progress, verbose).run()
 
 
-def _train(
-    config: TrainConfig,
-    entry: ModelEntry,
-    spec: ImageSpec,
-    init: FirstWeights | None,
-    distribution: Distribution,
-    progress: Progress | None,
-    verbose: int,
-) -> TrainResult:
-    recipe = entry.find_recipe(config.recipe).changed(epochs=config.epochs, batch_size=config.batch_size)
-    parts = parts_of(entry, recipe) if distribution.strategy is None else 1
-    compute_side_by_side(parts)
-    dataset = open_dataset(config.dataset)
-    if recipe.flip and not dataset.mirrored_keeps_label:
-        recipe = recipe.changed(flip=False)
-    out = config.out
-    resumed = _earlier_state(out, config.resume) if distribution.is_chief else None
+class _Training:
+    """One call of `train`."""
 
-    larger = ImageSpec(
-        round(spec.height * recipe.crop_margin), round(spec.width * recipe.crop_margin), resize=spec.resize
-    )
-    training = dataset.split("train", larger, progress)
-    validation = dataset.split("validation", spec, progress)
-    distribution.check_batch(recipe.batch_size, min(len(training), len(validation)))
-    identity = _identity(config, spec, dataset, training, recipe, init)
-    if resumed is not None:
-        resumed.check(identity)
-    resumed = _chief_s_state(distribution, identity, resumed)
+    def __init__(
+        self,
+        config: TrainConfig,
+        entry: ModelEntry,
+        spec: ImageSpec,
+        init: FirstWeights | None,
+        distribution: Distribution,
+        progress: Progress | None,
+        verbose: int,
+    ) -> None:
+        self.config, self.entry, self.spec, self.init = config, entry, spec, init
+        self.distribution, self.progress, self.verbose = distribution, progress, verbose
+        self.dataset = open_dataset(config.dataset, config.cut, progress)
+        if "train" not in self.dataset.split_names or "validation" not in self.dataset.split_names:
+            raise DatasetError(
+                f"{self.dataset.name} has no pictures to train on, only a split called "
+                f"{' and '.join(self.dataset.split_names)}. Add a folder train."
+            )
+        self.recipe = _flipped(config, entry, self.dataset)
 
-    history = resumed.history if resumed is not None else []
-    first = len(history)
-    if first < recipe.epochs:
+    def run(self) -> TrainResult:
+        out = self.config.out
+        if not self.distribution.is_chief:
+            return self._run(None)
+        writable_directory(out)
+        with writing(out):
+            return self._run(_earlier_state(out, self.config.resume))
+
+    def _run(self, resumed: TrainingState | None) -> TrainResult:
+        config, recipe, spec, distribution = self.config, self.recipe, self.spec, self.distribution
+        training = self.dataset.split("train", _larger(spec, recipe), self.progress)
+        validation = self.dataset.split("validation", spec, self.progress)
+        distribution.check_batch(recipe.batch_size, min(len(training), len(validation)))
+        for sentence in unseen_classes(self.dataset, training, validation):
+            logger.warning(sentence)
+        identity = identity_of(config.model, config.seed, spec, self.dataset, training, recipe, self.init)
+        if resumed is not None:
+            resumed.check(identity, self._changed_pictures())
+        resumed = _chief_s_state(distribution, identity, resumed)
+        history = resumed.history if resumed is not None else []
+        if len(history) < recipe.epochs:
+            self._fit(training, validation, self._setup(identity, resumed), resumed, history)
+        checkpoint = _chief_s_checkpoint(distribution, config.out)
+        classes: tuple[ClassAccuracy, ...] = ()
+        if distribution.cluster is None:
+            checkpoint, classes = _with_classes(checkpoint, validation)
+        if distribution.is_chief and (
+            words := no_better_than_guessing(validation, checkpoint.card.results, recipe.flip)
+        ):
+            logger.warning(words)
+        return TrainResult(checkpoint, tuple(history), classes)
+
+    def _setup(self, identity: Mapping[str, Any], resumed: TrainingState | None) -> Setup:
+        """As it was where a training goes on: other parts would draw other numbers for dropout."""
+        replicas = self.distribution.replicas
+        if resumed is not None and resumed.setup.replicas == replicas:
+            return replace(resumed.setup, identity=identity)
+        if resumed is not None:
+            logger.warning(
+                f"this training ran on {resumed.setup.replicas} replicas, and goes on with {replicas}: the random "
+                "changes to its images and its dropout will not be those of a training that was never stopped."
+            )
+        parts = parts_of(self.entry, self.recipe) if self.distribution.strategy is None else 1
+        return Setup(identity, parts, replicas)
+
+    def _fit(
+        self,
+        training: Split,
+        validation: Split,
+        setup: Setup,
+        resumed: TrainingState | None,
+        history: list[dict[str, float]],
+    ) -> None:
         from vitconv.training.averaging import WeightAverage
 
+        config, recipe, distribution, out = self.config, self.recipe, self.distribution, self.config.out
+        classes, first = len(self.dataset.labels), len(history)
+        pixels = Pixels.of(training.images)
         with distribution.scope():
-            model = new_model(entry, spec, dataset, training, recipe, config.seed, init, parts)
+            model = new_model(
+                self.entry, self.spec, classes, training, pixels, recipe, config.seed, self.init, setup.parts
+            )
         average = WeightAverage(model, recipe.average, distribution.strategy)
         if resumed is not None:
             resumed.restore(model, average.variables)
         else:
             # So that a stop in the first epoch, its best weights already kept, can be resumed like any other.
-            state = TrainingState.of(model, identity, history, average.variables)
+            state = TrainingState.of(model, setup, history, average.variables)
             if distribution.is_chief:
                 state.write(out / STATE)
-        card = _card(config, spec, dataset, training, validation, recipe, init)
-        classes = len(dataset.labels)
-        keeper = _keeper(model, average, history, out, identity, card, distribution.is_chief)
+        seen = SeenPictures(self.dataset.pictures(self.progress)).write(out) if distribution.is_chief else None
+        card = new_card(
+            config.model,
+            config.seed,
+            self.spec,
+            self.dataset,
+            training,
+            validation,
+            recipe,
+            self.init,
+            pixels,
+            seen,
+        )
+        keeps = keeper(model, average, history, out, setup, card, distribution.is_chief)
         if distribution.strategy is not None:
             from vitconv.training.distributed.trainer import Trainer
 
-            trainer = Trainer(model, average, distribution, recipe, spec, classes)
-            trainer.fit(training, validation, config.seed, first, keeper, verbose)
-        else:
-            batches = training_batches(training, spec, recipe, config.seed, classes)
-            model.fit(
-                batches,
-                initial_epoch=first,
-                epochs=recipe.epochs,
-                validation_data=_validation_batches(validation, recipe.batch_size, classes),
-                callbacks=[_starter(batches), keeper],
-                verbose=verbose,
-                shuffle=False,
-            )
-    return TrainResult(_chief_s_checkpoint(distribution, out), tuple(history))
+            trainer = Trainer(model, average, distribution, recipe, self.spec, classes)
+            trainer.fit(training, validation, config.seed, first, keeps, self.verbose)
+            return
+        batches = training_batches(training, self.spec, recipe, config.seed, classes)
+        model.fit(
+            batches,
+            initial_epoch=first,
+            epochs=recipe.epochs,
+            validation_data=validation_batches(validation, recipe.batch_size, classes),
+            callbacks=[starter(batches), keeps],
+            verbose=self.verbose,
+            shuffle=False,
+        )
+
+    def _changed_pictures(self) -> list[str]:
+        """What has become of the pictures since the training that is to go on, where it says which it had."""
+        before = SeenPictures.read(self.config.out / pictures.FILE)
+        now = self.dataset.pictures(self.progress)
+        found = before.changes(now) if before is not None and before.has_any_of(now) else []
+        return [f"pictures {change}" for change in found]
+
+
+def _larger(spec: ImageSpec, recipe: Recipe) -> ImageSpec:
+    """What training images are prepared to, for a part of the model's size to be cut out at random."""
+    return ImageSpec(
+        round(spec.height * recipe.crop_margin), round(spec.width * recipe.crop_margin), resize=spec.resize
+    )
+
+
+def _flipped(config: TrainConfig, entry: ModelEntry, dataset: Dataset) -> Recipe:
+    """The recipe, without mirrored images where the data set's labels do not survive that."""
+    recipe = config.recipe_of(entry)
+    if config.flip is None and recipe.flip and not dataset.mirrored_keeps_label:
+        logger.warning(
+            f"images are not mirrored: in {dataset.name} the mirror image of a class is another one, or none "
+            "(--flip mirrors them all the same)."
+        )
+        return recipe.changed(flip=False)
+    return recipe
+
+
+def _with_classes(checkpoint: Checkpoint, validation: Split) -> tuple[Checkpoint, tuple[ClassAccuracy, ...]]:
+    """The checkpoint with each class's accuracy in its card, where it was before or is now."""
+    if known := classes_of(checkpoint.card):
+        return checkpoint, known
+    classes = class_accuracies(checkpoint, validation)
+    results = {**checkpoint.card.results, "classes": [one.to_json() for one in classes]}
+    checkpoint = replace(checkpoint, card=replace(checkpoint.card, results=results))
+    write_json(checkpoint.path / checkpoints.CARD, checkpoint.card.to_json())
+    return checkpoint, classes
 
 
 def _earlier_state(out: Path, resume: bool) -> TrainingState | None:
-    """Makes the folder ready to be written into. Raises InputError where it holds what must not be overwritten."""
-    writable_directory(out)
+    """What to go on from. Raises InputError where the folder holds what must not be overwritten."""
     state = TrainingState.read(out / STATE) if resume else None
     if state is None and (out / checkpoints.CARD).exists():
         if resume:
@@ -220,236 +347,3 @@ def _chief_s_checkpoint(distribution: Distribution, out: Path) -> Checkpoint:
     kept = checkpoints.open_checkpoint(out).card.to_json() if distribution.is_chief else None
     card = json.loads(distribution.from_chief(json.dumps(kept).encode()))
     return Checkpoint(out, checkpoints.card_from_json(card))
-
-
-def new_model(
-    entry: ModelEntry,
-    spec: ImageSpec,
-    dataset: Dataset,
-    training: Split,
-    recipe: Recipe,
-    seed: int,
-    init: FirstWeights | None,
-    parts: int = 1,
-) -> keras.Model:
-    """The network with weights that depend on `seed` and `init` alone, compiled, with all its variables made. It
-    computes a batch in so many `parts`."""
-    import keras
-
-    from vitconv.training.optimization import compile_model, prepare
-
-    keras.utils.set_random_seed(seed)
-    model = entry.build(spec, len(dataset.labels))
-    if init is not None:
-        init.put_into(model)
-    _adapt(model, training)
-    prepare(model, recipe, seed)
-    compile_model(model, recipe, -(-len(training) // recipe.batch_size))
-    if parts > 1:
-        cut_batches(model, parts)
-    return model
-
-
-def _adapt(model: keras.Model, training: Split) -> None:
-    """Gives a Normalization layer, where the model has one, the training images' mean and variance."""
-    for layer in model.layers:
-        if layer.name == "normalise":
-            mean, variance = _mean_and_variance(training.images)
-            layer.adapt_mean.assign(mean)
-            layer.adapt_variance.assign(variance)
-            layer.finalize_state()
-
-
-def _mean_and_variance(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each channel of uint8 [N, H, W, 3]: float64 [3] each. Some images at a time: int64 takes memory."""
-    total, squares = np.zeros(3, np.int64), np.zeros(3, np.int64)
-    for start in range(0, len(images), 64):
-        pixels = images[start : start + 64].astype(np.int64)
-        total += pixels.sum(axis=(0, 1, 2))
-        squares += (pixels**2).sum(axis=(0, 1, 2))
-    count = images.size // 3
-    mean = total / count
-    return mean, squares / count - mean**2
-
-
-def training_batches(training: Split, spec: ImageSpec, recipe: Recipe, seed: int, classes: int) -> Any:
-    import keras
-
-    class Batches(keras.utils.PyDataset):
-        """Shuffled and augmented batches, each a function of (seed, epoch, index) alone."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.start(0)
-
-        def start(self, epoch: int) -> None:
-            self.epoch = epoch
-            self.order = np.random.default_rng((seed, epoch)).permutation(len(training))
-
-        def __len__(self) -> int:
-            return -(-len(training) // recipe.batch_size)
-
-        def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-            rng = np.random.default_rng((seed, self.epoch, index))
-            chosen = self.order[index * recipe.batch_size : (index + 1) * recipe.batch_size]
-            images = augment(training.images[chosen], spec.height, spec.width, recipe, rng)
-            return images, np.eye(classes, dtype=np.float32)[training.labels[chosen]]
-
-    return Batches()
-
-
-def _starter(batches: Any) -> Any:
-    """A callback that tells the batches which epoch begins; Keras's own calls of them do not say, and are more."""
-    import keras
-
-    return keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.start(epoch))
-
-
-def _validation_batches(split: Split, batch_size: int, classes: int) -> Any:
-    import keras
-
-    class Batches(keras.utils.PyDataset):
-        def __len__(self) -> int:
-            return -(-len(split) // batch_size)
-
-        def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-            part = slice(index * batch_size, (index + 1) * batch_size)
-            return split.images[part].astype(np.float32), np.eye(classes, dtype=np.float32)[split.labels[part]]
-
-    return Batches()
-
-
-def _keeper(
-    model: keras.Model,
-    average: WeightAverage,
-    history: list[dict[str, float]],
-    out: Path,
-    identity: Any,
-    card: Card,
-    writes: bool = True,
-) -> Any:
-    """A callback that after every epoch keeps the best weights, the history and the state to resume from.
-
-    Where the recipe averages weights, the averages are what is validated and kept. Of several workers one
-    `writes`, but all read the variables, for reading those that replicas keep apart takes them all.
-    """
-    import keras
-
-    class Keeper(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            average.update()
-
-        def on_test_begin(self, logs: Any = None) -> None:
-            average.put_in()
-
-        def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
-            row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
-            if bad := [f"{name} became {value}" for name, value in row.items() if not np.isfinite(value)]:
-                raise InputError(
-                    f"the training diverged in epoch {epoch + 1}: {', '.join(bad)}. "
-                    "Try a larger batch or another seed."
-                )
-            best = max((before["val_accuracy"] for before in history), default=-1.0)
-            history.append(row)
-            if row["val_accuracy"] > best:
-                results = {
-                    name: value for name, value in row.items() if name == "epoch" or name.startswith("val_")
-                }
-                if writes:
-                    checkpoints.save(out, model, replace(card, results=results))
-                else:
-                    for weight in model.weights:
-                        weight.numpy()
-            average.take_out()
-            state = TrainingState.of(model, identity, history, average.variables)
-            if not writes:
-                return
-            write_text(out / HISTORY, _history_csv(history))
-            _draw_curves(history, out / CURVES, f"{card.model} on {card.dataset['name']}")
-            # The state goes last: a kill before it repeats this epoch, and repeats it the same.
-            state.write(out / STATE)
-
-    return Keeper()
-
-
-def _identity(
-    config: TrainConfig,
-    spec: ImageSpec,
-    dataset: Dataset,
-    training: Split,
-    recipe: Recipe,
-    init: FirstWeights | None,
-) -> dict[str, Any]:
-    """What must not change between a training and its resumption; the number of epochs may."""
-    how = {name: value for name, value in recipe.to_json().items() if name != "epochs"}
-    return {
-        "model": config.model,
-        "image": spec.to_json(),
-        "dataset": {"name": dataset.name, "version": dataset.version, "digest": training.digest},
-        "seed": config.seed,
-        "recipe": how,
-        "init": init.digest if init is not None else None,
-    }
-
-
-def _card(
-    config: TrainConfig,
-    spec: ImageSpec,
-    dataset: Dataset,
-    training: Split,
-    validation: Split,
-    recipe: Recipe,
-    init: FirstWeights | None,
-) -> Card:
-    splits = {
-        split.name: {"source": split.source, "images": len(split), "digest": split.digest}
-        for split in (training, validation)
-    }
-    return Card(
-        model=config.model,
-        labels=dataset.labels,
-        image=spec,
-        dataset={
-            "name": dataset.name,
-            "source": config.dataset,  # what opens it again
-            "version": dataset.version,
-            "splits": splits,
-        },
-        recipe=recipe.to_json(),
-        seed=config.seed,
-        versions={
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("tensorflow", "keras", "numpy", "pillow")},
-        },
-        results={},
-        init=init.note if init is not None else None,
-    )
-
-
-def _history_csv(history: list[dict[str, float]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    return text.getvalue()
-
-
-def _draw_curves(history: list[dict[str, float]], path: Path, title: str) -> None:
-    """Loss and accuracy over epochs, training and validation, as a PNG."""
-    from matplotlib.figure import Figure
-
-    epochs = [row["epoch"] for row in history]
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    figure.suptitle(title)
-    loss, accuracy = figure.subplots(1, 2)
-    for axes, key, label in ((loss, "loss", "loss"), (accuracy, "accuracy", "top-1 accuracy")):
-        axes.plot(epochs, [row[key] for row in history], "o-", markersize=3, label="training")
-        axes.plot(epochs, [row[f"val_{key}"] for row in history], "o-", markersize=3, label="validation")
-        axes.set(xlabel="epoch", ylabel=label)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(alpha=0.3)
-        axes.legend()
-    best = max(history, key=lambda row: row["val_accuracy"])
-    accuracy.set_title(f"best {best['val_accuracy']:.1%} in epoch {best['epoch']:.0f}", fontsize=10)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)

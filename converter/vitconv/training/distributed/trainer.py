@@ -19,6 +19,7 @@ from vitconv.data.images import ImageSpec
 from vitconv.models.catalogue import Recipe
 from vitconv.training.augmentation import augment
 from vitconv.training.averaging import WeightAverage
+from vitconv.training.batches import epoch_order
 from vitconv.training.distributed.distribution import Distribution
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ class Trainer:
         replicas = self._distribution.replicas
         epoch = first
         while True:
-            order = np.random.default_rng((seed, epoch)).permutation(len(training))
+            order = epoch_order(training.labels, self._recipe, seed, epoch)
             for index, (start, end) in enumerate(zip(starts, [*starts[1:], len(order)], strict=True)):
                 batch = order[start:end]
                 for number in numbers:

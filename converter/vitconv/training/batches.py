@@ -1,0 +1,80 @@
+"""What a training step sees: images in an order that seed and epoch alone decide, changed at random."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from vitconv.data.datasets import Split
+from vitconv.data.images import ImageSpec
+from vitconv.models.catalogue import Recipe
+from vitconv.training.augmentation import augment
+
+
+def epoch_order(labels: np.ndarray, recipe: Recipe, seed: int, epoch: int) -> np.ndarray:
+    """Which image comes when: int64 [N], indices into the split whose labels, int [N], are given.
+
+    Every image once; with `recipe.balance` as many of every class, to one, of which a rare class's are seen
+    several times and a frequent one's not all.
+    """
+    rng = np.random.default_rng((seed, epoch))
+    if not recipe.balance:
+        return rng.permutation(len(labels))
+    classes = rng.permutation(np.unique(labels))
+    chosen = []
+    for place, label in enumerate(classes):
+        members = np.flatnonzero(labels == label)
+        wanted = len(labels) // len(classes) + (place < len(labels) % len(classes))
+        rounds = [rng.permutation(members) for _ in range(-(-wanted // len(members)))]
+        chosen.append(np.concatenate([*rounds, members[:0]])[:wanted])
+    return rng.permutation(np.concatenate(chosen))
+
+
+def training_batches(training: Split, spec: ImageSpec, recipe: Recipe, seed: int, classes: int) -> Any:
+    """A keras.utils.PyDataset of one epoch; `starter` tells it which."""
+    import keras
+
+    class Batches(keras.utils.PyDataset):
+        """Shuffled and augmented batches, each a function of (seed, epoch, index) alone."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.start(0)
+
+        def start(self, epoch: int) -> None:
+            self.epoch = epoch
+            self.order = epoch_order(training.labels, recipe, seed, epoch)
+
+        def __len__(self) -> int:
+            return -(-len(training) // recipe.batch_size)
+
+        def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+            rng = np.random.default_rng((seed, self.epoch, index))
+            chosen = self.order[index * recipe.batch_size : (index + 1) * recipe.batch_size]
+            images = augment(training.images[chosen], spec.height, spec.width, recipe, rng)
+            return images, np.eye(classes, dtype=np.float32)[training.labels[chosen]]
+
+    return Batches()
+
+
+def starter(batches: Any) -> Any:
+    """A callback that tells the batches which epoch begins; Keras's own calls of them do not say, and are more."""
+    import keras
+
+    return keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.start(epoch))
+
+
+def validation_batches(split: Split, batch_size: int, classes: int) -> Any:
+    """A keras.utils.PyDataset of the split as it is, in its order."""
+    import keras
+
+    class Batches(keras.utils.PyDataset):
+        def __len__(self) -> int:
+            return -(-len(split) // batch_size)
+
+        def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+            part = slice(index * batch_size, (index + 1) * batch_size)
+            return split.images[part].astype(np.float32), np.eye(classes, dtype=np.float32)[split.labels[part]]
+
+    return Batches()
