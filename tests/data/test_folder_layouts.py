@@ -114,7 +114,7 @@ def test_only_a_test_folder_is_evaluated_as_it_is(tmp_path: Path) -> None:
         (("train", "val"), "look like splits, but have pictures directly in them"),
         (("other", "Training", "Testing"), "look like splits"),
         (("dev_set", "test_set"), "look like splits"),
-        (("cat_train", "cat_test", "dog_train", "dog_test"), "are a class and a split in one name"),
+        (("dog_train", "dog_test", "cat_train", "cat_test"), "are a class and a split in one name"),
         (("train-rose", "val-rose"), "are a class and a split in one name"),
         (("fold1/a", "fold1/b", "fold2/a", "fold2/b"), "look like parts of a data set"),
         (("test/a", "test/b", "train"), "train/ looks like a split beside others"),

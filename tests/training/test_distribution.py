@@ -29,7 +29,9 @@ from vitconv.checkpoints.checkpoint import CARD, open_checkpoint, read_tensors
 from vitconv.foundation.errors import InputError, UnknownNameError, WorkerLostError
 from vitconv.training.distributed.cluster import Cluster
 from vitconv.training.distributed.distribution import LOST_SECONDS, STRATEGIES
-from vitconv.training.train import CURVES, HISTORY, STATE, TrainConfig
+from vitconv.training.keeper import CURVES, HISTORY
+from vitconv.training.state import STATE
+from vitconv.training.train import TrainConfig
 
 pytestmark = pytest.mark.filterwarnings(
     # Raised inside TensorFlow, Keras and matplotlib while they are imported.

@@ -22,14 +22,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vitconv.checkpoints import pictures
 from vitconv.checkpoints.checkpoint import CARD, Checkpoint, open_checkpoint, read_tensors
 from vitconv.data.datasets import Split, open_dataset
 from vitconv.data.images import ImageSpec
 from vitconv.foundation.errors import CheckpointError, InputError, OutputError, UnknownNameError
+from vitconv.foundation.files import sha256
 from vitconv.models import catalogue
 from vitconv.models.catalogue import Recipe
+from vitconv.training import batches, keeper
 from vitconv.training import train as training
-from vitconv.training.train import CURVES, HISTORY, STATE, TrainConfig, TrainResult, train
+from vitconv.training.keeper import CURVES, HISTORY
+from vitconv.training.pixels import Pixels
+from vitconv.training.state import STATE, Setup
+from vitconv.training.train import TrainConfig, TrainResult, train
 
 if TYPE_CHECKING:
     import keras
@@ -60,9 +66,9 @@ def count(happened):
     if happened and nth == 0:
         os.kill(os.getpid(), sent)
 if name == "batch":
-    from vitconv.training import train as training
-    make = training.augment
-    training.augment = lambda *given: (count(True), make(*given))[1]
+    from vitconv.training import batches
+    make = batches.augment
+    batches.augment = lambda *given: (count(True), make(*given))[1]
 else:
     sys.addaudithook(lambda event, given: count(event == "os.rename" and os.path.basename(given[1]) == name))
 from vitconv.foundation.quiet import import_tensorflow
@@ -124,10 +130,12 @@ def accuracy(checkpoint: Checkpoint) -> float:
 def assert_same_training(folder: Path, whole: TrainResult) -> None:
     """The files of `folder` are those of a training that was never stopped."""
     checkpoint = open_checkpoint(folder)
-    assert names(folder) == [CARD, CURVES, HISTORY, STATE, checkpoint.weights.name]
-    assert checkpoint.card.results == pytest.approx(dict(whole.checkpoint.card.results), abs=NOISE)
-    with (folder / HISTORY).open() as ours, (whole.checkpoint.path / HISTORY).open() as theirs:
-        for row, other in zip(csv.DictReader(ours), csv.DictReader(theirs), strict=True):
+    assert names(folder) == [CARD, CURVES, HISTORY, pictures.FILE, STATE, checkpoint.weights.name]
+    ours, theirs = dict(checkpoint.card.results), dict(whole.checkpoint.card.results)
+    assert ours.pop("classes") == theirs.pop("classes")
+    assert ours == pytest.approx(theirs, abs=NOISE)
+    with (folder / HISTORY).open() as own, (whole.checkpoint.path / HISTORY).open() as others:
+        for row, other in zip(csv.DictReader(own), csv.DictReader(others), strict=True):
             assert {k: float(v) for k, v in row.items()} == pytest.approx(
                 {k: float(v) for k, v in other.items()}, abs=NOISE
             )
@@ -161,7 +169,11 @@ def test_the_folder_holds_what_was_trained_and_how(whole: TrainResult) -> None:
             name: {"source": split.source, "images": len(split), "digest": split.digest}
             for name, split in ((name, digits.split(name, card.image)) for name in ("train", "validation"))
         },
+        "cut": None,
+        "identity": digits.identity,
+        "pictures": {"file": pictures.FILE, "sha256": sha256(checkpoint.path / pictures.FILE)},
     }
+    assert card.pixels == Pixels.of(digits.split("train", card.image).images).to_json()
     assert set(card.versions) == {"python", "tensorflow", "keras", "numpy", "pillow"}
     json.dumps(whole.to_json(), allow_nan=False)
 
@@ -182,8 +194,16 @@ def test_the_history_has_every_epoch_and_the_curves_are_a_picture(whole: TrainRe
 
 def test_the_card_s_figures_are_those_of_the_weights_and_of_the_best_epoch(whole: TrainResult) -> None:
     best = max(whole.history, key=lambda row: row["val_accuracy"])
-    results = {name: value for name, value in best.items() if name == "epoch" or name.startswith("val_")}
-    assert whole.checkpoint.card.results == results
+    wanted = {name: value for name, value in best.items() if name == "epoch" or name.startswith("val_")}
+    results = dict(whole.checkpoint.card.results)
+    found = results.pop("classes")
+    assert results == wanted
+    labels = open_dataset("digits").split("validation", ImageSpec(8, 8)).labels
+    assert [(one["label"], one["images"]) for one in found] == [
+        (str(digit), int(np.sum(labels == digit))) for digit in range(10)
+    ]
+    assert sum(one["right"] for one in found) / 180 == pytest.approx(best["val_accuracy"], abs=1e-6)
+    assert [one.to_json() for one in whole.classes] == found
     assert accuracy(whole.checkpoint) == pytest.approx(best["val_accuracy"], abs=1e-6)
 
 
@@ -202,25 +222,30 @@ def test_a_worse_epoch_after_the_best_changes_neither_weights_nor_card(
     model = open_checkpoint(once).load()
     compile_model(model, catalogue.find("eanet").recipe, 1)
     history: list[dict[str, float]] = []
-    keeper = training._keeper(
-        model, WeightAverage(model, 0.0), history, tmp_path / "out", {}, whole.checkpoint.card
+    keeps = keeper.keeper(
+        model, WeightAverage(model, 0.0), history, tmp_path / "out", Setup({}), whole.checkpoint.card
     )
     bias = model.get_layer("head").bias
-    for epoch, validated in enumerate((0.5, 0.7, 0.6, 0.7)):
+    for epoch, (validated, loss) in enumerate(((0.5, 1.0), (0.7, 1.0), (0.6, 0.5), (0.7, 1.0), (0.7, 0.9))):
         bias.assign(np.full(10, epoch, np.float32))
-        logs = {"loss": 1.0, "accuracy": 0.9, "val_loss": 1.0, "val_accuracy": validated}
-        keeper.on_epoch_end(epoch, logs)
+        logs = {"loss": 1.0, "accuracy": 0.9, "val_loss": loss, "val_accuracy": validated}
+        keeps.on_epoch_end(epoch, logs)
     checkpoint = open_checkpoint(tmp_path / "out")
-    assert checkpoint.card.results == {"epoch": 2, "val_loss": 1.0, "val_accuracy": 0.7}
-    np.testing.assert_array_equal(read_tensors(checkpoint.weights)[0][bias.path], np.ones(10))
-    assert [row["epoch"] for row in history] == [1, 2, 3, 4]
+    # Of three equal accuracies the one of the lowest loss.
+    assert checkpoint.card.results == {"epoch": 5, "val_loss": 0.9, "val_accuracy": 0.7}
+    np.testing.assert_array_equal(read_tensors(checkpoint.weights)[0][bias.path], np.full(10, 4))
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5]
 
 
 def test_the_pixel_statistics_are_numpy_s() -> None:
     images = np.random.default_rng(0).integers(0, 256, (150, 5, 7, 3), np.uint8)
-    mean, variance = training._mean_and_variance(images)
-    np.testing.assert_allclose(mean, images.mean(axis=(0, 1, 2)))
-    np.testing.assert_allclose(variance, images.var(axis=(0, 1, 2)))
+    images[0] = np.maximum(images[0], 3)
+    pixels = Pixels.of(images[:, :, :, :])
+    np.testing.assert_allclose(pixels.mean, images.mean(axis=(0, 1, 2)))
+    np.testing.assert_allclose(pixels.std, images.std(axis=(0, 1, 2)))
+    assert pixels.min == tuple(images.min(axis=(0, 1, 2)))
+    assert pixels.max == tuple(images.max(axis=(0, 1, 2)))
+    json.dumps(pixels.to_json())
 
 
 # --- the order of the images ---
@@ -237,12 +262,12 @@ NO_CHANGES = Recipe("adam", 0.001, batch_size=8, epochs=3, flip=False)
 
 def test_each_epoch_sees_every_image_once_in_an_order_of_its_own() -> None:
     def orders(first: int, count: int, seed: int = 0) -> list[list[float]]:
-        batches = training.training_batches(numbered(50), ImageSpec(2, 2), NO_CHANGES, seed, 2)
-        assert len(batches) == 7
+        shown = batches.training_batches(numbered(50), ImageSpec(2, 2), NO_CHANGES, seed, 2)
+        assert len(shown) == 7
         found = []
         for epoch in range(first, first + count):
-            batches.start(epoch)
-            made = [batches[index] for index in range(len(batches))]
+            shown.start(epoch)
+            made = [shown[index] for index in range(len(shown))]
             for images, labels in made:
                 np.testing.assert_array_equal(labels, np.eye(2)[images[:, 0, 0, 0].astype(int) % 2])
             found.append(np.concatenate([images[:, 0, 0, 0] for images, _ in made]).tolist())
@@ -258,11 +283,11 @@ def test_each_epoch_sees_every_image_once_in_an_order_of_its_own() -> None:
 def test_an_image_is_changed_in_another_way_in_every_epoch_and_in_the_same_way_again() -> None:
     noise = np.random.default_rng(1).integers(0, 256, (1, 12, 12, 3), np.uint8)
     split = Split("train", "one picture", noise, np.zeros(1, np.int64))
-    batches = training.training_batches(split, ImageSpec(8, 8), replace(NO_CHANGES, contrast=0.5), 0, 2)
+    shown = batches.training_batches(split, ImageSpec(8, 8), replace(NO_CHANGES, contrast=0.5), 0, 2)
     made = []
     for epoch in (0, 1, 0):
-        batches.start(epoch)
-        made.append(batches[0][0])
+        shown.start(epoch)
+        made.append(shown[0][0])
     assert not np.array_equal(made[0], made[1])
     np.testing.assert_array_equal(made[0], made[2])
 
@@ -273,7 +298,7 @@ def test_training_sees_the_orders_of_its_epochs_and_so_does_a_resumed_one(
     """What Keras asks for ahead of time, in a thread of its own, must still be of the right epoch."""
     import keras
 
-    make, seen = training.augment, []
+    make, seen = batches.augment, []
 
     def record(images: np.ndarray, *given: Any) -> np.ndarray:
         seen.extend(images[:, 0, 0, 0].tolist())
@@ -284,21 +309,21 @@ def test_training_sees_the_orders_of_its_epochs_and_so_does_a_resumed_one(
         inputs = keras.Input((2, 2, 3))
         model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(inputs)))
         model.compile("sgd", "mse")
-        batches = training.training_batches(numbered(50), ImageSpec(2, 2), NO_CHANGES, 0, 2)
+        shown = batches.training_batches(numbered(50), ImageSpec(2, 2), NO_CHANGES, 0, 2)
         seen.clear()
         model.fit(
-            batches,
+            shown,
             initial_epoch=first,
             epochs=last,
-            validation_data=training._validation_batches(numbered(30), 8, 2),
-            callbacks=[training._starter(batches)],
+            validation_data=batches.validation_batches(numbered(30), 8, 2),
+            callbacks=[batches.starter(shown)],
             verbose=0,
             shuffle=False,
         )
         epochs = seen[-50 * (last - first) :]  # before it, Keras looks at two batches for their shapes
         return [epochs[start : start + 50] for start in range(0, len(epochs), 50)]
 
-    monkeypatch.setattr(training, "augment", record)
+    monkeypatch.setattr(batches, "augment", record)
     wanted = [np.random.default_rng((0, epoch)).permutation(50).tolist() for epoch in range(4)]
     assert order_of(0, 4) == wanted
     assert order_of(2, 4) == wanted[2:]
@@ -459,8 +484,8 @@ def test_the_best_recipe_resumes_as_if_it_had_not_been_stopped(best: TrainResult
     out = tmp_path / "stopped"
     with pytest.MonkeyPatch.context() as patch:
         count = iter(range(10))
-        draw = training._draw_curves
-        patch.setattr(training, "_draw_curves", lambda *given: stop() if next(count) else draw(*given))
+        draw = keeper._draw_curves
+        patch.setattr(keeper, "_draw_curves", lambda *given: stop() if next(count) else draw(*given))
         with pytest.raises(StopError):
             train(config(out, epochs=2, recipe="best"))
     train(config(out, epochs=2, recipe="best", resume=True))
