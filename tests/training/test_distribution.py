@@ -25,6 +25,7 @@ import numpy as np
 import pytest
 
 from commands import Call, refused
+from vitconv.checkpoints import pictures
 from vitconv.checkpoints.checkpoint import CARD, open_checkpoint, read_tensors
 from vitconv.foundation.errors import InputError, UnknownNameError, WorkerLostError
 from vitconv.training.distributed.cluster import Cluster
@@ -171,7 +172,7 @@ def test_the_chief_alone_writes_and_tells_of_progress_and_both_give_the_same_res
     (chief, other), ends = pair["outs"], pair["ends"]
     checkpoint = open_checkpoint(chief)
     assert sorted(path.name for path in chief.iterdir()) == sorted(
-        [CARD, CURVES, HISTORY, STATE, checkpoint.weights.name]
+        [CARD, CURVES, HISTORY, pictures.FILE, STATE, checkpoint.weights.name]
     )
     assert not other.exists()
     assert "Epoch 3/3" in ends[0][2]

@@ -13,7 +13,7 @@ import traceback
 import click
 
 from vitconv._version import __version__
-from vitconv.cli import app, benchmark, check, export, info, report, train
+from vitconv.cli import app, benchmark, cache, check, export, info, report, train
 from vitconv.cli.console import fail, prepare_streams
 from vitconv.cli.faults import Debugging, debug_option, explain
 from vitconv.foundation.errors import VitconvError
@@ -39,7 +39,7 @@ def cli() -> None:
 
 for command in (
     info.models, info.datasets, info.doctor, info.completion, train.train, export.calibrate, export.export,
-    check.inspect, check.run, check.verify, benchmark.benchmark, report.report, app.app,
+    check.inspect, check.run, check.verify, benchmark.benchmark, report.report, app.app, cache.cache,
 ):  # fmt: skip
     cli.add_command(command)
 

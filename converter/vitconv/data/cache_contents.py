@@ -1,0 +1,57 @@
+"""What the cache folder holds, how much, and when it was last used; and its removal."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vitconv.data.prepared import CARD, entries
+from vitconv.foundation.cache import cache_directory
+
+_DAY = 86_400
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The prepared images of one split at one size. `days` since it was last used."""
+
+    path: Path
+    dataset: str
+    split: str
+    image: str
+    bytes: int
+    days: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {**vars(self), "path": str(self.path)}
+
+
+def contents() -> list[Entry]:
+    """The entries, the one that was last used first; not what is kept beside them, which is small."""
+    found = []
+    for folder, card in entries(cache_directory()):
+        image = card["key"].get("image", {})
+        found.append(
+            Entry(
+                path=folder,
+                dataset=str(card.get("dataset", card["key"].get("dataset", folder.name))),
+                split=str(card.get("split", card["key"].get("split", ""))),
+                image=f"{image.get('height')}×{image.get('width')}",
+                bytes=sum(file.stat().st_size for file in folder.iterdir()),
+                days=max(0.0, (time.time() - (folder / CARD).stat().st_mtime) / _DAY),
+            )
+        )
+    return sorted(found, key=lambda entry: entry.days)
+
+
+def prune(days: float = 0) -> list[Entry]:
+    """Removes entries that were not used for so many days; they are made again when they are wanted. Whoever reads
+    one goes on reading it."""
+    old = [entry for entry in contents() if entry.days >= days]
+    for entry in old:
+        shutil.rmtree(entry.path, ignore_errors=True)
+        entry.path.with_name(f".{entry.path.name}.lock").unlink(missing_ok=True)
+    return [entry for entry in old if not entry.path.exists()]
