@@ -198,7 +198,7 @@ def test_a_name_opens_the_checkpoint_that_comes_with_vitconv(come_with_it: Path)
     checkpoint = open_checkpoint(Path("eanet"))
     assert checkpoint.path == come_with_it
     assert checkpoint.name == "eanet"
-    assert FirstWeights.open(Path("eanet")).digest == checkpoint.card.weights["sha256"]
+    assert FirstWeights.open(Path("eanet"), "eanet").digest == checkpoint.card.weights["sha256"]
 
 
 def test_a_folder_of_the_same_name_is_not_mistaken_for_it(come_with_it: Path, run_folder: Path) -> None:

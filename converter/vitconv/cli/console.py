@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import shutil
 import sys
@@ -32,6 +33,17 @@ def prepare_streams() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123  kept for good
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    logger = logging.getLogger("vitconv")
+    if not any(isinstance(handler, _Words) for handler in logger.handlers):
+        logger.addHandler(_Words())
+    logger.setLevel(logging.INFO)
+
+
+class _Words(logging.Handler):
+    """What the stages tell a user on the way goes to standard error, as everything else that a command says."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        warn(record.getMessage())
 
 
 def draws_bars(stream: TextIO) -> bool:

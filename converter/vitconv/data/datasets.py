@@ -157,7 +157,8 @@ def open_dataset(name: str, cut: str | None = None, progress: Progress | None = 
         source = read_image_folder(_expanded(name), cut, progress)
     else:
         source = tfds.read_tfds(name, cut, progress)
-    logger.info(source.summary)
+    if source.summary:
+        logger.info(source.summary)
     for note in source.notes:
         logger.warning(note)
     return Dataset(source)
