@@ -93,3 +93,26 @@ def test_importing_vitconv_and_naming_all_it_has_does_not_import_tensorflow() ->
 
 def test_the_package_says_that_it_is_typed() -> None:
     assert (Path(vitconv.__file__).parent / "py.typed").is_file()
+
+
+def test_configs_take_paths_as_text_and_name_a_value_of_the_wrong_type() -> None:
+    configs = {
+        vitconv.CalibrateConfig: {"checkpoint": "run", "out": "ranges.json"},
+        vitconv.ExportConfig: {"checkpoint": "run", "out": "export", "calibration": "ranges.json"},
+        vitconv.VerifyConfig: {"folder": "export", "checkpoint": "run"},
+        vitconv.BenchmarkConfig: {"paths": ["one.tflite", "two.tflite"]},
+        vitconv.ReportConfig: {"folder": "export", "out": "page.html"},
+        vitconv.TrainConfig: {"model": "eanet", "dataset": "digits", "out": "run"},
+    }
+    for config, given in configs.items():
+        made = config(**given)
+        for field, value in given.items():
+            found = getattr(made, field)
+            wanted = tuple(map(Path, value)) if isinstance(value, list) else value
+            assert found in (wanted, Path(str(wanted)))
+        first = next(field for field in given if field not in ("model", "dataset"))
+        with pytest.raises(vitconv.VitconvError, match=f"{first} must be") as caught:
+            config(**{**given, first: 3})
+        assert caught.value.exit_status == 2
+    with pytest.raises(vitconv.VitconvError, match="a checkpoint is a folder's path or a name, not 3"):
+        vitconv.open_checkpoint(3)  # type: ignore[arg-type]

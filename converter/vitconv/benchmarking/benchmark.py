@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitconv.conversion.schemes import scheme_of
+from vitconv.foundation.configs import check_types
 from vitconv.foundation.cores import usable_cores
 from vitconv.foundation.errors import InputError, ModelFileError
 from vitconv.foundation.files import sha256
@@ -47,6 +48,7 @@ class BenchmarkConfig:
     warmup: int = 5
 
     def __post_init__(self) -> None:
+        check_types(self)
         if not self.paths:
             raise InputError("there is nothing to benchmark. Give .tflite files, or a folder that holds some.")
         for name, value, least, most in (

@@ -132,11 +132,14 @@ def save(path: Path, model: keras.Model, card: Card) -> Checkpoint:
     return checkpoint
 
 
-def open_checkpoint(path: Path) -> Checkpoint:
+def open_checkpoint(path: Path | str) -> Checkpoint:
     """Reads and checks a checkpoint folder; a plain name of `pretrained.names` is the one that comes with vitconv.
 
     Raises CheckpointError that says what is missing or broken.
     """
+    if not isinstance(path, (str, Path)) or path == "":
+        raise CheckpointError(f"a checkpoint is a folder's path or a name, not {path!r}.")
+    path = Path(path)
     trained = pretrained.folder(str(path))
     if trained is not None:
         if (path / CARD).exists():

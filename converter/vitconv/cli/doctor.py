@@ -7,6 +7,7 @@ nothing is downloaded, written or left running.
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
 import re
@@ -16,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -196,6 +198,22 @@ def _within(version: str, ranges: str) -> bool:
 # --- data and places ---
 
 
+def _keras_settings() -> str:
+    """What the user's own settings ask of Keras; nothing here is a problem, as every command sets its own."""
+    asked = {}
+    home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+    with suppress(OSError, ValueError, AttributeError):
+        known = {"backend": "tensorflow", "floatx": "float32", "image_data_format": "channels_last"}
+        settings = json.loads((home / "keras.json").read_text(encoding="utf-8"))
+        asked = {name: settings[name] for name, ours in known.items() if settings.get(name, ours) != ours}
+    if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
+        asked["KERAS_BACKEND"] = os.environ["KERAS_BACKEND"]
+    if not asked:
+        return "tensorflow, float32, channels_last"
+    shown = ", ".join(f"{name} {value}" for name, value in asked.items())
+    return f"{shown}; vitconv's commands take tensorflow, float32, channels_last all the same"
+
+
 def _places() -> Iterator[Check]:
     from vitconv.checkpoints import pretrained
     from vitconv.data.tfds import prepared_names, tfds_directory
@@ -207,6 +225,7 @@ def _places() -> Iterator[Check]:
         None if trained else "none came with this package",
         None if trained else "Train: `vitconv train mobilevit_xxs --dataset tf_flowers --out runs/flowers`",
     )  # fmt: skip
+    yield Check("Keras settings", _keras_settings())
     root = tfds_directory()
     yield Check("data sets", f"digits{''.join(f', {name}' for name in prepared_names())}; tfds folder: {root}")
     yield _room("prepared images", cache_directory(), "Set VITCONV_CACHE to a folder with room.")

@@ -25,6 +25,7 @@ from vitconv.evaluation.layer_errors import LayerError, layer_errors, losses
 from vitconv.evaluation.parity import Accuracy, FileVerification, accuracy, answered, compare
 from vitconv.exporting import folder_check, manifest
 from vitconv.exporting.manifest import Manifest
+from vitconv.foundation.configs import check_types
 from vitconv.foundation.errors import CheckpointError, InputError, ModelFileError
 from vitconv.foundation.intervals import wilson_interval
 from vitconv.foundation.progress import Progress
@@ -51,6 +52,7 @@ class VerifyConfig:
     layers: bool = False
 
     def __post_init__(self) -> None:
+        check_types(self)
         if self.limit is not None and self.limit < 1:
             raise InputError(f"--limit must be at least 1 image, not {self.limit}.")
         if self.max_drop is not None and not 0 <= self.max_drop <= 100:

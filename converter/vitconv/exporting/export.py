@@ -27,6 +27,7 @@ from vitconv.conversion.schemes import Scheme
 from vitconv.data.datasets import Dataset, is_here
 from vitconv.exporting import golden, manifest
 from vitconv.exporting.folder import Earlier, earlier_export, put_in_place, staging_folder
+from vitconv.foundation.configs import check_types
 from vitconv.foundation.errors import InputError, PromiseError
 from vitconv.foundation.file_names import safe_name
 from vitconv.foundation.files import writable_directory, write_text
@@ -61,6 +62,7 @@ class ExportConfig:
     licence: str = "unknown"
 
     def __post_init__(self) -> None:
+        check_types(self)
         if not self.schemes:
             raise InputError(f"no scheme to export. Known: {', '.join(schemes.SCHEMES)}.")
         for name in self.schemes:

@@ -24,6 +24,7 @@ from vitconv.conversion import float_graph, schemes
 from vitconv.data.datasets import Dataset, Split
 from vitconv.data.images import ImageDocument, ImageSpec
 from vitconv.foundation import documents
+from vitconv.foundation.configs import check_types
 from vitconv.foundation.documents import Sha256
 from vitconv.foundation.errors import InputError, OutputError, UnknownNameError
 from vitconv.foundation.files import writable_directory, write_text
@@ -56,6 +57,7 @@ class CalibrateConfig:
     method: Method = DEFAULT_METHOD
 
     def __post_init__(self) -> None:
+        check_types(self)
         check_samples(self.samples)
         check_method(self.method)
 

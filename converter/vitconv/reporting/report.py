@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from vitconv.foundation.configs import check_types
 from vitconv.foundation.errors import UnknownNameError
 from vitconv.foundation.files import write_text
 from vitconv.reporting.findings import Export
@@ -31,6 +32,7 @@ class ReportConfig:
     compare: Path | None = None
 
     def __post_init__(self) -> None:
+        check_types(self)
         if self.format not in FORMATS:
             raise UnknownNameError("format", self.format, FORMATS)
 
