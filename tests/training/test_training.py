@@ -415,7 +415,7 @@ def test_another_training_cannot_be_resumed(
             for index in range(20):
                 place = tmp_path / "folder" / name / f"{index}.png"
                 place.parent.mkdir(parents=True, exist_ok=True)
-                pixels = np.random.default_rng(index + len(name)).integers(0, 256, (8, 8, 3), np.uint8)
+                pixels = np.random.default_rng(index + 100 * ord(name[0])).integers(0, 256, (8, 8, 3), np.uint8)
                 Image.fromarray(pixels).save(place)
         change = {"dataset": str(tmp_path / "folder")}
     before = {path.name: path.read_bytes() for path in once.iterdir()}
