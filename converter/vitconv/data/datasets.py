@@ -6,7 +6,6 @@ A name is `digits` (scikit-learn's handwritten digits), any TensorFlow Datasets 
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import re
@@ -28,7 +27,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vitconv.data.folders import read_image_folder, shuffled
-from vitconv.data.images import ImageSpec
+from vitconv.data.images import ImageSpec, decode_picture
 from vitconv.data.prepared import Example, Part, digest_of, prepare
 from vitconv.foundation.errors import DatasetError, UnknownNameError
 from vitconv.foundation.progress import Progress
@@ -381,15 +380,12 @@ def _tfds_examples(name: str, builder: Any, source: str, classes: int) -> Iterat
                     f"example {index} of {name} {source} has the label {label}, which is none of its "
                     f"{classes} classes. Choose a split or data set with labels."
                 )
-            yield Example(partial(_picture, row["image"]), label, f"example {index} of {name} {source}", again)
+            where = f"example {index} of {name} {source}"
+            yield Example(partial(decode_picture, row["image"]), label, where, again)
     except DatasetError:
         raise
     except Exception as error:
         raise DatasetError(f"cannot read {name} {source} ({_first_line(error)}). {again}") from error
-
-
-def _picture(encoded: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(encoded))
 
 
 def _first_line(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -36,6 +37,8 @@ FORMAT = 1
 
 # Enough pictures at a time to keep every thread busy, few enough to stay small in memory.
 BATCH = 128
+
+logger = logging.getLogger("vitconv")
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,7 @@ def _write(
     digest = _start_digest(shape)
     examples = part.examples()
     done = 0
+    noted: list[str] = []
     threads = min(8, os.cpu_count() or 1)
     # Written as a plain file: a full disk gives an OSError there, and a bus error in a memory map.
     with (folder / "images.npy").open("wb") as stream, ThreadPoolExecutor(threads) as pool:
@@ -169,7 +173,7 @@ def _write(
         while batch := list(islice(examples, BATCH)):
             if done + len(batch) > part.count:
                 break
-            pixels = np.stack(list(pool.map(lambda example: _decode(example, spec), batch)))
+            pixels = np.stack(list(pool.map(lambda example: _decode(example, spec, noted), batch)))
             labels[done : done + len(batch)] = [example.label for example in batch]
             encoded = pixels.tobytes()
             stream.write(encoded)
@@ -182,6 +186,8 @@ def _write(
             f"{what}: {part.source} should have {part.count} examples, and "
             f"{'more' if batch else done} were found. Prepare the data set again."
         )
+    if noted:
+        logger.warning(f"{what}: {len(noted)} of {done} pictures may not be upright. The first: {min(noted)}.")
     np.save(folder / "labels.npy", labels)
     write_json(
         folder / "card.json",
@@ -189,12 +195,14 @@ def _write(
     )
 
 
-def _decode(example: Example, spec: ImageSpec) -> NDArray[np.uint8]:
+def _decode(example: Example, spec: ImageSpec, noted: list[str]) -> NDArray[np.uint8]:
+    """The picture's pixels; what is to be said of it nevertheless is added to `noted`."""
     # Pillow's decoders meet a damaged file with many kinds of exception, not only OSError.
     try:
-        return spec.prepare(example.open())
+        return spec.prepare(example.open(), lambda note: noted.append(f"{example.where}: {note}"))
     except InputError as error:
-        raise DatasetError(f"{error} {example.remedy}") from error
+        where = "" if example.where in str(error) else f"{example.where}: "
+        raise DatasetError(f"{where}{error} {example.remedy}") from error
     except Exception as error:
         raise DatasetError(f"cannot read {example.where}: {error}. {example.remedy}") from error
 
