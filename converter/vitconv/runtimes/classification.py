@@ -183,7 +183,7 @@ def input_table(path: Path, source: TensorDetail, normalization: Normalization) 
         return None
     if source.dtype != "int8":
         return None  # which the runner refuses
-    stored = np.clip(steps, -128, 127).astype(np.int8)
+    stored: NDArray[Any] = np.clip(steps, -128, 127).astype(np.int8)
     if len(np.unique(stored)) < _FEWEST_STEPS:
         raise ModelFileError(
             f"{path} contradicts itself: by its metadata pixels become {real.min():.4g} to {real.max():.4g}, and "
@@ -197,4 +197,6 @@ def model_input(pixels: NDArray[np.uint8], table: NDArray[Any] | None) -> NDArra
     """uint8 [H, W, 3] → [1, H, W, 3] as the file takes it."""
     if table is None:
         return pixels[None]
-    return np.stack([table[pixels[..., channel], channel] for channel in range(3)], axis=-1)[None]
+    channels = [table[pixels[..., channel], channel] for channel in range(3)]
+    prepared: NDArray[Any] = np.stack(channels, axis=-1)[None]
+    return prepared
