@@ -27,7 +27,7 @@ from vitconv.tflite import flatbuffer, metadata
 
 LABELS = ("rose", "tulip", "daisy", "a label of several words", "×")
 
-SCALE = 1 / 127.5  # of an int8 input that holds −1 to 1
+SCALE = np.float32(1 / 127.5)  # of an int8 input that holds −1 to 1
 
 
 def write_model(path: Path, model: bytes, resize: ResizeRule = "stretch") -> Path:
@@ -288,7 +288,9 @@ def test_an_int8_input_gets_normalised_pixels_in_its_own_scale(
         assert source.dtype == "int8"
         if kind != "int8":
             assert (source.scale, source.zero_point) == (pytest.approx(SCALE, rel=1e-6), -1)
-        expected = runner.probabilities(np.clip(stored(pixels.astype(float)), -128, 127).astype(np.int8)[None])[0]
+        expected = runner.probabilities(
+            np.clip(stored(pixels.astype(np.float32)), -128, 127).astype(np.int8)[None]
+        )[0]
         with pytest.raises(InputError, match="must be int8 values, not uint8"):
             runner.run(pixels[None])
     (picture,) = classify(ClassifyConfig(path, (pictures[1],))).pictures
