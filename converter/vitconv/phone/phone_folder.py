@@ -10,7 +10,9 @@ from pathlib import Path
 from shlex import quote
 
 from vitconv.foundation.errors import DeviceRunError
-from vitconv.phone.adb import Finished, Phone, shown
+from vitconv.phone.adb import Phone
+from vitconv.phone.adb_process import Finished
+from vitconv.phone.endings import shown
 
 FOLDER = "/data/local/tmp/vitconv"
 _DIGEST_SECONDS = 120.0
