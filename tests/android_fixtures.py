@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from PIL import Image
 
 from vitconv.benchmarking.benchmark import median_interval
 from vitconv.data.images import ImageSpec
+from vitconv.runtimes.classification import input_table, model_input
+from vitconv.runtimes.process import TensorDetail
 
 APP = Path(__file__).resolve().parent.parent / "android-app"
 PREPROCESSING = APP / "core/src/test/resources/preprocessing.json"
@@ -42,6 +45,27 @@ _CASES = [  # width, height of the picture; the model's image; EXIF orientation
     (1000, 3, ImageSpec(16, 16), 1),
     *((45, 30, ImageSpec(16, 16, resize="center_crop"), orientation) for orientation in range(2, 9)),
     (33, 21, ImageSpec(21, 33), 6),
+]
+
+
+_INPUTS: list[tuple[str, tuple[float, int] | None, tuple[tuple[float, ...], tuple[float, ...]] | None]] = [
+    # a model's input: type; scale and zero point; mean and deviation
+    ("float32", None, ((0.0,), (1.0,))),
+    ("float32", None, ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))),
+    ("uint8", (1.0, 0), ((0.0,), (1.0,))),
+    ("uint8", (1 / 128, 128), ((127.5,), (127.5,))),
+    # Scales that do not undo the normalisation; the first is of a network that takes 0 to 1.
+    ("uint8", (1 / 255, 0), ((127.5,), (127.5,))),
+    ("uint8", (0.0187, 114), ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))),
+    ("uint8", (0.9, 20), None),
+    ("uint8", None, ((0.0,), (255.0,))),
+    ("int8", (1.0, -128), ((0.0,), (1.0,))),
+    ("int8", (1 / 128, 0), ((127.5,), (127.5,))),
+    ("int8", (1 / 127.5, -1), ((127.5,), (127.5,))),  # halves, that both must round alike
+    ("int8", (0.0187, -14), ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))),
+    ("int8", (1 / 60, 3), ((127.5,), (127.5,))),
+    ("int8", (1 / 255, -128), None),
+    ("int8", None, None),
 ]
 
 
@@ -78,7 +102,31 @@ def preprocessing() -> dict[str, Any]:
         "percentiles": {str(p): float(np.percentile(samples, p)) for p in (0, 50, 90, 95, 100)},
         "median_interval": list(median_interval(np.array(samples))),
     }
-    return {"cases": cases, "statistics": statistics}
+    return {"cases": cases, "inputs": inputs(), "statistics": statistics}
+
+
+def inputs() -> list[dict[str, Any]]:
+    """What the converter puts into inputs of each kind for the grey values 0 to 255."""
+    grey = np.repeat(np.arange(256, dtype=np.uint8)[:, None, None], 3, axis=2)
+    found = []
+    for dtype, quantization, normalization in _INPUTS:
+        scale, zero_point = quantization or (None, None)
+        source = TensorDetail("input", (1, 256, 1, 3), dtype, scale, zero_point)
+        logging.disable(logging.WARNING)  # of scales that do not fit
+        try:
+            written = model_input(grey, input_table(Path("m.tflite"), source, normalization))
+        finally:
+            logging.disable(logging.NOTSET)
+        mean, deviation = normalization or (None, None)
+        found.append({
+            "type": dtype,
+            "scale": scale,
+            "zero_point": zero_point,
+            "mean": mean and list(mean),
+            "deviation": deviation and list(deviation),
+            "expected": base64.b64encode(written.astype(written.dtype.newbyteorder("<")).tobytes()).decode(),
+        })  # fmt: skip
+    return found
 
 
 def pictures() -> dict[str, bytes]:

@@ -21,6 +21,7 @@ def test_the_apps_preprocessing_is_held_to_the_converters() -> None:
         assert {**case, "expected": ""} == {**now, "expected": ""}
         # One step: Pillow's releases differ in which side they scale first, and round in between.
         assert np.abs(_pixels(case["expected"]) - _pixels(now["expected"])).max() <= 1
+    assert committed["inputs"] == computed["inputs"]
     statistics, expected = committed["statistics"], computed["statistics"]
     assert statistics["percentiles"] == pytest.approx(expected["percentiles"])
     assert statistics["median_interval"] == expected["median_interval"]

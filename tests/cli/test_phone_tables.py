@@ -38,6 +38,7 @@ TIMING = PhoneTiming(
     delegated="part",
     thermal=("none", "none"),
     rounds=(),
+    memory_growth_mb=38.7,
 )
 PHONE = PhoneBenchmark(
     device=Device("R58M12ABC", "Pixel 7", "14", "arm64-v8a", ("arm64-v8a",)),

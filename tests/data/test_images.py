@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from vitconv.data.images import LARGEST_SIDE, ImageSpec, open_picture
+from vitconv.data.images import FORMATS, LARGEST_SIDE, ImageSpec, decode_picture, open_picture
 from vitconv.foundation.errors import InputError
 
 STRETCH = ImageSpec(12, 20)
@@ -238,3 +241,170 @@ def test_no_json_value_gives_anything_but_a_spec_or_an_input_error(value: Any) -
         except InputError:
             continue
         assert spec.to_json() == candidate
+
+
+def exif_of_orientation(value: bytes, kind: int = 3) -> bytes:
+    """EXIF data with one entry, the orientation: `value` are its four bytes, `kind` TIFF's number for its type."""
+    entry = b"\x01\x12" + kind.to_bytes(2, "big") + b"\0\0\0\1" + value
+    return b"Exif\0\0MM\0*\0\0\0\x08\0\1" + entry + b"\0\0\0\0"
+
+
+DAMAGED_EXIF = {
+    "no header": b"Exif\0\0XX",
+    "text": b"Exif\0\0a text in its place",
+    "nothing after the header": b"Exif\0\0II*\0\x08\0\0\0\xff\xff",
+    "an offset out of it": b"Exif\0\0II*\0\xff\xff\xff\xff",
+    "an orientation of 9": exif_of_orientation(b"\0\x09\0\0"),
+    "an orientation in words": exif_of_orientation(b"up\0\0", kind=2),
+    "an orientation elsewhere": exif_of_orientation(b"\0\0\xff\0", kind=5),
+    "an orientation of one byte": exif_of_orientation(b"\6\0\0\0", kind=1),
+}
+
+
+@pytest.mark.parametrize("exif", DAMAGED_EXIF.values(), ids=DAMAGED_EXIF.keys())
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_an_orientation_that_cannot_be_read_leaves_the_picture_as_stored(
+    tmp_path: Path, exif: bytes, suffix: str
+) -> None:
+    plain, damaged = tmp_path / f"plain{suffix}", tmp_path / f"damaged{suffix}"
+    picture(12, 20).save(plain)
+    picture(12, 20).save(damaged, exif=exif)
+    notes: list[str] = []
+    got = STRETCH.prepare(open_picture(damaged), notes.append)
+    np.testing.assert_array_equal(got, STRETCH.prepare(open_picture(plain)))
+    (note,) = notes
+    assert note.startswith("it is taken as it is stored, because its EXIF ")
+    assert note.isprintable()
+    assert len(note) < 300
+
+
+def test_an_orientation_that_can_be_read_counts_though_other_exif_data_cannot(tmp_path: Path) -> None:
+    more = b"\x87\x69\0\4\0\0\0\1\xff\xff\xff\xff"  # a second directory, far behind the end
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\2" + b"\x01\x12\0\3\0\0\0\1\0\6\0\0" + more + b"\0\0\0\0"
+    picture(20, 12).save(tmp_path / "turned.png", exif=exif)
+    notes: list[str] = []
+    got = STRETCH.prepare(open_picture(tmp_path / "turned.png"), notes.append)
+    np.testing.assert_array_equal(got, np.rot90(np.asarray(picture(20, 12)), -1))
+    assert not notes
+
+
+@pytest.mark.parametrize("exif", [b"", exif_of_orientation(b"\0\0\0\0"), exif_of_orientation(b"\0\1\0\0")])
+def test_pictures_without_an_orientation_need_no_note(tmp_path: Path, exif: bytes) -> None:
+    picture(12, 20).save(tmp_path / "picture.png", exif=exif)
+    notes: list[str] = []
+    STRETCH.prepare(open_picture(tmp_path / "picture.png"), notes.append)
+    assert not notes
+
+
+def test_xmp_that_is_rubbish_does_no_harm(tmp_path: Path) -> None:
+    picture(12, 20).save(tmp_path / "picture.jpg", xmp=b"\xff<tiff:Orientation>\xfe</tiff:Orientation")
+    STRETCH.prepare(open_picture(tmp_path / "picture.jpg"))
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n%%EndProlog\nshowpage\n%%EOF\n"
+
+
+def foreign_formats() -> dict[str, bytes]:
+    """Formats that Pillow can both write and read, and that nothing here says it takes."""
+    found = {"EPS": EPS}
+    Image.init()
+    for name in sorted(set(Image.SAVE) & set(Image.OPEN) - set(FORMATS) - {"MPO"}):
+        for mode in ("RGB", "L", "1"):
+            stream = io.BytesIO()
+            try:
+                picture(16, 16).convert(mode).save(stream, name)
+            except Exception:
+                continue
+            found[name] = stream.getvalue()
+            break
+    return found
+
+
+def test_only_the_documented_formats_are_opened_whatever_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(*arguments: Any, **options: Any) -> None:
+        raise AssertionError(f"a program was started: {arguments}")
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    formats = foreign_formats()
+    assert {"EPS", "ICO", "PPM", "TGA", "PCX", "SGI"} <= set(formats)
+    for name, data in formats.items():
+        for suffix in (".jpg", ".png", f".{name.lower()}"):
+            path = tmp_path / f"{name}{suffix}"
+            path.write_bytes(data)
+            with pytest.raises(InputError, match=r"is not a picture that can be read .JPEG, PNG, WebP, BMP, GIF"):
+                open_picture(path)
+        with pytest.raises(InputError, match="no picture that can be read"):
+            decode_picture(data)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_each_documented_format_is_opened_whatever_the_name(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "picture.txt"
+    picture(12, 20).save(path, name)
+    with Image.open(path) as expected:
+        np.testing.assert_array_equal(
+            STRETCH.prepare(open_picture(path)), np.asarray(expected.convert("RGB"), np.uint8)
+        )
+    assert decode_picture(path.read_bytes()).size == (20, 12)
+
+
+def test_a_photo_with_a_second_picture_in_it_is_a_jpeg(tmp_path: Path) -> None:
+    # As phones write them, with the range of brightness or a preview behind the photo.
+    picture(12, 20).save(tmp_path / "photo.jpg", "MPO", save_all=True, append_images=[picture(6, 10)])
+    assert open_picture(tmp_path / "photo.jpg").size == (20, 12)
+
+
+def test_a_pipe_is_named_and_does_not_hang(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(InputError, match="pipe or a device"):
+        open_picture(tmp_path / "pipe.jpg")
+
+
+def damaged(data: bytes, random: np.random.Generator) -> bytes:
+    """The same bytes with a few changed, cut off, taken out or put in twice; mostly near the start."""
+    mutant = bytearray(data)
+    for _ in range(random.integers(1, 6)):
+        at = int(random.integers(0, min(len(mutant), 200) if random.random() < 0.7 else len(mutant)))
+        match random.integers(0, 5):
+            case 0:
+                mutant[at : at + 4] = random.bytes(4)
+            case 1:
+                mutant[at] ^= 1 << int(random.integers(0, 8))
+            case 2:
+                del mutant[at : at + int(random.integers(1, 30))]
+            case 3:
+                mutant[at:at] = mutant[at : at + int(random.integers(1, 30))]
+            case _:
+                del mutant[max(at, 8) :]
+        if not mutant:
+            break
+    return bytes(mutant)
+
+
+def test_no_damaged_picture_ends_in_anything_but_pixels_or_an_input_error(tmp_path: Path) -> None:
+    random = np.random.default_rng(18)
+    originals = []
+    for name in FORMATS:
+        stream = io.BytesIO()
+        picture(24, 32).save(stream, name, exif=exif_of_orientation(b"\0\6\0\0")) if name not in (
+            "BMP", "GIF"
+        ) else picture(24, 32).quantize(16).save(stream, name)  # fmt: skip
+        originals.append(stream.getvalue())
+    path, read = tmp_path / "picture.jpg", 0
+    for number in range(700):
+        data = damaged(originals[number % len(originals)], random)
+        path.write_bytes(data)
+        notes: list[str] = []
+        try:
+            pixels = STRETCH.prepare(open_picture(path), notes.append)
+        except InputError as error:
+            message = str(error)
+            assert message.isprintable()
+            assert len(message) < 500
+            continue
+        assert (pixels.shape, pixels.dtype) == ((12, 20, 3), np.uint8)
+        assert all(note.isprintable() for note in notes)
+        read += 1
+    assert 50 < read < 650

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -18,6 +21,9 @@ from vitconv.cli.doctor import examine
 from vitconv.foundation.errors import DeviceError, DeviceLostError, DeviceRunError, MissingToolError
 from vitconv.phone.adb import Adb as Connection
 from vitconv.phone.adb import Phone, ask_server, parse_devices
+from vitconv.phone.adb_process import Finished, LateError, run
+from vitconv.phone.conditions import cpu_mask, thermal_status
+from vitconv.phone.phone_folder import PhoneFolder
 
 
 @pytest.fixture
@@ -134,6 +140,110 @@ def test_a_transfer_that_stalls(
     local.write_bytes(bytes(400_000))
     with pytest.raises(DeviceRunError, match="did not finish `adb push` within 2 s"):
         reached.push(local, "/data/local/tmp/there")
+
+
+def test_adbs_refusals_and_broken_connections_are_told_apart(
+    reached: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def error(said: str) -> DeviceRunError:
+        return reached.failed("a file could not be copied to it", Finished(1, "", said))
+
+    for said in (
+        "adb: error: failed to copy 'a' to '/data/x': remote couldn't create file: Permission denied",
+        "adb: error: failed to copy 'closed connection' to '/data/offline': remote Read-only file system",
+        "adb: error: stat failed when trying to push to /data/x: Operation not permitted",
+        "[ 10%] /data/x\nadb: error: failed to copy 'a' to 'b': remote secure_mkdirs failed: Not a directory\n",
+        "a: 0 files pushed. adb: error: something that nobody has seen yet",
+    ):
+        assert not isinstance(error(said), DeviceLostError), said
+    for said in (
+        "adb: error: failed to copy 'Permission denied' to 'b': connection closed",
+        "error: closed",
+        "adb: error: failed to read copy response: EOF",
+        "error: protocol fault (couldn't read status): connection reset",
+        "adb: error: connect failed: device offline",
+        "",
+    ):
+        assert isinstance(error(said), DeviceLostError), said
+        assert "did not allow" not in str(error(said))
+
+
+def test_a_file_that_may_not_be_read_is_not_called_absent(reached: Phone, phone: StandInPhone) -> None:
+    # The tests may run as root, who may read everything: so the phone's shell says what it says to others.
+    wc = phone.system.folder / "bin" / "wc"
+    wc.write_text("#!/bin/sh\necho 'sh: cannot open: Permission denied' >&2; exit 1\n")
+    wc.chmod(0o755)
+    phone.system.path("/data/local/tmp/there").write_bytes(b"it")
+    with pytest.raises(DeviceRunError, match=r"does not let .* be read.*Permission denied"):
+        reached.pull("/data/local/tmp/there")
+
+
+def test_a_call_that_hangs_or_prints_without_end_is_stopped() -> None:
+    start = time.monotonic()
+    with pytest.raises(LateError) as caught:
+        run(["sh", "-c", "echo first words; sleep 100"], 0.5, lambda: False)
+    assert caught.value.printed.split() == ["first", "words"]
+    with pytest.raises(DeviceRunError, match="`adb -c yes` printed more than 32 MiB"):
+        run(["sh", "-c", "yes"], 30, lambda: False)
+    with pytest.raises(KeyboardInterrupt):
+        run(["sleep", "100"], 30, lambda: True)
+    assert time.monotonic() - start < 20
+
+
+RUBBISH = ["", "\0", "\t", "\x1b[2J", "999999", "\n", "ä", "'"]
+
+
+def test_whatever_adb_prints_ends_in_an_answer_or_an_error(
+    reached: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = Random(18)
+    samples = [
+        "List of devices attached\nR58M12\tdevice\nemulator-5554\toffline\n\n",
+        "adb: error: failed to copy 'a' to 'b': remote couldn't create file: Permission denied\n",
+        "\nTOKEN 0\nGoogle\nPixel 7\n14\narm64-v8a,armeabi-v7a\narm64-v8a\n",
+        "error: device '' not found\n", "1234\n\nTOKEN 0\n", "Thermal Status: 3\n\nTOKEN 0\n",
+        "/sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq 1800000\n\nTOKEN 0\n",
+        f"{'0' * 64}  model.tflite\n\nTOKEN 0\n",
+    ]  # fmt: skip
+
+    def mutated(token: str) -> str:
+        text = list(random.choice(samples).replace("TOKEN", token))
+        for _ in range(random.randint(0, 5)):
+            at = random.randrange(len(text) or 1)
+            text[at : at + random.randint(0, 9)] = random.choice(RUBBISH)
+        return "".join(text)
+
+    def call(arguments: list[str], seconds: float, last: bool = False) -> Finished:
+        found = re.search(r"vitconv-[0-9a-f]{16}", " ".join(arguments))
+        token = found[0] if found else ""
+        if random.random() < 0.1:
+            raise LateError(mutated(token))
+        return Finished(random.choice([0, 0, 1, 255]), mutated(token), mutated(token))
+
+    monkeypatch.setattr(reached._adb, "call", call)
+    folder = PhoneFolder(reached)
+    local = Path(__file__)
+    jobs: list[Callable[[], object]] = [
+        lambda: Phone(reached._adb, "R58M12").device,
+        lambda: reached.push(local, "/data/x"),
+        lambda: reached.pull("/data/x"),
+        lambda: reached.install(local),
+        lambda: thermal_status(reached),
+        lambda: cpu_mask(reached, "big"),
+        lambda: folder.put({"m": (local, "0" * 64)}, lambda done, total: None),
+        lambda: folder.run("m", ["--help"], None, 1),
+        lambda: reached._adb.states(),
+        lambda: reached._adb.phones("R58M12"),
+    ]
+    answered, said = 0, []
+    for number in range(1000):
+        try:
+            jobs[number % len(jobs)]()
+            answered += 1
+        except (DeviceRunError, DeviceError) as error:
+            said.append(str(error))
+    assert [message for message in said if not message.isprintable() or len(message) > 2000] == []
+    assert 50 < answered < 950
 
 
 def test_what_adb_lists() -> None:

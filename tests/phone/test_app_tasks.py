@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import time
 import zipfile
 from pathlib import Path
@@ -245,10 +246,24 @@ def test_on_all_phones(call: Call, plug: Plug, app: Path) -> None:
     ("arguments", "words"),
     [
         (("benchmark", "--delegate", "tpu"), "unknown delegate of the app 'tpu'"),
-        (("benchmark", "--threads", "0"), "threads must be 1 to 256"),
-        (("benchmark", "--runs", "0"), "runs must be 1 to 1000000"),
+        (("benchmark", "--threads", "0"), "threads must be 1 to 64"),
+        (("benchmark", "--threads", "65"), "threads must be 1 to 64, not 65"),
+        (("benchmark", "--runs", "10001"), "runs must be 1 to 10000, not 10001"),
+        (("benchmark", "--runs", "0"), "runs must be 1 to 10000"),
         (("selftest", "--timeout", "0"), "timeout must be 1 to 86400"),
     ],
 )
 def test_wrong_values(call: Call, arguments: tuple[str, ...], words: str) -> None:
     refused(call("app", *arguments), words)
+
+
+def test_the_app_takes_as_much_as_the_command_line_lets_through() -> None:
+    core = Path(__file__).resolve().parents[2] / "android-app/core/src/main/kotlin/org/vitconv/demo/core"
+    for file, name, expected in (
+        ("TaskRequest.kt", "MOST_RUNS", app_tasks.MOST_RUNS),
+        ("Classifier.kt", "MOST_THREADS", app_tasks.MOST_THREADS),
+    ):
+        found = re.findall(rf"const val {name} = ([0-9_]+)\n", (core / file).read_text(encoding="utf-8"))
+        assert [int(number) for number in found] == [expected]
+    ids = re.findall(r'^    [A-Z]+\("([a-z]+)"\),$', (core / "Classifier.kt").read_text(encoding="utf-8"), re.M)
+    assert set(ids) == set(app_tasks.DELEGATES)

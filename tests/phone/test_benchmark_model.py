@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.server
 import json
 import socket
 import struct
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -116,6 +118,111 @@ def test_a_download_is_kept_with_its_checksum(builds: Path) -> None:
     first.path.write_bytes(PROGRAM + b"changed")
     with pytest.raises(MissingToolError, match="could not be downloaded"):
         tool_file.find(None, PHONE)
+
+
+OTHER = PROGRAM + b" of the next night"
+
+
+def test_another_program_at_the_same_address_is_refused_until_it_is_accepted(
+    builds: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (builds / "tool").write_bytes(PROGRAM)
+    first = tool_file.find(None, PHONE)
+    assert first.sha256 in caplog.text, "shown when it is first used"
+    assert first.source in caplog.text
+    first.path.unlink()
+    (builds / "tool").write_bytes(OTHER)
+    with pytest.raises(InputError, match=r"has changed.*--yes.*--benchmark-binary FILE") as caught:
+        tool_file.find(None, PHONE)
+    assert first.sha256 in str(caught.value)
+    assert hashlib.sha256(OTHER).hexdigest() in str(caught.value)
+    assert not first.path.exists(), "what was refused is not there to be run"
+    second = tool_file.find(None, PHONE, accept_changed=True)
+    assert second.path.read_bytes() == OTHER
+    assert tool_file.find(None, PHONE) == second, "accepted once, remembered"
+    second.path.unlink()
+    assert tool_file.find(None, PHONE) == second
+    second.path.unlink()
+    (builds / "tool").write_bytes(PROGRAM)
+    with pytest.raises(InputError, match="has changed"):
+        tool_file.find(None, PHONE)
+
+
+def test_a_kept_program_that_was_changed_is_fetched_again_and_held_to_what_is_remembered(builds: Path) -> None:
+    (builds / "tool").write_bytes(PROGRAM)
+    first = tool_file.find(None, PHONE)
+    first.path.write_bytes(PROGRAM + b"changed here")
+    assert tool_file.find(None, PHONE) == first
+    assert first.path.read_bytes() == PROGRAM
+    first.path.write_bytes(PROGRAM + b"changed here")
+    (builds / "tool").write_bytes(OTHER)
+    with pytest.raises(InputError, match="has changed"):
+        tool_file.find(None, PHONE)
+
+
+def test_each_address_and_processor_has_a_memory_of_its_own(builds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arm = Device("R5", "Pixel", "14", "armeabi-v7a", ("armeabi-v7a",))
+    url = tool_file.PREBUILT["arm64-v8a"]
+    monkeypatch.setitem(tool_file.PREBUILT, "armeabi-v7a", f"{url}-arm")  # type: ignore[arg-type]
+    (builds / "tool").write_bytes(PROGRAM)
+    (builds / "tool-arm").write_bytes(PROGRAM.replace(b"\xb7", b"\x28"))
+    first, second = tool_file.find(None, PHONE), tool_file.find(None, arm)
+    assert first.sha256 != second.sha256
+    # The address moves with a version of vitconv, and back.
+    (builds / "moved").write_bytes(OTHER)
+    monkeypatch.setitem(tool_file.PREBUILT, "arm64-v8a", url.replace("/tool", "/moved"))  # type: ignore[arg-type]
+    first.path.unlink()
+    assert tool_file.find(None, PHONE).path.read_bytes() == OTHER
+    monkeypatch.setitem(tool_file.PREBUILT, "arm64-v8a", url)  # type: ignore[arg-type]
+    first.path.unlink()
+    (builds / "tool").write_bytes(OTHER)
+    with pytest.raises(InputError, match="has changed"):
+        tool_file.find(None, PHONE)
+
+
+def test_a_note_of_an_earlier_version_counts(builds: Path) -> None:
+    (builds / "tool").write_bytes(PROGRAM)
+    first = tool_file.find(None, PHONE)
+    note = first.path.with_suffix(".json")
+    old = {name: value for name, value in json.loads(note.read_text()).items() if name != "trusted"}
+    note.write_text(json.dumps(old))
+    assert tool_file.find(None, PHONE) == first
+    first.path.unlink()
+    (builds / "tool").write_bytes(OTHER)
+    with pytest.raises(InputError, match="has changed"):
+        tool_file.find(None, PHONE)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "{", '{"trusted": 3}', '{"trusted": {"x": 1}}', "[" * 5000])
+def test_a_note_that_is_rubbish_is_none(builds: Path, text: str) -> None:
+    (builds / "tool").write_bytes(PROGRAM)
+    first = tool_file.find(None, PHONE)
+    first.path.with_suffix(".json").write_text(text)
+    assert tool_file.find(None, PHONE) == first
+
+
+def test_phones_that_ask_at_the_same_time_get_the_same_program(builds: Path) -> None:
+    (builds / "tool").write_bytes(PROGRAM)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: tool_file.find(None, PHONE), range(8)))
+    assert len(set(found)) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (126, "sh: ./benchmark_model: not executable: 64-bit ELF file"),
+        (127, "sh: ./benchmark_model: inaccessible or not found"),
+        (1, 'CANNOT LINK EXECUTABLE "./benchmark_model": library "libEGL.so" not found'),
+        (132, "Illegal instruction"),
+        (139, ""),
+        (1, "chmod: benchmark_model: Operation not permitted"),
+        (2, "benchmark_model: 1: Exec format error"),
+    ],
+)
+def test_what_cannot_start_is_not_called_another_program(status: int, text: str) -> None:
+    with pytest.raises(DeviceRunError, match=r"the benchmark binary (cannot be started|died of SIG)"):
+        identify(text, status)
 
 
 @pytest.mark.parametrize("data", [b"", b"<html>Sign in to this network</html>", PROGRAM.replace(b"\xb7", b"\x3e")])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import astuple
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -96,6 +97,58 @@ def test_contradictions_are_no_result(old: str, new: str) -> None:
     text = CORPUS["tflite-2024-xnnpack"]
     assert old in text
     assert parse(text.replace(old, new)).result is None
+
+
+PEAK = "INFO: Overall peak memory footprint (MB) via periodic monitoring: 93.2383\n"
+
+
+def memory(text: str) -> tuple[float | None, float | None]:
+    """What the process has grown by, and its peak."""
+    result = parse(text).result
+    assert result
+    return result.memory_mb, result.peak_memory_mb
+
+
+def test_the_peak_and_what_the_process_has_grown_by_are_two_things() -> None:
+    text = CORPUS["tflite-2024-xnnpack"].rstrip("\n") + "\n"
+    assert memory(text) == (18.7227, None)
+    assert memory(text + PEAK) == memory(text + PEAK.removeprefix("INFO: ")) == (18.7227, 93.2383)
+    assert memory(PEAK + text) == (18.7227, None), "of something else, before"
+    without = "\n".join(line for line in (text + PEAK).splitlines() if "footprint delta" not in line)
+    assert memory(without) == (None, 93.2383)
+    absent = "Peak memory usage not available. (peak_mem_mb <= 0)"
+    assert absent in CORPUS["litert-cpu"]
+    assert memory(CORPUS["litert-cpu"]) == (12.06, None)
+    assert memory(CORPUS["litert-cpu"].replace(absent, "Peak memory:          61.50 MB")) == (12.06, 61.5)
+
+
+def test_mutations_of_real_outputs_give_a_consistent_result_or_none() -> None:
+    random, texts = Random(18), [text + PEAK for text in CORPUS.values()]
+    read = 0
+    for number in range(1500):
+        mutant = list(texts[number % len(texts)])
+        for _ in range(random.randint(1, 8)):
+            at = random.randrange(len(mutant) or 1)
+            match random.randrange(5):
+                case 0:
+                    mutant[at : at + 1] = random.choice("0123456789.e-=,() \n\r\0\x1b٣∞")
+                case 1:
+                    del mutant[at : at + random.randint(1, 40)]
+                case 2:
+                    mutant[at:at] = mutant[at : at + random.randint(1, 200)]
+                case 3:
+                    mutant[at:at] = "9" * random.randint(1, 400)
+                case _:
+                    del mutant[at + 400 :]
+        result = parse("".join(mutant)).result
+        if result is None:
+            continue
+        read += 1
+        values = [value for value in astuple(result) if value is not None]
+        assert all(0 <= value < float("inf") for value in values)
+        assert result.runs >= 1
+        assert result.mean_ms > 0
+    assert read > 50
 
 
 def test_two_results_in_one_output_are_none() -> None:

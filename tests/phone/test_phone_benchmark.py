@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import re
 import signal
@@ -71,7 +72,9 @@ def test_a_model_runs_with_every_number_of_threads_on_every_delegate(
         assert one["min_ms"] <= one["mean_ms"] <= one["max_ms"]
         assert one["min_ms"] <= one["p50_ms"] <= one["p95_ms"] <= one["max_ms"]
         assert one["init_ms"] > 0
-        assert one["peak_memory_mb"] > 0
+        assert one["peak_memory_mb"] == pytest.approx(one["memory_growth_mb"] + 50, abs=0.01)
+        assert one["memory_growth_mb"] > 0
+        assert one["notes"] == []
         assert one["p90_ms"] is None
         assert one["thermal"] == ["none", "none"]
         if one["delegate"] == "xnnpack":
@@ -122,6 +125,8 @@ def test_the_other_formats(call: Call, phone: StandInPhone, models: Path, tool: 
         assert (one["p50_ms"] is None) == (kind == "old"), "old builds print no median, and none is made up"
         assert (one["nodes"] is None) == (kind == "old")
         assert one["delegated_nodes"] == 4
+        assert one["memory_growth_mb"] > 0
+        assert (one["peak_memory_mb"] is None) == (kind == "old"), "what it has grown by is no peak"
 
 
 def test_a_delegate_that_the_tool_does_not_have_is_refused_before_anything_runs(
@@ -208,6 +213,32 @@ def test_a_run_that_fails_is_reported_and_the_others_go_on(
     assert running_on(phone) == []
 
 
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("late crash", "died of SIGSEGV"),
+        ("late exit", "died of SIGSEGV"),
+        ("late hang", "did not end by itself"),
+    ],
+)
+def test_a_complete_result_is_kept_though_the_tool_then_fails(
+    call: Call, phone: StandInPhone, models: Path, tool: Path, fault: str, words: str
+) -> None:
+    settings(phone, fault=fault, fault_at=2)
+    seconds = "10" if fault == "late hang" else "60"
+    how = ("--device", "--benchmark-binary", tool, *QUICK, "--timeout", seconds)
+    result = document(call("benchmark", models, *how, "--json"))
+    assert result["problems"] == []
+    well, badly = sorted(result["files"], key=lambda one: len(one["notes"]))
+    assert (well["notes"], well["rounds"][0]["note"]) == ([], None)
+    assert badly["notes"] == [f"after a complete result, benchmark_model {words}"]
+    assert badly["rounds"][0]["note"] == badly["notes"][0]
+    assert badly["mean_ms"] > 0
+    assert running_on(phone) == []
+    (phone.system.folder / "runs").unlink()
+    assert words in call("benchmark", models, *how).out
+
+
 def test_flags_that_the_tool_ignores_are_an_error(
     call: Call, phone: StandInPhone, models: Path, tool: Path
 ) -> None:
@@ -291,6 +322,56 @@ def test_a_full_phone(call: Call, phone: StandInPhone, models: Path, tool: Path)
     assert "the storage of" in ended.err
     assert "is full" in ended.err
     assert left_on(phone) == []
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        "couldn't create file: Permission denied",
+        "couldn't create file: Read-only file system",
+        "secure_mkdirs failed: Operation not permitted",
+        "couldn't write file: Disk quota exceeded",
+        "couldn't create file: Is a directory",
+        "a policy of this company does not want it",
+    ],
+)
+def test_a_push_that_the_phone_refuses_is_no_lost_connection(
+    call: Call, phone: StandInPhone, models: Path, tool: Path, refusal: str
+) -> None:
+    phone.faults.refuse_push = refusal
+    ended = call("benchmark", models, "--device", "--benchmark-binary", tool, *QUICK, "--json")
+    document(ended, status=1)
+    assert f"{phone.serial} did not allow it" in ended.err
+    assert refusal in ended.err
+    for wrong in ("connection", "broke", "Connect it again"):
+        assert wrong not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"\x7fELF\x02\x01\x01" + bytes(9) + b"\2\0\xb7\0" + bytes(100), "cannot be started"),
+        (b"#!/system/bin/no-such-shell\n", "cannot be started"),
+        (b"#!/bin/sh\nkill -ILL $$\n", "died of SIGILL"),
+        (b"#!/bin/sh\necho 'CANNOT LINK EXECUTABLE: library \"libEGL.so\" not found' >&2; exit 1\n", "libEGL.so"),
+        (b"#!/bin/sh\nexit 126\n", "cannot be started"),
+    ],
+)
+def test_a_program_that_cannot_start_is_called_so(
+    call: Call, phone: StandInPhone, models: Path, tmp_path: Path, text: bytes, words: str
+) -> None:
+    other = tmp_path / "other"
+    other.write_bytes(text)
+    ended = call("benchmark", models, "--device", "--benchmark-binary", other, *QUICK)
+    assert ended.status == 1
+    assert words in ended.err
+    assert "the benchmark binary" in ended.err
+    assert "is no benchmark_model" not in ended.err
+
+
+def test_the_digest_of_the_program_is_shown(call: Call, phone: StandInPhone, models: Path, tool: Path) -> None:
+    ended = call("benchmark", models, "--device", "--benchmark-binary", tool, *QUICK)
+    assert hashlib.sha256(tool.read_bytes()).hexdigest() in "".join(ended.out.split())
 
 
 def test_a_file_that_is_no_benchmark_tool(call: Call, phone: StandInPhone, models: Path, tmp_path: Path) -> None:

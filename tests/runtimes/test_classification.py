@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
+import logging
+import warnings
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +20,14 @@ from commands import Call
 from graphs import with_metadata
 from vitconv.cli.check import classification_text
 from vitconv.data.images import ImageSpec, ResizeRule, open_picture
-from vitconv.foundation.errors import ModelFileError
+from vitconv.foundation.errors import InputError, ModelFileError
 from vitconv.runtimes.classification import Classification, ClassifyConfig, Guess, Picture, classify
 from vitconv.runtimes.litert import Runner
 from vitconv.tflite import flatbuffer, metadata
 
 LABELS = ("rose", "tulip", "daisy", "a label of several words", "×")
+
+SCALE = np.float32(1 / 127.5)  # of an int8 input that holds −1 to 1
 
 
 def write_model(path: Path, model: bytes, resize: ResizeRule = "stretch") -> Path:
@@ -192,3 +200,184 @@ def test_long_labels_are_folded_and_other_scores_than_probabilities_have_no_bars
     logits = (Guess("rose", 0, 12.5), Guess("tulip", 1, -3.25))
     shown = classification_text(Classification("m", "tiny", ImageSpec(8, 8), (Picture("p", logits),)), 60)
     assert shown.splitlines()[1:] == ["  rose    12.5", "  tulip  -3.25"]
+
+
+@pytest.fixture(scope="module")
+def convolutional() -> dict[str, bytes]:
+    """Files as other tools make them: answers of shape [1, 1, 1, 5], and int8 in and out.
+
+    "float32", "int8" of pixels 0–255, and "int8 normalised", of pixels −1 to 1, whose input scale is 1/127.5.
+    """
+    import keras
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    keras.utils.set_random_seed(3)
+
+    def converter(low: float, high: float, signature: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            network = keras.Sequential(
+                [
+                    keras.layers.Input((16, 16, 3), batch_size=1),
+                    keras.layers.Rescaling(1 / (high - low)),
+                    keras.layers.Conv2D(8, 4, strides=4, activation="relu"),
+                    keras.layers.Conv2D(5, 4),
+                    keras.layers.Softmax(),
+                ]
+            )
+            function = tf.function(lambda image: network(image, training=False)).get_concrete_function(signature)
+            made = tf.lite.TFLiteConverter.from_concrete_functions([convert_variables_to_constants_v2(function)])
+            random = np.random.default_rng(7)
+            pictures = random.uniform(low, high, (8, 1, 16, 16, 3)).astype(np.float32)
+            pictures[0], pictures[1] = low, high
+            made.representative_dataset = lambda: ([picture] for picture in pictures)
+            return made
+
+    def integers(low: float, high: float) -> bytes:
+        made = converter(low, high, tf.TensorSpec((1, 16, 16, 3), tf.float32))
+        made.optimizations = [tf.lite.Optimize.DEFAULT]
+        made.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        made.inference_input_type = made.inference_output_type = tf.int8
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return bytes(made.convert())
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        floating = bytes(converter(0, 255, tf.TensorSpec((1, 16, 16, 3), tf.float32)).convert())
+    return {"float32": floating, "int8": integers(0, 255), "int8 normalised": integers(-1, 1)}
+
+
+def test_answers_of_a_last_convolution_are_read(
+    convolutional: dict[str, bytes], pictures: list[Path], tmp_path: Path
+) -> None:
+    path = write_foreign(tmp_path / "m.tflite", convolutional["float32"], 0, 1)
+    with Runner(path) as runner:
+        assert runner.outputs[0].shape == (1, 1, 1, 5)
+        pixels = np.stack([ImageSpec(16, 16).prepare(open_picture(picture)) for picture in pictures])
+        expected = runner.probabilities(pixels)
+    assert expected.shape == (len(pictures), 5)
+    np.testing.assert_allclose(expected.sum(axis=1), 1, atol=1e-5)
+    found = classify(ClassifyConfig(path, tuple(pictures), top=5)).pictures
+    for picture, scores in zip(found, expected, strict=True):
+        assert {guess.index: guess.score for guess in picture.labels} == dict(enumerate(scores.tolist()))
+
+
+@pytest.mark.parametrize(
+    ("kind", "normalization", "stored"),
+    [
+        ("int8", (0.0, 1.0), lambda pixels: pixels - 128.0),
+        ("int8 normalised", (127.5, 127.5), lambda pixels: np.rint((pixels - 127.5) / 127.5 / SCALE) - 1),
+        # Half of the contrast: what the file says counts, not that its input could hold more.
+        ("int8 normalised", (127.5, 255.0), lambda pixels: np.rint((pixels - 127.5) / 255 / SCALE) - 1),
+    ],
+)
+def test_an_int8_input_gets_normalised_pixels_in_its_own_scale(
+    convolutional: dict[str, bytes],
+    pictures: list[Path],
+    tmp_path: Path,
+    kind: str,
+    normalization: tuple[float, float],
+    stored: Callable[[np.ndarray], np.ndarray],
+) -> None:
+    path = write_foreign(tmp_path / "m.tflite", convolutional[kind], *normalization)
+    pixels = ImageSpec(16, 16).prepare(open_picture(pictures[1]))
+    with Runner(path) as runner:
+        source = runner.inputs[0]
+        assert source.dtype == "int8"
+        if kind != "int8":
+            assert (source.scale, source.zero_point) == (pytest.approx(SCALE, rel=1e-6), -1)
+        expected = runner.probabilities(
+            np.clip(stored(pixels.astype(np.float32)), -128, 127).astype(np.int8)[None]
+        )[0]
+        with pytest.raises(InputError, match="must be int8 values, not uint8"):
+            runner.run(pixels[None])
+    (picture,) = classify(ClassifyConfig(path, (pictures[1],))).pictures
+    assert {guess.index: guess.score for guess in picture.labels} == dict(enumerate(expected.tolist()))
+
+
+def test_an_int8_file_whose_scale_belongs_to_another_normalisation_is_refused(
+    call: Call, convolutional: dict[str, bytes], pictures: list[Path], tmp_path: Path
+) -> None:
+    for kind, normalization in (("int8 normalised", (0.0, 1.0)), ("int8", (127.5, 127.5))):
+        path = write_foreign(tmp_path / "m.tflite", convolutional[kind], *normalization)
+        ended = call("run", path, pictures[0])
+        assert ended.status == 2
+        assert "contradicts itself" in ended.err
+        assert "Traceback" not in ended.err
+
+
+def test_a_uint8_file_whose_scale_does_not_undo_its_normalisation_gets_raw_bytes_and_says_so(
+    tiny_tflite: dict[str, bytes], pictures: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = {}
+    for mean, deviation in ((0.0, 1.0), (127.5, 127.5), (100.0, 3.0)):
+        path = write_foreign(tmp_path / "m.tflite", tiny_tflite["int8"], mean, deviation)
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, "vitconv"):
+            said[mean] = classify(ClassifyConfig(path, (pictures[0],))).pictures
+        assert ("Pixels go in as they are" in caplog.text) == (mean != 0)
+    assert said[0.0] == said[127.5] == said[100.0]
+
+
+def with_labels(model: bytes, labels: bytes, path: Path) -> Path:
+    """A model with metadata, and other bytes in the place of its label file."""
+    write_model(path, model)
+    with zipfile.ZipFile(path) as archive:
+        kept = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    start = path.read_bytes().index(b"PK\x03\x04")
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in kept.items():
+            archive.writestr(name, labels if name == "labels.txt" else data)
+    # zipfile finds an archive behind anything, whatever its offsets count from.
+    path.write_bytes(path.read_bytes()[:start] + stream.getvalue())
+    return path
+
+
+NAMES = "\n".join(LABELS)
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        NAMES.replace("\n", "\r\n").encode(),
+        NAMES.replace("\n", "\r\n").encode() + b"\r\n",
+        NAMES.replace("\n", "\r").encode(),
+        NAMES.replace("\n", "\r").encode() + b"\r",
+        codecs.BOM_UTF8 + NAMES.encode(),
+        codecs.BOM_UTF8 + NAMES.replace("\n", "\r\n").encode() + b"\r\n",
+        NAMES.encode("utf-16"),
+        codecs.BOM_UTF16_BE + NAMES.replace("\n", "\r\n").encode("utf-16-be"),
+        NAMES.encode() + b"\n\n\n",
+        NAMES.replace("\n", "\r\n", 2).encode() + b"\n",
+    ],
+)
+def test_label_files_of_any_system_give_the_same_labels(
+    tiny_tflite: dict[str, bytes], pictures: list[Path], tmp_path: Path, encoded: bytes
+) -> None:
+    path = with_labels(tiny_tflite["float32"], encoded, tmp_path / "m.tflite")
+    (picture,) = classify(ClassifyConfig(path, (pictures[0],))).pictures
+    assert {guess.index: guess.label for guess in picture.labels} == dict(enumerate(LABELS))
+
+
+def test_damaged_exif_data_cost_no_picture_its_answer(
+    call: Call, tiny_tflite: dict[str, bytes], pictures: list[Path], tmp_path: Path
+) -> None:
+    path = write_model(tmp_path / "m.tflite", tiny_tflite["int8"])
+    paths = [pictures[0]]
+    with Image.open(pictures[1]) as picture:
+        for number, exif in enumerate((b"Exif\0\0XX", b"Exif\0\0a text", b"Exif\0\0II*\0\x08\0\0\0\xff\xff")):
+            paths.append(tmp_path / f"damaged {number}.jpg")
+            picture.convert("RGB").save(paths[-1], exif=exif)
+    ended = call("run", path, *paths, pictures[2], "--json")
+    assert ended.status == 0
+    document = json.loads(ended.out)
+    assert [len(picture["labels"]) for picture in document["pictures"]] == [5] * 5
+    notes = [picture["note"] for picture in document["pictures"]]
+    assert [bool(note) for note in notes] == [False, True, True, True, False]
+    for damaged, note in zip(paths[1:], notes[1:4], strict=True):
+        assert f"{damaged}: {note}" in ended.err
+    assert "Warning" not in ended.err
+    assert "Traceback" not in ended.err

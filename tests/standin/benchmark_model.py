@@ -1,7 +1,8 @@
 """A stand-in for benchmark_model: takes its flags, really runs the model with LiteRT, prints its lines.
 
 Its program on the phone is a line of shell that starts this file, see `program`. The phone's file tool.json says
-what it is to be: {"format": "new" | "old" | "litert", "fault": None | "hang" | "crash" | "garbage" | "endless",
+what it is to be: {"format": "new" | "old" | "litert", "fault": None | "hang" | "crash" | "garbage" | "endless" |
+"late hang" | "late crash" | "late exit", which come after the whole result,
 "fault_at": the number of the run at which the fault comes}. There is no GPU and no NNAPI here: asked for one it
 does what the real tool does on such a phone, says that the delegate took nothing, and runs on the processor; or,
 with "pretend_gpu", prints what the real one prints where a GPU takes part of the graph.
@@ -60,10 +61,18 @@ def main() -> int:
         counter = Path(os.environ["STANDIN"]) / "runs"
         number = int(counter.read_text()) + 1 if counter.exists() else 1
         counter.write_text(str(number))
-        if number >= settings.get("fault_at", 1):
-            _fail(fault)
+        if number < settings.get("fault_at", 1):
+            fault = None
+    if fault and not fault.startswith("late "):
+        _fail(fault)
     say(f"Graph: [{given['graph']}]")
     _measure(given, kind, settings, say)
+    sys.stdout.flush()
+    if fault == "late exit":
+        return 139
+    if fault:
+        print("ERROR: something of a driver went wrong at exit", flush=True)
+        _fail(fault.removeprefix("late "))
     return 0
 
 
@@ -129,12 +138,15 @@ def _measure(given: dict[str, str], kind: str, settings: dict[str, Any], say: An
         say(f"{where}Inference (std):      {pstdev(times) / 1000:.2f}")
         say(f"{where}\nMemory Usage:")
         say(f"{where}Overall footprint:    {memory:.2f} MB")
+        say(f"{where}Peak memory:          {memory + 50:.2f} MB")
         say(f"{where}======================================")
         return
     say(f"Inference timings in us: Init: {init_us:.0f}, First inference: {warm[0]:.0f}, "
         f"Warmup (avg): {mean_of(warm):.6g}, Inference (avg): {mean:.6g}")  # fmt: skip
     what = "Peak memory footprint" if kind == "old" else "Memory footprint delta from the start of the tool"
     say(f"{what} (MB): init={memory / 2:.6g} overall={memory:.6g}")
+    if given.get("report_peak_memory_footprint") == "true":
+        say(f"Overall peak memory footprint (MB) via periodic monitoring: {memory + 50:.6g}")
     if given.get("enable_op_profiling") == "true":
         Path(given["op_profiling_output_file"]).write_text(_profile(mean / 1000))
 

@@ -51,6 +51,7 @@ class Faults:
     unplug_after_bytes: int | None = None  # of pushed data
     unplug_at_command: str | None = None  # a shell command that holds these words has just been started
     stall_after_bytes: int | None = None  # pushed data is no longer taken, and nothing is said
+    refuse_push: str | None = None  # what the phone says to pushed data in the place of OKAY
     unauthorized: bool = False
     install_answer: str = "Success\n"
 

@@ -63,6 +63,9 @@ def _receive(stream: Stream, phone: StandInPhone, name: str, mode: int) -> None:
             time.sleep(3600)
         written += data
     phone.seen.pushed.append(name)
+    if phone.faults.refuse_push is not None:
+        _fail(stream, phone.faults.refuse_push)
+        return
     if not path.parent.is_dir():
         problem = "couldn't create file: No such file or directory"
     elif len(written) > phone.system.free_bytes():

@@ -30,7 +30,7 @@ from vitconv.runtimes.process import MOST_THREADS
 
 Progress = Callable[[str, int, int], None]
 
-_MOST_RUNS = 1_000_000  # all samples are kept in memory
+MOST_RUNS = 1_000_000  # all samples are kept in memory
 _QUANTILES = tuple(range(0, 101, 5))
 
 
@@ -53,8 +53,8 @@ class BenchmarkConfig:
             raise InputError("there is nothing to benchmark. Give .tflite files, or a folder that holds some.")
         for name, value, least, most in (
             ("threads", self.threads, 1, MOST_THREADS),
-            ("runs", self.runs, 1, _MOST_RUNS),
-            ("warmup", self.warmup, 0, _MOST_RUNS),
+            ("runs", self.runs, 1, MOST_RUNS),
+            ("warmup", self.warmup, 0, MOST_RUNS),
         ):
             if not least <= value <= most:
                 raise InputError(f"{name} must be {least} to {most}, not {value}.")

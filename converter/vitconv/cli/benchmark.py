@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     "--delegate", metavar="NAMES", help="On a phone: xnnpack (unless given), cpu, gpu, nnapi, npu; with commas."
 )
 @click.option("--benchmark-binary", type=PATH, help="The benchmark_model to run there; found unless given.")
+@click.option("--yes", is_flag=True, help="Accept a benchmark_model that has changed at its address.")
 @click.option("--cpu-mask", help="Cores to run on there, hexadecimal as for taskset, or big.")
 @click.option("--cooldown", type=float, help="Pause before each run there, seconds; 5 unless given.")
 @click.option("--timeout", type=float, help="Longest run there, seconds; 300 unless given.")
@@ -102,6 +103,7 @@ def _benchmark_phones(
         raise InputError(f"--device {device} is a path, not a phone. Write `vitconv benchmark {device} --device`.")
     names = {
         "benchmark_binary": "binary",
+        "yes": "accept_changed",
         "cooldown": "cooldown_s",
         "timeout": "timeout_s",
         "delegate": "delegates",

@@ -61,8 +61,8 @@ def run(file: Path, images: tuple[Path, ...], top: int, as_json: bool) -> None:
         result = classify(config, progress if len(images) > 1 else None)
     if as_json or len(result.problems) < len(images):
         print_result(as_json, result.to_json(), lambda width: classification_text(result, width))
-    for problem in result.problems:
-        warn(problem)
+    for message in (*result.notes, *result.problems):
+        warn(message)
     if result.problems:
         sys.exit(2)
 

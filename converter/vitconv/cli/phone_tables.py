@@ -10,8 +10,8 @@ from vitconv.cli.layout import table, wrapped
 from vitconv.phone.phone_results import PhoneBenchmark, PhoneTiming
 
 _HEADER = (
-    "file", "delegate", "threads", "mean ms", "p50", "p95", "min", "max", "init", "first", "peak MB", "delegated",
-    "partitions",
+    "file", "delegate", "threads", "mean ms", "p50", "p95", "min", "max", "init", "first", "peak MB", "grown MB",
+    "delegated", "partitions",
 )  # fmt: skip
 
 
@@ -21,9 +21,9 @@ def phones_table(results: Sequence[PhoneBenchmark], width: int) -> str:
     lines, rows, notes = [], [], []
     for result in results:
         serial = result.device.serial
-        lines.append(
-            wrapped(f"{serial}: {result.device}; {result.tool or 'no tool'}; {result.harness}", width, "    ")
-        )
+        digest = f"; the tool's SHA-256: {result.tool_sha256}" if result.tool_sha256 else ""
+        head = f"{serial}: {result.device}; {result.tool or 'no tool'}; {result.harness}{digest}"
+        lines.append(wrapped(head, width, "    "))
         for timing in result.files:
             row = _row(timing)
             rows.append((row[0], serial, *row[1:]) if several else row)
@@ -75,7 +75,7 @@ def _row(timing: PhoneTiming) -> tuple[str, ...]:
     return (
         Path(timing.path).name, timing.delegate, str(timing.threads), _ms(timing.mean_ms), _ms(timing.p50_ms),
         _ms(timing.p95_ms), _ms(timing.min_ms), _ms(timing.max_ms), _ms(timing.init_ms), _ms(timing.first_ms),
-        _ms(timing.peak_memory_mb), _delegated(timing),
+        _ms(timing.peak_memory_mb), _ms(timing.memory_growth_mb), _delegated(timing),
         "" if timing.partitions is None else str(timing.partitions),
     )  # fmt: skip
 
@@ -103,7 +103,7 @@ def _notes(result: PhoneBenchmark) -> list[str]:
 
 
 def _notes_on(timing: PhoneTiming) -> list[str]:
-    notes = []
+    notes = [*timing.notes]
     if timing.delegate == "cpu":
         if timing.delegated_nodes:
             notes.append("cpu: a delegate took part all the same, so these are not the plain kernels' times")

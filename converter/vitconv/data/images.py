@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import re
+import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from threading import Lock
+from typing import Any, BinaryIO, Literal, cast, get_args
 
 import msgspec
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError, features
 
 from vitconv.foundation import documents
 from vitconv.foundation.errors import InputError
@@ -18,6 +23,30 @@ ResizeRule = Literal["stretch", "center_crop"]
 
 # Far beyond any classifier's; a mistyped or damaged size must not ask for terabytes.
 LARGEST_SIDE = 4096
+
+# Pillow knows some forty formats, and goes by a file's content, not its name. Only these are decoded: some of the
+# others start a program (Ghostscript for EPS), are barely tested, or lead to other files.
+FORMATS = tuple(
+    name
+    for name in ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
+    if name not in ("WEBP", "AVIF") or features.check(name.lower())
+)
+_READABLE = ", ".join({"WEBP": "WebP"}.get(name, name) for name in FORMATS)
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_AS_STORED = (0, 1)  # 0: cameras that do not know write it
+# What it says on its logger of a damaged file is in the error, too; Python would print it.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+# Python's filters of warnings are one for all threads.
+_FILTERING = Lock()
 
 
 @dataclass(frozen=True)
@@ -58,22 +87,19 @@ class ImageSpec:
         """Raises InputError on a missing or unknown key, or a value of the wrong type."""
         return documents.convert(value, ImageDocument).spec
 
-    def prepare(self, picture: Image.Image) -> np.ndarray:
+    def prepare(self, picture: Image.Image, note: Callable[[str], None] | None = None) -> np.ndarray:
         """A decoded picture of any size and mode → uint8 [height, width, 3].
 
-        Turns it upright by its EXIF orientation; transparency is laid over black; of 16 bits the upper 8 count.
-        Raises InputError for 32-bit values, which have no range that is known.
+        Turns it upright by its EXIF orientation; one that cannot be read leaves it as it is stored, and `note`
+        is told so in words. Transparency is laid over black; of 16 bits the upper 8 count.
+        Raises InputError for 32-bit values, which have no range that is known, and for damaged colours.
         """
-        picture = ImageOps.exif_transpose(picture)
-        if picture.mode.startswith("I;16"):
-            # Pillow's own conversion would cut off everything above 255, which is nearly all.
-            picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-        elif picture.mode in ("I", "F"):
-            raise InputError("a picture of 32-bit values has no range that is known. Save it with 8 or 16 bits.")
-        if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-            picture = picture.convert("RGBA")
-            picture = Image.alpha_composite(Image.new("RGBA", picture.size, (0, 0, 0, 255)), picture)
-        picture = picture.convert("RGB")
+        orientation, problem = _orientation(picture)
+        if problem and note:
+            note(f"it is taken as it is stored, because {problem}")
+        if orientation in _TURNS:
+            picture = picture.transpose(_TURNS[orientation])
+        picture = _as_rgb(picture)
         if picture.size == (self.width, self.height):
             return np.asarray(picture, np.uint8)
         box = self._source_box(*picture.size)
@@ -119,17 +145,86 @@ def parse_size(text: str) -> int | tuple[int, int]:
 
 
 def open_picture(path: Path) -> Image.Image:
-    """Decodes a picture file completely. Raises InputError that names the file where that is impossible."""
+    """Decodes a picture file completely, if it is one of FORMATS. Raises InputError that names the file where that
+    is impossible."""
     try:
-        picture: Image.Image
-        with Image.open(path) as picture:
-            picture.load()
-            return picture.copy()  # an Image rather than an ImageFile, and free of the open file
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise InputError(f"{path} is a pipe or a device, not a picture file.")
+        with path.open("rb") as stream:
+            return _decode(stream)
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"there is no picture {path}.") from None
     except IsADirectoryError:
         raise InputError(f"{path} is a folder, not a picture. Name a file in it.") from None
     except UnidentifiedImageError:
-        raise InputError(f"{path} is not a picture that can be read (JPEG, PNG, WebP, BMP, GIF).") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"cannot read the picture {path}: {error}.") from error
+        raise InputError(f"{path} is not a picture that can be read ({_READABLE}).") from None
+    # Pillow's decoders meet a damaged file with many kinds of exception, not only OSError.
+    except Exception as error:
+        raise InputError(f"cannot read the picture {path}: {_words(error)}.") from error
+
+
+def decode_picture(encoded: bytes) -> Image.Image:
+    """Decodes the bytes of a picture file completely, if it is one of FORMATS. Raises InputError."""
+    try:
+        return _decode(io.BytesIO(encoded))
+    except UnidentifiedImageError:
+        raise InputError(f"these bytes are no picture that can be read ({_READABLE}).") from None
+    except Exception as error:
+        raise InputError(f"the picture cannot be decoded: {_words(error)}.") from error
+
+
+def _decode(source: BinaryIO) -> Image.Image:
+    with _FILTERING, warnings.catch_warnings():
+        # Of metadata that it cannot read, which is what `prepare` makes a note of, and of large pictures.
+        warnings.simplefilter("ignore")
+        picture: Image.Image = Image.open(source, formats=FORMATS)
+        if picture.format == "TIFF":
+            picture.load()  # which reads its metadata once more
+    with picture:
+        picture.load()
+        return picture.copy()  # an Image rather than an ImageFile, and free of the open file
+
+
+def _orientation(picture: Image.Image) -> tuple[int, str | None]:
+    """The EXIF orientation, 1 to 8, and in words why it is 1 though the picture may say otherwise."""
+    said: list[str] = []
+    try:
+        with _FILTERING, warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            value = picture.getexif().get(ExifTags.Base.Orientation)
+        said = [str(warning.message) for warning in caught]
+    except Exception as error:  # of as many kinds as there are ways to damage it
+        return 1, f"its EXIF data cannot be read ({_words(error)})"
+    if isinstance(value, int) and (value in _TURNS or value in _AS_STORED):
+        return max(value, 1), None
+    if value is not None:
+        return 1, f"its EXIF orientation is {_sentence(str(value))[:40]}, not 1 to 8"
+    return 1, f"its EXIF data cannot be read ({_sentence(said[0])})" if said else None
+
+
+def _as_rgb(picture: Image.Image) -> Image.Image:
+    """RGB, of any mode; see ImageSpec.prepare."""
+    if picture.mode in ("I", "F"):
+        raise InputError("a picture of 32-bit values has no range that is known. Save it with 8 or 16 bits.")
+    try:
+        if picture.mode.startswith("I;16"):
+            # Pillow's own conversion would cut off everything above 255, which is nearly all.
+            picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+        if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+            picture = picture.convert("RGBA")
+            picture = Image.alpha_composite(Image.new("RGBA", picture.size, (0, 0, 0, 255)), picture)
+        return picture.convert("RGB")
+    except Exception as error:  # a palette or a transparent colour that is none
+        raise InputError(f"the picture's colours cannot be read: {_words(error)}.") from error
+
+
+def _words(error: Exception) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return _sentence(text) or type(error).__name__
+
+
+def _sentence(text: str) -> str:
+    """What Pillow says, which may be bytes of the file, in one line without its full stop."""
+    return re.sub(r"[^\x20-\x7e]+", " ", text).strip()[:200].rstrip(". ")

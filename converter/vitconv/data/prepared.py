@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -42,6 +43,8 @@ BATCH = 128
 CARD = "card.json"
 _THREADS = min(8, os.cpu_count() or 1)
 _MOST_NAMED = 100  # pictures in one message
+
+logger = logging.getLogger("vitconv")
 
 
 @dataclass(frozen=True)
@@ -201,6 +204,7 @@ def _write(
     examples = part.examples()
     done = 0
     failed: list[_Failure] = []
+    noted: list[str] = []
     # Written as a plain file: a full disk gives an OSError there, and a bus error in a memory map.
     with (folder / "images.npy").open("wb") as stream, ThreadPoolExecutor(_THREADS) as pool:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
@@ -208,7 +212,7 @@ def _write(
         while batch := list(islice(examples, BATCH)):
             if done + len(batch) > part.count:
                 break
-            made: list[Any] = list(pool.map(lambda example: _decode(example, spec, earlier), batch))
+            made: list[Any] = list(pool.map(lambda example: _decode(example, spec, earlier, noted), batch))
             failed += [one for one in made if isinstance(one, _Failure)]
             labels[done : done + len(batch)] = [example.label for example in batch]
             pictures[done : done + len(batch)] = [example.picture for example in batch]
@@ -226,6 +230,8 @@ def _write(
             f"{what}: {part.source} should have {part.count} examples, and "
             f"{'more' if batch else done} were found. Prepare the data set again."
         )
+    if noted:
+        logger.warning(f"{what}: {len(noted)} of {done} pictures may not be upright. The first: {min(noted)}.")
     np.save(folder / "labels.npy", labels)
     np.save(folder / "pictures.npy", pictures)
     write_json(
@@ -256,15 +262,17 @@ class _UnreadableError(Exception):
 
 
 def _decode(
-    example: Example, spec: ImageSpec, earlier: Mapping[int, NDArray[np.uint8]]
+    example: Example, spec: ImageSpec, earlier: Mapping[int, NDArray[np.uint8]], noted: list[str]
 ) -> NDArray[np.uint8] | _Failure:
+    """The picture's pixels, or why there are none; what is to be said of it nevertheless is added to `noted`."""
     if (known := earlier.get(example.picture)) is not None:
         return known
     # Pillow's decoders meet a damaged file with many kinds of exception, not only OSError.
     try:
-        return spec.prepare(example.open())
+        return spec.prepare(example.open(), lambda note: noted.append(f"{example.where}: {note}"))
     except InputError as error:
-        return _Failure(str(error), example.remedy, error)
+        where = "" if example.where in str(error) else f"{example.where}: "
+        return _Failure(f"{where}{error}", example.remedy, error)
     except Exception as error:
         return _Failure(f"cannot read {example.where}: {error}.", example.remedy, error)
 
@@ -278,7 +286,7 @@ def _all_unreadable(
         examples, done = part.examples(), 0
         with ThreadPoolExecutor(_THREADS) as pool:
             while batch := list(islice(examples, BATCH)):
-                made = pool.map(lambda example: _decode(example, spec, {}), batch)
+                made = pool.map(lambda example: _decode(example, spec, {}, []), batch)
                 failed += [one for one in made if isinstance(one, _Failure)]
                 done += len(batch)
                 if progress:

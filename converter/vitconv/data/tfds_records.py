@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import logging
 import os
@@ -17,9 +16,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from vitconv.data.content import Keys, picture_key
+from vitconv.data.images import decode_picture
 from vitconv.data.sources import Example
 from vitconv.foundation.cache import cache_directory
 from vitconv.foundation.errors import DatasetError, OutputError
@@ -93,7 +92,7 @@ def examples(name: str, builder: Any, source: str, classes: int) -> Iterator[Exa
                 )
             encoded = row["image"]
             where = f"example {index} of {name} {source}"
-            yield Example(partial(_picture, encoded), label, where, again, picture_key(encoded))
+            yield Example(partial(decode_picture, encoded), label, where, again, picture_key(encoded))
     except DatasetError:
         raise
     except Exception as error:
@@ -114,10 +113,6 @@ def _rows(builder: Any, source: str) -> Iterator[dict[str, Any]]:
             read_config=tfds.ReadConfig(try_autocache=False),
         ).as_numpy_iterator()
     return rows
-
-
-def _picture(encoded: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(encoded))
 
 
 def first_line(error: Exception) -> str:

@@ -12,11 +12,9 @@ import re
 import secrets
 import shutil
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -24,6 +22,8 @@ from pathlib import Path
 from shlex import quote
 
 from vitconv.foundation.errors import DeviceError, DeviceLostError, DeviceRunError, MissingToolError
+from vitconv.phone.adb_process import MOST_OUTPUT, Finished, LateError, run
+from vitconv.phone.endings import error_line, is_refusal, shown
 
 ALL = "all"  # instead of a serial: every phone that is ready
 
@@ -31,7 +31,6 @@ _ANSWER_SECONDS = 10.0  # for what takes a moment: a list, a property, a digest
 _SERVER_SECONDS = 30.0  # the first call starts adb's server
 _SERVER_MOMENT = 1.0  # a server that runs on this machine answers in thousandths of it
 _SLOWEST_LINK = 500_000  # bytes a second; USB 2 gives fifty times as much, a bad wireless link still this
-_MOST_OUTPUT = 32 << 20  # bytes; a program that prints more is out of its mind
 _PROPERTIES = (
     "ro.product.manufacturer", "ro.product.model", "ro.build.version.release", "ro.product.cpu.abilist",
     "ro.product.cpu.abi",
@@ -75,13 +74,12 @@ class Device:
         return {name: value for name, value in asdict(self).items() if name != "abis"}
 
 
-@dataclass(frozen=True)
-class Finished:
-    """A command that came to its end on the phone: its exit status (128 + N where signal N ended it)."""
+class NotFinishedError(DeviceRunError):
+    """A command that took too long; `printed` is what it had printed until then."""
 
-    status: int
-    out: str
-    err: str
+    def __init__(self, message: str, printed: str) -> None:
+        super().__init__(message)
+        self.printed = printed
 
 
 class Phone:
@@ -95,7 +93,7 @@ class Phone:
     def device(self) -> Device:
         script = "; ".join(f"getprop {name}" for name in _PROPERTIES)
         lines = self.shell(script).out.split("\n")
-        maker, model, android, abis, abi = (line.strip() for line in (lines + [""] * 5)[:5])
+        maker, model, android, abis, abi = (shown(line) for line in (lines + [""] * 5)[:5])
         if not abis and not abi:
             raise DeviceRunError(f"{self.serial} does not say which processor it has (ro.product.cpu.abilist).")
         name = model if model.lower().startswith(maker.lower()) else f"{maker} {model}"
@@ -106,7 +104,7 @@ class Phone:
         """Runs a script in the phone's shell; what comes from elsewhere must be in it through `shlex.quote`.
 
         `last` is for tidying up: it runs after `Adb.stop`, too.
-        Raises DeviceRunError where it takes longer than `seconds`; then it may still be running there.
+        Raises NotFinishedError where it takes longer than `seconds`; then it may still be running there.
         """
         token = f"vitconv-{secrets.token_hex(8)}"
         ended = self._call(["shell", f"( {script}\n); printf '\\n%s %s\\n' {token} $?"], seconds, last)
@@ -129,13 +127,18 @@ class Phone:
         if ended.status:
             raise self.failed(f"{local.name} could not be copied to it", ended)
 
-    def pull(self, remote: str, most_bytes: int = _MOST_OUTPUT) -> bytes | None:
+    def pull(self, remote: str, most_bytes: int = MOST_OUTPUT) -> bytes | None:
         """A file of the phone; None where there is none."""
         found = self.shell(f"wc -c < {quote(remote)}")
+        if "denied" in found.err:
+            raise DeviceRunError(f"{self.serial} does not let {remote} be read: {shown(found.err)}.")
         if found.status:
             return None
-        if int(found.out or 0) > most_bytes:
-            raise DeviceRunError(f"{remote} on {self.serial} has {int(found.out):,} bytes, far too many.")
+        size = re.fullmatch(r"\s*([0-9]{1,15})\s*", found.out)
+        if size is None:
+            raise DeviceRunError(f"{self.serial} does not say how large {remote} is: {shown(found.out)!r}.")
+        if int(size[1]) > most_bytes:
+            raise DeviceRunError(f"{remote} on {self.serial} has {int(size[1]):,} bytes, far too many.")
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder) / "pulled"
             seconds = _SERVER_SECONDS + most_bytes / _SLOWEST_LINK
@@ -154,7 +157,7 @@ class Phone:
         return said
 
     def failed(self, what: str, ended: Finished) -> DeviceRunError:
-        """The error for an adb call that failed: is the phone still there?"""
+        """The error for an adb call that failed: is the phone still there, and did it say no?"""
         state = self._adb.state_of(self.serial)
         if state != "device":
             why = "is no longer connected" if state is None else f"is now {state}"
@@ -162,20 +165,24 @@ class Phone:
                 f"{self.serial} {why}: {what}. It was unplugged, it restarted, or adb's server was stopped. "
                 "Connect it again (`adb devices` should list it as 'device') and run the same command."
             )
-        lines = [line for line in (ended.err + "\n" + ended.out).splitlines() if line.strip()]
-        said = f"; adb says: {lines[-1].strip()}" if lines else ""
+        told = error_line(ended.out + "\n" + ended.err)
+        said = f"; adb says: {told}" if told else ""
+        if is_refusal(told):
+            return DeviceRunError(
+                f"{self.serial} did not allow it: {what}{said}. See what is there: "
+                f"adb -s {self.serial} shell ls -la /data/local/tmp"
+            )
         return DeviceLostError(f"the connection to {self.serial} broke: {what}{said}. Run the same command again.")
 
     def _call(self, arguments: list[str], seconds: float, last: bool = False) -> Finished:
         try:
             return self._adb.call(["-s", self.serial, *arguments], seconds, last)
-        except TimeoutError as error:
+        except LateError as error:
             state = self._adb.state_of(self.serial)
-            where = "" if state == "device" else f", and it is {state or 'no longer connected'}"
-            kind = DeviceRunError if state == "device" else DeviceLostError
-            raise kind(
-                f"{self.serial} did not finish `adb {arguments[0]}` within {seconds:.0f} s{where}."
-            ) from error
+            message = f"{self.serial} did not finish `adb {arguments[0]}` within {seconds:.0f} s"
+            if state == "device":
+                raise NotFinishedError(f"{message}.", error.printed) from error
+            raise DeviceLostError(f"{message}, and it is {state or 'no longer connected'}.") from error
 
 
 class Adb:
@@ -199,7 +206,7 @@ class Adb:
             ) from None
         if ended.status:
             lines = [line for line in (ended.err + ended.out).splitlines() if line.strip()] or ["nothing"]
-            raise DeviceError(f"{self._program} cannot list phones; it says: {lines[-1]}.")
+            raise DeviceError(f"{self._program} cannot list phones; it says: {shown(lines[-1])}.")
         return parse_devices(ended.out)
 
     def state_of(self, serial: str) -> str | None:
@@ -252,35 +259,10 @@ class Adb:
     def call(self, arguments: list[str], seconds: float, last: bool = False) -> Finished:
         """Runs adb; `last` as in `Phone.shell`.
 
-        Raises TimeoutError, and DeviceRunError where it prints without end.
+        Raises LateError, which is a TimeoutError, and DeviceRunError where it prints without end.
         """
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            process = subprocess.Popen(
-                [self._program, *arguments], stdin=subprocess.DEVNULL, stdout=out, stderr=err
-            )
-            end = time.monotonic() + seconds
-            try:
-                while True:
-                    try:
-                        status = process.wait(timeout=0.2)
-                        break
-                    except subprocess.TimeoutExpired:
-                        pass
-                    if self.stopped.is_set() and not last:
-                        raise KeyboardInterrupt
-                    if time.monotonic() > end:
-                        raise TimeoutError
-                    if os.fstat(out.fileno()).st_size + os.fstat(err.fileno()).st_size > _MOST_OUTPUT:
-                        raise DeviceRunError(f"`adb {arguments[2]}` printed more than {_MOST_OUTPUT >> 20} MiB.")
-            finally:
-                if process.poll() is None:
-                    process.kill()
-                    process.wait()
-            texts = []
-            for stream in (out, err):
-                stream.seek(0)
-                texts.append(stream.read().decode(errors="replace"))
-        return Finished(status, *texts)
+        give_up = (lambda: False) if last else self.stopped.is_set
+        return run([self._program, *arguments], seconds, give_up)
 
 
 def parse_devices(text: str) -> dict[str, str]:
@@ -288,8 +270,9 @@ def parse_devices(text: str) -> dict[str, str]:
     states = {}
     for line in text.splitlines():
         serial, tab, state = line.partition("\t")
-        if tab and serial and not line.startswith("*"):
-            states[serial] = state.strip()
+        # What comes over a bad link is no phone.
+        if tab and serial and serial.isprintable() and not line.startswith("*"):
+            states[serial] = shown(state)
     return states
 
 

@@ -21,13 +21,14 @@ from vitconv.foundation.errors import DeviceLostError, DeviceRunError, InputErro
 from vitconv.phone import apk
 from vitconv.phone.adb import Adb, Phone
 from vitconv.phone.parallel import on_each
-from vitconv.runtimes.process import MOST_THREADS
 
 Progress = Callable[[str, int, int], None]
 Result = TypeVar("Result")
 
 PACKAGE = "org.vitconv.demo"
 DELEGATES = ("cpu", "xnnpack", "gpu", "nnapi")
+# The app refuses more: TaskRequest.kt and RunOptions in Classifier.kt. A test compares.
+MOST_RUNS, MOST_THREADS = 10_000, 64
 _RESULTS = f"/sdcard/Android/data/{PACKAGE}/files/results"
 _POLL_SECONDS = 0.5
 _POLLS_WITHOUT_PROCESS = 6  # how often in turn the app may not be seen running before it counts as dead
@@ -59,8 +60,8 @@ class BenchmarkTask:
                 raise UnknownNameError("delegate of the app", name, DELEGATES)
         if not 1 <= self.threads <= MOST_THREADS:
             raise InputError(f"threads must be 1 to {MOST_THREADS}, not {self.threads}.")
-        if not 1 <= self.runs <= 1_000_000:
-            raise InputError(f"runs must be 1 to 1000000, not {self.runs}.")
+        if not 1 <= self.runs <= MOST_RUNS:
+            raise InputError(f"runs must be 1 to {MOST_RUNS}, not {self.runs}.")
         _check_timeout(self.timeout_s)
 
 

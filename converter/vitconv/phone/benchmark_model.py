@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vitconv.foundation.errors import DeviceRunError, InputError, UnknownNameError
+from vitconv.phone.endings import last_words, not_started
 
 # Delegate → its flags for each tool; a word that a tool has no way to say is missing.
 DELEGATES: Mapping[str, str] = {
@@ -64,13 +65,18 @@ def check_mask(mask: str) -> str:
     return mask.lower()
 
 
-def identify(help_text: str) -> Tool:
-    """Which tool answered --help with this text. Raises DeviceRunError where it is neither."""
+def identify(help_text: str, status: int = 0) -> Tool:
+    """Which tool answered --help with this text, and with this exit status, which differs among builds.
+
+    Raises DeviceRunError where it is neither, or did not start at all.
+    """
     flags = frozenset(re.findall(r"--([a-z0-9_]{2,60})\b", help_text))
     if {"graph", "num_runs"} <= flags:
         if "use_npu" in flags:
             return Tool("litert", flags)
         return Tool("tflite", flags)
+    if problem := not_started(status, help_text):
+        raise DeviceRunError(f"the benchmark binary {problem}{last_words(help_text)}")
     last = [line.strip() for line in help_text.splitlines() if line.strip()][-1:]
     said = f" It printed: {last[0][:200]}" if last else " It printed nothing."
     raise DeviceRunError(
@@ -89,6 +95,8 @@ def arguments(tool: Tool, graph: str, threads: int, runs: int, max_seconds: int,
     words = [
         f"--graph={graph}", f"--num_threads={threads}", f"--num_runs={runs}", "--min_secs=0",
         f"--max_secs={max_seconds}", *chosen,
+        # Older builds cannot, and LiteRT's prints it unasked where it knows.
+        *(["--report_peak_memory_footprint=true"] if "report_peak_memory_footprint" in tool.flags else []),
     ]  # fmt: skip
     return _known(tool, words)
 

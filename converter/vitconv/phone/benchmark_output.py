@@ -5,11 +5,15 @@ TensorFlow Lite's, times in microseconds; older builds without the prefix "INFO:
     INFO: count=74 first=14850 curr=13315 min=13105 max=15765 avg=13520.2 std=470 p5=13200 median=13480 p95=14300
     INFO: Inference timings in us: Init: 12750, First inference: 14744, Warmup (avg): 13764, Inference (avg): 13520
     INFO: Memory footprint delta from the start of the tool (MB): init=8.97656 overall=18.7227
+    INFO: Overall peak memory footprint (MB) via periodic monitoring: 93.2383
     VERBOSE: Replacing 390 out of 477 node(s) with delegate (TfLiteXNNPackDelegate) node, yielding 115 partitions …
 
 LiteRT's prints the same count lines and then a block of its own, in milliseconds with two decimals:
 
     INFO: [benchmark_litert_model.h:88] Inference (avg):      71.45 ms (14 runs)
+
+The first line of memory, which older builds call "Peak memory footprint", is how much the process has grown since
+it started; the second, in LiteRT's block "Peak memory", is the largest that the whole process was.
 
 What is not printed is None. Text that holds no complete, consistent result is none at all.
 """
@@ -37,6 +41,7 @@ _MEMORY = re.compile(
     r"\b(?:Peak memory footprint|Memory footprint delta from the start of the tool) \(MB\): "
     rf"init={_NUMBER} overall={_NUMBER}\s*$"
 )
+_PEAK = re.compile(rf"\bOverall peak memory footprint \(MB\) via periodic monitoring: {_NUMBER}\s*$")
 _REPLACING = re.compile(
     rf"\bReplacing {_WHOLE}(?: out of {_WHOLE})? node\(s\) with delegate \(([^()]{{1,80}})\)(?: node)?"
     rf"(?:, yielding {_WHOLE} partitions)?(?: for (?:the whole graph|subgraph 0))?\.?\s*$"
@@ -50,6 +55,7 @@ _BLOCK_LINES = {
     "min": re.compile(rf"\bInference \(min\):\s+{_NUMBER} ms\s*$"),
     "max": re.compile(rf"\bInference \(max\):\s+{_NUMBER} ms\s*$"),
     "std": re.compile(rf"\bInference \(std\):\s+{_NUMBER}\s*$"),
+    "peak": re.compile(rf"\bPeak memory:\s+{_NUMBER} MB\s*$"),
     "memory": re.compile(rf"\bOverall footprint:\s+{_NUMBER} MB\s*$"),
 }
 _EXTENTS = (
@@ -73,7 +79,10 @@ class Delegation:
 
 @dataclass(frozen=True)
 class ToolOutput:
-    """One run. Times in milliseconds, memory in MiB; `first_ms` is the very first run, a warm-up."""
+    """One run. Times in milliseconds; `first_ms` is the very first run, a warm-up.
+
+    Memory in MiB: `memory_mb` is what the process has grown by, `peak_memory_mb` the most that it was in all.
+    """
 
     runs: int
     init_ms: float
@@ -85,6 +94,7 @@ class ToolOutput:
     p50_ms: float | None
     p95_ms: float | None
     memory_mb: float | None
+    peak_memory_mb: float | None = None
 
 
 @dataclass(frozen=True)
@@ -125,7 +135,8 @@ def _tflite_result(lines: list[str]) -> ToolOutput | None:
     if statistic is None or not math.isclose(statistic.mean_ms, mean, rel_tol=_ROUNDING):
         return None
     memory = next((float(found[2]) for found in map(_MEMORY.search, lines[index:]) if found), None)
-    return _combined(statistic, init, first, memory)
+    peak = next((float(found[1]) for found in map(_PEAK.search, lines[index:]) if found), None)
+    return _combined(statistic, init, first, memory, peak)
 
 
 def _litert_result(lines: list[str]) -> ToolOutput | None:
@@ -149,13 +160,13 @@ def _litert_result(lines: list[str]) -> ToolOutput | None:
         *(float(block[name][1]) for name in ("init", "first", "mean")),
         int(block["mean"][2]),
     )
-    memory = value("memory")
+    memory, peak = value("memory"), value("peak")
     statistic = _last_statistic(lines[: starts[0]])
     if statistic is not None:
         if statistic.runs != runs or abs(statistic.mean_ms - mean) > _BLOCK_STEP_MS + mean * _ROUNDING:
             return None
-        return _combined(statistic, init, first, memory)
-    return ToolOutput(runs, init, first, mean, value("min"), value("max"), value("std"), None, None, memory)
+        return _combined(statistic, init, first, memory, peak)
+    return ToolOutput(runs, init, first, mean, value("min"), value("max"), value("std"), None, None, memory, peak)
 
 
 def _last_statistic(lines: list[str]) -> ToolOutput | None:
@@ -172,10 +183,12 @@ def _last_statistic(lines: list[str]) -> ToolOutput | None:
     return None
 
 
-def _combined(statistic: ToolOutput, init: float, first: float, memory: float | None) -> ToolOutput:
+def _combined(
+    statistic: ToolOutput, init: float, first: float, memory: float | None, peak: float | None
+) -> ToolOutput:
     return ToolOutput(
         statistic.runs, init, first, statistic.mean_ms, statistic.min_ms, statistic.max_ms, statistic.std_ms,
-        statistic.p50_ms, statistic.p95_ms, memory,
+        statistic.p50_ms, statistic.p95_ms, memory, peak,
     )  # fmt: skip
 
 

@@ -8,31 +8,27 @@ what was measured until then is the result.
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from vitconv._version import __version__
-from vitconv.benchmarking.benchmark import model_files, round_order
+from vitconv.benchmarking.benchmark import MOST_RUNS, model_files, round_order
 from vitconv.foundation import files
 from vitconv.foundation.errors import DeviceLostError, DeviceRunError, InputError
 from vitconv.foundation.progress import Progress
 from vitconv.phone import benchmark_model, profile, tool_file
-from vitconv.phone.adb import Adb, Device, Phone
+from vitconv.phone.adb import Adb, Device, NotFinishedError, Phone
 from vitconv.phone.benchmark_output import Log, parse
 from vitconv.phone.conditions import BIG, cpu_mask, thermal_status
+from vitconv.phone.endings import ending, last_words
 from vitconv.phone.parallel import on_each
 from vitconv.phone.phone_folder import PhoneFolder, Pushed
 from vitconv.phone.phone_results import Case, PhoneBenchmark, Problem, Round, phone_timing
 from vitconv.runtimes.process import MOST_THREADS
 
 _ROUNDS = 3
-_MOST_RUNS = 1_000_000
-_LONGEST_REASON = 300  # characters of what a program printed
-# What the phone's shell adds when a signal ends a program, which the exit status says already.
-_SHELL_SAYS = ("Segmentation fault", "Aborted", "Killed", "Bus error", "Illegal instruction", "Terminated")
 
 
 @dataclass(frozen=True)
@@ -40,7 +36,8 @@ class PhoneBenchmarkConfig:
     """`paths` as in BenchmarkConfig; `device` a serial, "all", or "" for the only phone.
 
     Every file runs with each of `threads` on each of `delegates` (see benchmark_model.DELEGATES), at least `runs`
-    times over all rounds. `binary` is the benchmark_model to use, else one is found. `cpu_mask` is a `taskset`
+    times over all rounds. `binary` is the benchmark_model to use, else one is found; `accept_changed` takes one
+    that is no longer what it was at its address (see tool_file). `cpu_mask` is a `taskset`
     mask, or "big". `cooldown_s` is the pause before each run of the tool, `timeout_s` how long one may take.
     `profile` is a folder for each operator's times. Raises InputError for what is out of range.
     """
@@ -51,6 +48,7 @@ class PhoneBenchmarkConfig:
     runs: int = 50
     delegates: tuple[str, ...] = ("xnnpack",)
     binary: Path | None = None
+    accept_changed: bool = False
     cpu_mask: str | None = None
     cooldown_s: float = 5
     timeout_s: float = 300
@@ -62,7 +60,7 @@ class PhoneBenchmarkConfig:
             raise InputError("there is nothing to benchmark. Give .tflite files, or a folder that holds some.")
         for threads in self.threads:
             _in_range("threads", threads, 1, MOST_THREADS)
-        _in_range("runs", self.runs, 1, _MOST_RUNS)
+        _in_range("runs", self.runs, 1, MOST_RUNS)
         _in_range("cooldown", self.cooldown_s, 0, 3600)
         _in_range("timeout", self.timeout_s, 2, 86_400)
         for name in self.delegates:
@@ -135,7 +133,7 @@ class _Session:
         """Sends the tool and the models, and finds out which tool it is; InputError for what it cannot do."""
         with self._noting():
             self._device = self._phone.device
-            self._tool_file = tool_file.find(self._config.binary, self._device)
+            self._tool_file = tool_file.find(self._config.binary, self._device, self._config.accept_changed)
             self._program = f"benchmark_model-{self._tool_file.sha256[:16]}"
             wanted = {self._program: (self._tool_file.path, self._tool_file.sha256)}
             wanted |= {case.remote: (case.path, case.sha256) for case in self._cases}
@@ -145,7 +143,7 @@ class _Session:
                 lambda done, total: tell(f"sending to {self._phone.serial}", done, total) if tell else None,
             )
             ended = self._folder.run(self._program, ["--help"], None, 30)
-            self._tool = benchmark_model.identify(f"{ended.out}\n{ended.err}")
+            self._tool = benchmark_model.identify(f"{ended.out}\n{ended.err}", ended.status)
             for delegate in self._config.delegates:
                 self._arguments(Case(Path(), "", "", 1, delegate))
             if self._config.profile is not None:
@@ -203,27 +201,36 @@ class _Session:
             raise KeyboardInterrupt
         before = thermal_status(self._phone)
         try:
-            log = self._run_tool(case, [])
+            log, note = self._run_tool(case, [])
         except DeviceLostError:
             raise
         except DeviceRunError as error:
             self._problems.append(case.problem(str(error)))
             return
-        self._rounds[case].append(Round(log, before, thermal_status(self._phone)))
+        self._rounds[case].append(Round(log, before, thermal_status(self._phone), note))
 
-    def _run_tool(self, case: Case, more: list[str]) -> Log:
-        """One run, to a result that can be read; DeviceRunError otherwise."""
+    def _run_tool(self, case: Case, more: list[str]) -> tuple[Log, str | None]:
+        """One run, to a result that can be read; DeviceRunError otherwise.
+
+        A run that printed its whole result and then crashed or hung on its way out did measure what it says: such
+        a result comes with a note.
+        """
         arguments = [*self._arguments(case), *more]
-        ended = self._folder.run(self._program, arguments, self._mask, self._config.timeout_s)
-        text = f"{ended.out}\n{ended.err}"
+        try:
+            ended = self._folder.run(self._program, arguments, self._mask, self._config.timeout_s)
+            text = f"{ended.out}\n{ended.err}"
+            how = ending(ended.status) if ended.status else None
+        except NotFinishedError as error:
+            text, how = error.printed, "did not end by itself"
+            if parse(text).result is None:
+                raise
         log = parse(text)
-        if ended.status:
-            raise DeviceRunError(f"benchmark_model {_ending(ended.status)}{_last_words(text)}")
         if log.unconsumed:
             raise DeviceRunError(f"benchmark_model ignored flags that it does not know: {log.unconsumed[:200]}")
         if log.result is None:
-            raise DeviceRunError(f"benchmark_model gave no result that can be read{_last_words(text)}")
-        return log
+            what = how or "gave no result that can be read"
+            raise DeviceRunError(f"benchmark_model {what}{last_words(text)}")
+        return log, f"after a complete result, benchmark_model {how}" if how else None
 
     def _arguments(self, case: Case) -> list[str]:
         assert self._tool
@@ -256,23 +263,3 @@ class _Session:
 def _in_range(name: str, value: float, least: float, most: float) -> None:
     if not least <= value <= most:
         raise InputError(f"{name} must be {least:g} to {most:g}, not {value:g}.")
-
-
-def _ending(status: int) -> str:
-    """An exit status of the phone's shell in words."""
-    if status > 128:
-        try:
-            return f"died of {signal.Signals(status - 128).name}"
-        except ValueError:
-            return f"died of signal {status - 128}"
-    if status in (126, 127):
-        return "cannot be started there: it is no program for this phone"
-    return f"ended with status {status}"
-
-
-def _last_words(text: str) -> str:
-    """The line that most likely says why, fit for one line of a message."""
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith(_SHELL_SAYS)]
-    telling = [line for line in lines if "error" in line.lower() or "failed" in line.lower()] or lines
-    words = "".join(char if char.isprintable() else " " for char in telling[-1]) if telling else ""
-    return f": {' '.join(words.split())[:_LONGEST_REASON]}" if words.strip() else ", and printed nothing"

@@ -10,7 +10,9 @@ from pathlib import Path
 from shlex import quote
 
 from vitconv.foundation.errors import DeviceRunError
-from vitconv.phone.adb import Finished, Phone
+from vitconv.phone.adb import Phone
+from vitconv.phone.adb_process import Finished
+from vitconv.phone.endings import shown
 
 FOLDER = "/data/local/tmp/vitconv"
 _DIGEST_SECONDS = 120.0
@@ -86,6 +88,6 @@ class PhoneFolder:
             raise DeviceRunError(f"{self._phone.serial} has no sha256sum: its Android is older than 8.")
         if ended.status:
             raise DeviceRunError(
-                f"{FOLDER} cannot be made on {self._phone.serial}: {ended.err.strip() or 'its storage is full'}."
+                f"{FOLDER} cannot be made on {self._phone.serial}: {shown(ended.err) or 'its storage is full'}."
             )
         return {found[2]: found[1] for found in map(_LINE.fullmatch, ended.out.splitlines()) if found}

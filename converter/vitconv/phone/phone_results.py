@@ -18,15 +18,17 @@ _XNNPACK = "XNNPack"  # in the delegate's own name
 
 @dataclass(frozen=True)
 class Round:
-    """One run of the tool, and Android's thermal status around it."""
+    """One run of the tool, Android's thermal status around it, and what is to be known about how it ended."""
 
     log: Log
     thermal_before: str | None
     thermal_after: str | None
+    note: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         assert self.log.result
-        values = {**asdict(self.log.result), "thermal": [self.thermal_before, self.thermal_after]}
+        thermal = [self.thermal_before, self.thermal_after]
+        values = {**asdict(self.log.result), "thermal": thermal, "note": self.note}
         return {name: round(value, 4) if isinstance(value, float) else value for name, value in values.items()}
 
 
@@ -37,7 +39,9 @@ class PhoneTiming:
     mean_ms                         over all timed runs
     min_ms, max_ms                  their extremes
     init_ms, first_ms, p50_ms, p95_ms   the median of what the rounds printed; None where one did not print it
-    peak_memory_mb                  the largest of what the rounds printed
+    peak_memory_mb                  the most that the tool's process was, the largest of the rounds
+    memory_growth_mb                what it grew by from its start, the largest of the rounds
+    notes                           what is to be known about rounds that did not end well
     runs                            timed runs in all rounds
     delegated                       what the delegate took of the graph: "all", "part", "none"; None: not said
     delegated_nodes of nodes, partitions   the same in numbers, where the tool says
@@ -64,11 +68,13 @@ class PhoneTiming:
     delegated: str | None
     thermal: tuple[str | None, str | None]
     rounds: tuple[Round, ...] = field(repr=False)
+    memory_growth_mb: float | None = None
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         values["rounds"] = [one.to_json() for one in self.rounds]
-        values["thermal"] = list(self.thermal)
+        values |= {"thermal": list(self.thermal), "notes": list(self.notes)}
         values["p90_ms"] = None  # no build of the tool prints it; readers of all benchmarks look for it
         return {name: round(value, 4) if isinstance(value, float) else value for name, value in values.items()}
 
@@ -157,13 +163,15 @@ def phone_timing(case: Case, rounds: Sequence[Round]) -> PhoneTiming:
         max_ms=_of_all(results, "max_ms", max),
         p50_ms=_of_all(results, "p50_ms", median),
         p95_ms=_of_all(results, "p95_ms", median),
-        peak_memory_mb=_of_all(results, "memory_mb", max),
+        peak_memory_mb=_of_all(results, "peak_memory_mb", max),
         nodes=share.total if share else None,
         delegated_nodes=share.nodes if share else None,
         partitions=share.partitions if share else None,
         delegated=extent,
         thermal=(rounds[0].thermal_before, rounds[-1].thermal_after),
         rounds=tuple(rounds),
+        memory_growth_mb=_of_all(results, "memory_mb", max),
+        notes=tuple(dict.fromkeys(one.note for one in rounds if one.note)),
     )
 
 

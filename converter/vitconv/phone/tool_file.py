@@ -1,18 +1,27 @@
-"""Where the benchmark_model that goes to a phone comes from: a file that is given, a kept one, or a download."""
+"""Where the benchmark_model that goes to a phone comes from: a file that is given, a kept one, or a download.
+
+The builds at TensorFlow's address are made every night and have no signature, and they run on the user's phone. So
+what was downloaded first is trusted: its SHA-256 is shown and remembered, for each processor and address, in
+benchmark_model.json beside it in the cache folder. Another one from the same address is refused until the user
+accepts it.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
 import struct
 import urllib.request
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from hashlib import sha256
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 from vitconv.foundation import files
-from vitconv.foundation.cache import cache_directory
+from vitconv.foundation.cache import cache_directory, lock_beside
 from vitconv.foundation.errors import InputError, MissingToolError
 from vitconv.phone.adb import Device
 
@@ -28,6 +37,8 @@ _SECONDS = 30
 _MOST_BYTES = 200 << 20
 _MACHINES = {3: "x86", 40: "armeabi-v7a", 62: "x86_64", 183: "arm64-v8a"}  # ELF's e_machine → Android's ABI
 
+logger = logging.getLogger("vitconv")
+
 
 @dataclass(frozen=True)
 class ToolFile:
@@ -38,18 +49,21 @@ class ToolFile:
     source: str
 
 
-def find(binary: Path | None, device: Device) -> ToolFile:
+def find(binary: Path | None, device: Device, accept_changed: bool = False) -> ToolFile:
     """`binary` where it is given, else the kept one for the phone's processor, else a download that is then kept.
 
-    Raises InputError for a file that is missing or made for another processor, MissingToolError where nothing
-    is there and nothing can be downloaded.
+    Raises InputError for a file that is missing or made for another processor, and for a download that is not what
+    was downloaded from there before, unless `accept_changed`; MissingToolError where nothing is there and nothing
+    can be downloaded.
     """
     if binary is not None:
         if not binary.is_file():
             raise InputError(f"there is no benchmark binary {binary}. Check the path of --benchmark-binary.")
         tool = ToolFile(binary, files.sha256(binary), str(binary))
     else:
-        tool = _kept(device.abi) or _download(device.abi)
+        # Phones of one kind ask at the same time.
+        with lock_beside(files.writable_directory(cache_directory()) / f"benchmark_model-{device.abi}"):
+            tool = _kept(device.abi) or _download(device.abi, accept_changed)
     _check_machine(tool, device)
     return tool
 
@@ -75,15 +89,32 @@ def _check_machine(tool: ToolFile, device: Device) -> None:
 def _kept(abi: str) -> ToolFile | None:
     """The one that a download left, if it still is what it was."""
     path = _place(abi)
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        note = json.loads(_note(path).read_text(encoding="utf-8"))
+    with suppress(OSError, KeyError):
+        note = _read_note(path)
         digest = files.sha256(path)
         if note["sha256"] == digest:
             return ToolFile(path, digest, str(note["url"]))
     return None
 
 
-def _download(abi: str) -> ToolFile:
+def _read_note(path: Path) -> dict[str, Any]:
+    """What is remembered of a program: "url", "sha256", and the digest "trusted" of each address; or nothing."""
+    try:
+        note = json.loads(_note(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return note if isinstance(note, dict) else {}
+
+
+def _trusted(path: Path) -> dict[str, str]:
+    """Address → the digest of what came from there and was accepted."""
+    note = _read_note(path)
+    trusted = note.get("trusted")
+    pairs = trusted.items() if isinstance(trusted, dict) else [(note.get("url"), note.get("sha256"))]
+    return {url: digest for url, digest in pairs if isinstance(url, str) and isinstance(digest, str)}
+
+
+def _download(abi: str, accept_changed: bool) -> ToolFile:
     help_text = "Get one for this phone's processor and give it with --benchmark-binary FILE."
     if abi not in PREBUILT:
         raise MissingToolError(f"there is no prebuilt benchmark_model for {abi}. {help_text}")
@@ -102,10 +133,24 @@ def _download(abi: str) -> ToolFile:
         raise MissingToolError(
             f"what {url} gave is not a whole program for {abi} ({len(data)} bytes). {help_text}"
         )
-    files.write_bytes(path, data)
-    digest = files.sha256(path)
+    digest, trusted = sha256(data).hexdigest(), _trusted(path)
+    known = trusted.get(url)
+    if known not in (None, digest) and not accept_changed:
+        raise InputError(
+            f"the benchmark_model at {url} has changed: its SHA-256 is {digest}, and {known} was downloaded from "
+            "there before. It would run on the phone. If you expect a new build, accept it with --yes; or give "
+            "a program that you know with --benchmark-binary FILE."
+        )
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    files.write_json(_note(path), {"url": url, "sha256": digest, "bytes": len(data), "downloaded": now})
+    note = {"url": url, "sha256": digest, "bytes": len(data), "downloaded": now}
+    # First what is trusted: a stop between the two then leaves no program that nobody vouches for.
+    files.write_json(_note(path), {**note, "trusted": {**trusted, url: digest}})
+    files.write_bytes(path, data)
+    if known != digest:
+        logger.warning(
+            f"benchmark_model was downloaded from {url}. It is not signed; its SHA-256 is {digest}. This is "
+            f"remembered in {_note(path)}, and another one from there will be refused."
+        )
     return ToolFile(path, digest, url)
 
 

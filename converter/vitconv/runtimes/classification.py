@@ -1,7 +1,20 @@
-"""Pictures through one .tflite file: everything that is needed to classify them stands in the file itself."""
+"""Pictures through one .tflite file: everything that is needed to classify them stands in the file itself.
+
+What an input gets of a picture's pixels, 0 to 255. The Android app follows the same rule (core/…/Tensors.kt):
+
+    float32   (pixel − mean) / deviation, by the file's NormalizationOptions; without them the file is refused
+    int8      the same, divided by the input's scale, rounded, plus its zero point; without NormalizationOptions
+              pixel − 128
+    uint8     the pixel itself, whatever scale and NormalizationOptions say, as TensorFlow's Task Library and
+              MediaPipe do it
+
+An int8 file whose input tells fewer than 32 of the 256 pixel values apart, because the scale belongs to another
+normalisation, contradicts itself and is refused.
+"""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +26,11 @@ from vitconv.data.images import ImageSpec, open_picture
 from vitconv.foundation.errors import InputError, ModelFileError
 from vitconv.foundation.progress import Progress
 from vitconv.runtimes.litert import Runner
+from vitconv.runtimes.process import TensorDetail
 from vitconv.tflite import metadata
 from vitconv.tflite.graph import Graph
+
+logger = logging.getLogger("vitconv")
 
 
 @dataclass(frozen=True)
@@ -42,11 +58,15 @@ class Guess:
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture: its most probable labels, the best first, or the `problem` that left it without."""
+    """One picture: its most probable labels, the best first, or the `problem` that left it without.
+
+    `note` is what to know about labels that are there: the picture may not be upright.
+    """
 
     path: str
     labels: tuple[Guess, ...]
     problem: str | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +82,11 @@ class Classification:
     def problems(self) -> tuple[str, ...]:
         """What was wrong with the pictures that could not be read."""
         return tuple(picture.problem for picture in self.pictures if picture.problem)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know about pictures that have labels."""
+        return tuple(f"{picture.path}: {picture.note}" for picture in self.pictures if picture.note)
 
     def to_json(self) -> dict[str, Any]:
         """The document of `vitconv run --json`."""
@@ -80,16 +105,18 @@ def classify(config: ClassifyConfig, progress: Progress | None = None) -> Classi
     described, normalization = _metadata_of(config.file)
     pictures = []
     with Runner(config.file) as runner:
+        table = input_table(runner.path, runner.inputs[0], normalization) if runner.inputs else None
         for number, path in enumerate(config.images):
             if progress:
                 progress("classifying", number, len(config.images))
+            notes: list[str] = []
             try:
-                pixels = described.image.prepare(open_picture(path))
+                pixels = described.image.prepare(open_picture(path), notes.append)
             except InputError as error:
                 message = str(error)
                 pictures.append(Picture(str(path), (), message if str(path) in message else f"{path}: {message}"))
                 continue
-            scores = runner.probabilities(_input(pixels, runner, normalization))[0]
+            scores = runner.probabilities(model_input(pixels, table))[0]
             if len(scores) != len(described.labels):
                 raise ModelFileError(
                     f"the {len(described.labels)} labels of {config.file} don't fit its {len(scores)} outputs. "
@@ -97,11 +124,15 @@ def classify(config: ClassifyConfig, progress: Progress | None = None) -> Classi
                 )
             best = np.argsort(-scores, kind="stable")[: config.top]
             guesses = (Guess(described.labels[index], int(index), float(scores[index])) for index in best)
-            pictures.append(Picture(str(path), tuple(guesses)))
+            pictures.append(Picture(str(path), tuple(guesses), note="; ".join(notes) or None))
     if progress:
         progress("classifying", len(config.images), len(config.images))
     return Classification(str(config.file), described.name, described.image, tuple(pictures))
 
+
+# Steps by which a uint8 input's scale may miss a pixel: rounded scales, a deviation of 127 or 128 for 127.5.
+_UNDONE = 2
+_FEWEST_STEPS = 32
 
 Normalization = tuple[tuple[float, ...], tuple[float, ...]] | None
 
@@ -120,14 +151,52 @@ def _metadata_of(path: Path) -> tuple[metadata.ModelMetadata, Normalization]:
     return described, normalization
 
 
-def _input(pixels: NDArray[np.uint8], runner: Runner, normalization: Normalization) -> NDArray[Any]:
-    """uint8 [H, W, 3] → [1, H, W, 3] as the file takes it: raw bytes, or float by the file's own normalisation."""
-    if runner.inputs[0].dtype != "float32":
-        return pixels[None]
+def input_table(path: Path, source: TensorDetail, normalization: Normalization) -> NDArray[Any] | None:
+    """What each of a picture's 256 values becomes in each channel, [256, 3], as the input's type; None: itself.
+
+    See the head of this module. Raises ModelFileError.
+    """
+    values = np.arange(256)[:, None]
     if normalization is None:
+        if source.dtype == "float32":
+            raise ModelFileError(
+                f"{path} takes float pixels and its metadata don't say how they are normalised. "
+                "Give it NormalizationOptions."
+            )
+        return np.repeat(values - 128, 3, axis=1).astype(np.int8) if source.dtype == "int8" else None
+    mean, deviation = (np.asarray(each, np.float32) for each in normalization)
+    with np.errstate(all="ignore"):
+        real = np.broadcast_to((values.astype(np.float32) - mean) / deviation, (256, 3))
+    if not np.isfinite(real).all():
+        raise ModelFileError(f"{path} normalises pixels by {normalization}. Correct its NormalizationOptions.")
+    if source.dtype == "float32":
+        return real
+    # An integer tensor without a scale holds its values as they are.
+    scale, zero_point = source.scale or 1.0, source.zero_point or 0
+    steps = np.rint(real / np.float32(scale)) + zero_point
+    if source.dtype == "uint8":
+        if np.abs(steps - values).max() > _UNDONE:
+            logger.warning(
+                f"{path}: what its metadata say about normalisation does not agree with the scale of its uint8 "
+                "input. Pixels go in as they are, as in TensorFlow's Task Library and MediaPipe."
+            )
+        return None
+    if source.dtype != "int8":
+        return None  # which the runner refuses
+    stored: NDArray[Any] = np.clip(steps, -128, 127).astype(np.int8)
+    if len(np.unique(stored)) < _FEWEST_STEPS:
         raise ModelFileError(
-            f"{runner.path} takes float pixels and its metadata don't say how they are normalised. "
-            "Give it NormalizationOptions."
+            f"{path} contradicts itself: by its metadata pixels become {real.min():.4g} to {real.max():.4g}, and "
+            f"its int8 input holds {(-128 - zero_point) * scale:.4g} to {(127 - zero_point) * scale:.4g}. Correct "
+            "its NormalizationOptions."
         )
-    mean, deviation = (np.asarray(values, np.float32) for values in normalization)
-    return (pixels[None].astype(np.float32) - mean) / deviation
+    return stored
+
+
+def model_input(pixels: NDArray[np.uint8], table: NDArray[Any] | None) -> NDArray[Any]:
+    """uint8 [H, W, 3] → [1, H, W, 3] as the file takes it."""
+    if table is None:
+        return pixels[None]
+    channels = [table[pixels[..., channel], channel] for channel in range(3)]
+    prepared: NDArray[Any] = np.stack(channels, axis=-1)[None]
+    return prepared

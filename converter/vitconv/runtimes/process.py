@@ -25,6 +25,7 @@ from vitconv.runtimes.worker import Message, receive, send
 
 Self = TypeVar("Self", bound="ModelProcess")
 
+INPUT_TYPES = ("float32", "uint8", "int8")
 MOST_THREADS = 256  # far beyond it the runtime itself crashes, and the file would get the blame
 _MOST_CLASSES = 1 << 20  # a corrupt file may announce any number, and the answer is held in this process
 _LONGEST_REASON = 400  # characters
@@ -104,7 +105,8 @@ class ModelProcess:
         """Raw pixels 0–255, uint8 or float32 [N, H, W, 3] → the model's outputs [N, classes], its own dtype.
 
         One image per run of the interpreter. Pixels are only cast (rounded and clipped for a uint8 input): a
-        uint8 input takes raw pixels even where its scale is not exactly 1.
+        uint8 input takes raw pixels even where its scale is not exactly 1. An int8 input takes int8 that the
+        caller has made of the pixels.
         Raises InputError where the images do not fit the model, ModelFileError where the model does not take
         one image and give one row of classes, or fails.
         """
@@ -115,10 +117,12 @@ class ModelProcess:
                 f"images of shape {list(images.shape)} do not fit {self.path}, "
                 f"which takes [N, {height}, {width}, 3]. Resize them first."
             )
-        if images.dtype not in (np.uint8, np.float32):
-            raise InputError(f"images must be uint8 or float32 raw pixels, not {images.dtype}.")
+        takes = ("int8",) if source.dtype == "int8" else ("uint8", "float32")
+        if images.dtype.name not in takes:
+            kind = "int8 values" if takes == ("int8",) else "uint8 or float32 raw pixels"
+            raise InputError(f"images for {self.path} must be {kind}, not {images.dtype}.")
         dtype = np.dtype(target.dtype)
-        outputs = np.empty((len(images), target.shape[1]), dtype)
+        outputs = np.empty((len(images), target.shape[-1]), dtype)
         for index, image in enumerate(images):
             _, data = self._ask(*self._run_request(image))
             if len(data) != outputs[index].nbytes:
@@ -224,10 +228,11 @@ class ModelProcess:
         if len(self.inputs) == 1:
             tensor = self.inputs[0]
             shape = tensor.shape
-            if len(shape) == 4 and shape[0] == 1 and shape[3] == 3 and tensor.dtype in ("uint8", "float32"):
+            if len(shape) == 4 and shape[0] == 1 and shape[3] == 3 and tensor.dtype in INPUT_TYPES:
                 return tensor
         raise ModelFileError(
-            f"{self.path} takes {_shapes(self.inputs)}, not one image [1, height, width, 3] of uint8 or float32."
+            f"{self.path} takes {_shapes(self.inputs)}, not one image [1, height, width, 3] of "
+            f"{', '.join(INPUT_TYPES[:-1])} or {INPUT_TYPES[-1]}."
         )
 
     def _class_output(self) -> TensorDetail:
@@ -235,9 +240,9 @@ class ModelProcess:
             tensor = self.outputs[0]
             shape = tensor.shape
             if (
-                len(shape) == 2
-                and shape[0] == 1
-                and 1 <= shape[1] <= _MOST_CLASSES
+                shape
+                and set(shape[:-1]) <= {1}  # [1, classes], and [1, 1, 1, classes] of a last convolution
+                and 1 <= shape[-1] <= _MOST_CLASSES
                 and np.dtype(tensor.dtype).kind in "fiu"
             ):
                 return tensor

@@ -7,6 +7,7 @@ labels.txt. vitconv.json in the same archive adds what that format has no field 
 
 from __future__ import annotations
 
+import codecs
 import ctypes
 import json
 import tempfile
@@ -235,7 +236,7 @@ def _read_record(parsed: Any, record: bytes, files: dict[str, bytes]) -> ModelMe
     mapping = _mapping(source, output)
     if description.endswith(mapping):
         description = description[: -len(mapping)].removesuffix("\n\n")
-    labels = files[_label_file(root, records.AssociatedFileType.TENSOR_AXIS_LABELS)].decode("utf-8")
+    labels = files[_label_file(root, records.AssociatedFileType.TENSOR_AXIS_LABELS)]
     if _FACTS in files:
         image = ImageSpec.from_json(json.loads(files[_FACTS])["image"])
     else:
@@ -247,9 +248,22 @@ def _read_record(parsed: Any, record: bytes, files: dict[str, bytes]) -> ModelMe
         version=flatbuffer.text(root.Version()),
         author=flatbuffer.text(root.Author()),
         licence=flatbuffer.text(root.License()),
-        labels=tuple(labels.removesuffix("\n").replace("\r\n", "\n").split("\n")),
+        labels=_label_lines(labels, _classes(output)),
         image=image,
     )
+
+
+def _label_lines(encoded: bytes, classes: int) -> tuple[str, ...]:
+    """The lines of a label file: UTF-8, or UTF-16 with a byte-order mark, with the line ends of any system.
+
+    Empty lines at its end for which the model has no output are left out.
+    """
+    wide = encoded.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = encoded.decode("utf-16" if wide else "utf-8-sig")
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n").split("\n")
+    while len(lines) > max(classes, 1) and not lines[-1]:
+        lines.pop()
+    return tuple(lines)
 
 
 def _label_file(root: Any, kind: int) -> str:

@@ -84,7 +84,7 @@ object ModelReader {
             version = about.version().orEmpty(),
             author = about.author().orEmpty(),
             licence = about.license().orEmpty(),
-            labels = labels(metadata),
+            labels = labels(metadata, output.shape.lastOrNull() ?: 1),
             image = image(metadata, input),
             normalization = normalization(metadata.getInputTensorMetadata(0)),
             input = input,
@@ -115,13 +115,17 @@ object ModelReader {
         return Quantization(parameters.scale, parameters.zeroPoint)
     }
 
-    private fun labels(metadata: MetadataExtractor): List<String> {
+    private fun labels(metadata: MetadataExtractor, classes: Int): List<String> {
         val output = metadata.getOutputTensorMetadata(0) ?: throw ModelException(ModelProblem.NoLabels)
         val name = (0 until output.associatedFilesLength())
             .map { output.associatedFiles(it) }
             .firstOrNull { it.type() == AssociatedFileType.TENSOR_AXIS_LABELS }
             ?.name() ?: throw ModelException(ModelProblem.NoLabels)
-        return text(metadata, name).removeSuffix("\n").replace("\r\n", "\n").split("\n")
+        val lines = text(metadata, name).replace("\r\n", "\n").replace("\r", "\n").removeSuffix("\n").split("\n")
+        // Empty lines at the end for which the model has no output.
+        var count = lines.size
+        while (count > classes.coerceAtLeast(1) && lines[count - 1].isEmpty()) count--
+        return lines.take(count)
     }
 
     private fun image(metadata: MetadataExtractor, input: TensorSpec): ImageSpec {
@@ -132,7 +136,7 @@ object ModelReader {
         return ImageSpec(height, width, channels)
     }
 
-    private fun normalization(input: TensorMetadata?): Normalization {
+    private fun normalization(input: TensorMetadata?): Normalization? {
         for (index in 0 until (input?.processUnitsLength() ?: 0)) {
             val unit = input!!.processUnits(index)
             if (unit.optionsType() != ProcessUnitOptions.NormalizationOptions) continue
@@ -143,13 +147,16 @@ object ModelReader {
             require(mean.all { it.isFinite() } && deviation.all { it.isFinite() && it != 0f }) { "a deviation of 0" }
             return Normalization(mean, deviation)
         }
-        return Normalization.NONE
+        return null
     }
 
     private fun text(metadata: MetadataExtractor, name: String): String {
         val bytes = metadata.getAssociatedFile(name).use(::readLimited)
-        val decoder = Charsets.UTF_8.newDecoder().onMalformedInput(CodingErrorAction.REPORT)
-        return decoder.decode(ByteBuffer.wrap(bytes)).toString()
+        // A byte-order mark says that the text is UTF-16; before UTF-8 it says nothing.
+        val mark = if (bytes.size < 2) 0 else (bytes[0].toInt() and 255 shl 8) or (bytes[1].toInt() and 255)
+        val charset = if (mark == 0xFEFF || mark == 0xFFFE) Charsets.UTF_16 else Charsets.UTF_8
+        val decoder = charset.newDecoder().onMalformedInput(CodingErrorAction.REPORT)
+        return decoder.decode(ByteBuffer.wrap(bytes)).toString().removePrefix("\uFEFF")
     }
 
     private fun readLimited(stream: InputStream): ByteArray {

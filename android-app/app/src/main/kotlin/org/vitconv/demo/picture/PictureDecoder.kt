@@ -80,6 +80,9 @@ object PictureDecoder {
     } catch (_: IOException) {
         // The formats that it doesn't know have no orientation either.
         Orientation.UPRIGHT
+    } catch (_: RuntimeException) {
+        // Damaged EXIF data; the pixels may be well.
+        Orientation.UPRIGHT
     }
 
     private fun Bitmap.upright(orientation: Orientation): Bitmap {

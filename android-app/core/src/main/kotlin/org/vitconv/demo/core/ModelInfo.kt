@@ -9,7 +9,8 @@ data class ModelInfo(
     val licence: String,
     val labels: List<String>,
     val image: ImageSpec,
-    val normalization: Normalization,
+    /** Null where the file does not say. */
+    val normalization: Normalization?,
     val input: TensorSpec,
     val output: TensorSpec,
     /** Operations in the file's graph. */
@@ -20,6 +21,10 @@ data class ModelInfo(
         if (input.shape != expected) throw ModelException(ModelProblem.InputShape(input.shape))
         val classes = output.shape.lastOrNull() ?: 0
         if (classes < 1 || output.elements != classes) throw ModelException(ModelProblem.OutputShape(output.shape))
+        if (input.type == TensorType.FLOAT32 && normalization == null) {
+            throw ModelException(ModelProblem.Metadata("it takes float pixels and has no NormalizationOptions"))
+        }
+        InputWriter(input, normalization) // refuses what contradicts itself
         if (labels.size != classes) throw ModelException(ModelProblem.Labels(labels.size, classes))
     }
 }

@@ -36,20 +36,40 @@ data class Normalization(val mean: List<Float>, val deviation: List<Float>) {
     }
 }
 
-/** Pixels 0–255 → a model's input; every value that a pixel can have is computed once. */
-class InputWriter(private val spec: TensorSpec, normalization: Normalization) {
+/**
+ * Pixels 0–255 → a model's input; every value that a pixel can have is computed once. The rule is the converter's
+ * (vitconv/runtimes/classification.py), where its reasons are:
+ *
+ * - float32: (pixel − mean) / deviation
+ * - int8: the same, divided by the scale, rounded, plus the zero point; pixel − 128 where the file has no normalization
+ * - uint8: the pixel itself, whatever scale and normalization say
+ */
+class InputWriter(private val spec: TensorSpec, normalization: Normalization?) {
     private val real = Array(CHANNELS) { channel ->
-        val mean = normalization.mean.forChannel(channel)
-        val deviation = normalization.deviation.forChannel(channel)
-        FloatArray(256) { pixel -> (pixel - mean) / deviation }
+        val (means, deviations) = normalization ?: Normalization.NONE
+        FloatArray(256) { pixel -> (pixel - means.forChannel(channel)) / deviations.forChannel(channel) }
     }
-    private val stored = spec.quantization?.let { quantization ->
-        Array(CHANNELS) { channel ->
-            ByteArray(256) { pixel ->
-                val steps = Math.rint((real[channel][pixel] / quantization.scale).toDouble()).toInt()
-                (steps + quantization.zeroPoint).coerceIn(spec.type.smallest, spec.type.largest).toByte()
+    private val stored = when (spec.type) {
+        TensorType.FLOAT32 -> null
+        TensorType.UINT8 -> integers { _, pixel -> pixel }
+        TensorType.INT8 ->
+            if (normalization == null) {
+                integers { _, pixel -> pixel - 128 }
+            } else {
+                val (scale, zeroPoint) = spec.quantization ?: Quantization(1f, 0)
+                integers { channel, pixel -> Math.rint((real[channel][pixel] / scale).toDouble()).toInt() + zeroPoint }
             }
+    }
+
+    init {
+        val distinct = stored?.flatMap { it.asIterable() }?.toSet()?.size ?: 256
+        if (distinct < FEWEST_STEPS) {
+            throw ModelException(ModelProblem.Metadata("its normalization does not fit the scale of its int8 input"))
         }
+    }
+
+    private fun integers(value: (channel: Int, pixel: Int) -> Int) = Array(CHANNELS) { channel ->
+        ByteArray(256) { pixel -> value(channel, pixel).coerceIn(spec.type.smallest, spec.type.largest).toByte() }
     }
 
     /** Fills [into], of the input's size and the machine's byte order, from its start. */
@@ -66,6 +86,7 @@ class InputWriter(private val spec: TensorSpec, normalization: Normalization) {
 
     private companion object {
         const val CHANNELS = 3
+        const val FEWEST_STEPS = 32
 
         fun List<Float>.forChannel(channel: Int) = if (size == 1) first() else this[channel]
     }

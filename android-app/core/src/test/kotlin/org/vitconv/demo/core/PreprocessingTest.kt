@@ -6,6 +6,8 @@ import org.junit.Assert.assertArrayEquals
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertThrows
 import org.junit.Test
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
 import java.util.Base64
 
 /** The numbers are the converter's own: tests/android_fixtures.py. */
@@ -17,7 +19,17 @@ class PreprocessingTest {
     private data class Expected(val samples: List<Double>, val percentiles: Map<String, Double>, @SerialName("median_interval") val medianInterval: List<Double>)
 
     @Serializable
-    private data class Fixtures(val cases: List<Case>, val statistics: Expected)
+    private data class Input(
+        val type: String,
+        val scale: Float?,
+        @SerialName("zero_point") val zeroPoint: Int?,
+        val mean: List<Float>?,
+        val deviation: List<Float>?,
+        val expected: String,
+    )
+
+    @Serializable
+    private data class Fixtures(val cases: List<Case>, val inputs: List<Input>, val statistics: Expected)
 
     private val fixtures = Documents.decodeFromString(
         Fixtures.serializer(),
@@ -79,6 +91,29 @@ class PreprocessingTest {
         val every = IntArray(32 * 32) { pixels[it / 32 * 2 * 64 + it % 32 * 2] }
         Resampler(case.image).resample(ArrayPixels(32, 32, every), skipping)
         assert(largestDifference(case.expected, skipping) > 20)
+    }
+
+    @Test
+    fun `inputs of every kind get the values that the converter gives them`() {
+        val grey = ByteArray(256 * 3) { (it / 3).toByte() }
+        assertEquals(TensorType.entries.size, fixtures.inputs.map { it.type }.distinct().size)
+        for (case in fixtures.inputs) {
+            val type = TensorType.entries.first { it.label == case.type }
+            // As ModelReader makes it of an integer tensor without a scale.
+            val quantization = if (type == TensorType.FLOAT32) null else Quantization(case.scale ?: 1f, case.zeroPoint ?: 0)
+            val spec = TensorSpec(listOf(1, 256, 1, 3), type, quantization)
+            val normalization = case.mean?.let { Normalization(it, case.deviation!!) }
+            val buffer = ByteBuffer.allocate(spec.bytes).order(ByteOrder.LITTLE_ENDIAN)
+            InputWriter(spec, normalization).write(grey, buffer)
+            val wanted = ByteBuffer.wrap(Base64.getDecoder().decode(case.expected)).order(ByteOrder.LITTLE_ENDIAN)
+            repeat(256 * 3) {
+                if (type == TensorType.FLOAT32) {
+                    assertEquals(case.toString(), wanted.getFloat(), buffer.getFloat(), 1e-5f)
+                } else {
+                    assertEquals(case.toString(), wanted.get(), buffer.get())
+                }
+            }
+        }
     }
 
     @Test

@@ -3,6 +3,7 @@ package org.vitconv.demo.core
 import org.junit.Assert.assertArrayEquals
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertThrows
+import org.junit.Assert.assertTrue
 import org.junit.Test
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
@@ -10,7 +11,7 @@ import java.nio.ByteOrder
 class TensorsTest {
     private val pixels = byteArrayOf(0, 127, 255.toByte())
 
-    private fun written(type: TensorType, quantization: Quantization?, normalization: Normalization): ByteBuffer {
+    private fun written(type: TensorType, quantization: Quantization?, normalization: Normalization?): ByteBuffer {
         val spec = TensorSpec(listOf(1, 1, 1, 3), type, quantization)
         val buffer = ByteBuffer.allocateDirect(spec.bytes).order(ByteOrder.nativeOrder())
         InputWriter(spec, normalization).write(pixels, buffer)
@@ -42,6 +43,34 @@ class TensorsTest {
     }
 
     @Test
+    fun `pixels go into a uint8 model as they are, whatever its scale and its normalization say`() {
+        for (quantization in listOf(Quantization(1f, 0), Quantization(1 / 64f, 100), Quantization(0.9f, 3))) {
+            for (normalization in listOf(null, Normalization.NONE, Normalization(listOf(127.5f), listOf(127.5f)))) {
+                val buffer = written(TensorType.UINT8, quantization, normalization)
+                assertArrayEquals(pixels, ByteArray(3).also(buffer::get))
+            }
+        }
+    }
+
+    @Test
+    fun `an int8 model without normalization gets pixels less 128`() {
+        val buffer = written(TensorType.INT8, Quantization(1 / 255f, -128), null)
+        assertArrayEquals(byteArrayOf(-128, -1, 127), ByteArray(3).also(buffer::get))
+    }
+
+    @Test
+    fun `an int8 model whose scale belongs to another normalization is refused`() {
+        val contradictory = listOf(
+            Quantization(1 / 255f, -128) to Normalization.NONE,
+            Quantization(1f, -128) to Normalization(listOf(127.5f), listOf(127.5f)),
+        )
+        for ((quantization, normalization) in contradictory) {
+            val error = assertThrows(ModelException::class.java) { written(TensorType.INT8, quantization, normalization) }
+            assertTrue(error.problem is ModelProblem.Metadata)
+        }
+    }
+
+    @Test
     fun `output of every type becomes probabilities`() {
         val probabilities = FloatArray(2)
         val bytes = ByteBuffer.wrap(byteArrayOf(255.toByte(), 1))
@@ -56,16 +85,20 @@ class TensorsTest {
 
     @Test
     fun `a model whose parts do not fit together is refused with the reason`() {
-        fun info(labels: Int, input: List<Int>, output: List<Int>) = ModelInfo(
-            "", "", "", "", "", List(labels) { "$it" }, ImageSpec(8, 8), Normalization.NONE,
+        fun info(
+            labels: Int, input: List<Int>, output: List<Int>, normalization: Normalization? = Normalization.NONE,
+        ) = ModelInfo(
+            "", "", "", "", "", List(labels) { "$it" }, ImageSpec(8, 8), normalization,
             TensorSpec(input, TensorType.FLOAT32, null), TensorSpec(output, TensorType.FLOAT32, null), 1,
         )
         val square = listOf(1, 8, 8, 3)
         assertEquals(5, info(5, square, listOf(1, 5)).labels.size)
+        assertEquals(5, info(5, square, listOf(1, 1, 1, 5)).labels.size)
         assertProblem(ModelProblem.Labels(4, 5)) { info(4, square, listOf(1, 5)) }
         assertProblem(ModelProblem.InputShape(listOf(2, 8, 8, 3))) { info(5, listOf(2, 8, 8, 3), listOf(1, 5)) }
         assertProblem(ModelProblem.OutputShape(listOf(1, 7, 5))) { info(5, square, listOf(1, 7, 5)) }
         assertProblem(ModelProblem.OutputShape(emptyList())) { info(5, square, emptyList()) }
+        assertThrows(ModelException::class.java) { info(5, square, listOf(1, 5), null) }
     }
 
     private fun assertProblem(expected: ModelProblem, block: () -> Unit) {
