@@ -23,7 +23,8 @@ from vitconv.data.images import ImageSpec, ResizeRule, open_picture
 from vitconv.foundation.errors import InputError, ModelFileError
 from vitconv.runtimes.classification import Classification, ClassifyConfig, Guess, Picture, classify
 from vitconv.runtimes.litert import Runner
-from vitconv.tflite import flatbuffer, metadata
+from vitconv.tflite import archive, flatbuffer, metadata
+from vitconv.tflite.graph import Graph
 
 LABELS = ("rose", "tulip", "daisy", "a label of several words", "×")
 
@@ -103,7 +104,7 @@ def test_a_file_of_another_tool_gets_its_own_normalisation(
     tiny_tflite: dict[str, bytes], pictures: list[Path], tmp_path: Path
 ) -> None:
     path = write_foreign(tmp_path / "m.tflite", tiny_tflite["float32"], 127.5, 64.0)
-    assert metadata.read_normalization(path.read_bytes()) == ((127.5,), (64.0,))
+    assert metadata.read_normalization(Graph.read(path)) == ((127.5,), (64.0,))
     (picture,) = classify(ClassifyConfig(path, (pictures[0],), top=1)).pictures
     pixels = ImageSpec(16, 16).prepare(open_picture(pictures[0])).astype(np.float32)
     with Runner(path) as runner:
@@ -136,7 +137,7 @@ def test_a_float_file_that_does_not_say_how_pixels_are_normalised_is_refused(
     builder = flatbuffers.Builder()
     builder.Finish(tree.Pack(builder), b"M001")
     metadata._set_record(parsed, bytes(builder.Output()))
-    path.write_bytes(metadata._append_archive(flatbuffer.serialize(parsed), {"m.txt": "\n".join(LABELS)}))
+    path.write_bytes(archive.append(flatbuffer.serialize(parsed), {"m.txt": "\n".join(LABELS)}))
     with pytest.raises(ModelFileError, match="don't say how they are normalised"):
         classify(ClassifyConfig(path, (pictures[0],)))
 
