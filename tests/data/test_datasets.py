@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -318,6 +319,41 @@ def test_all_unreadable_pictures_of_all_splits_are_listed_at_once(flowers: Path)
         data.split("train", SPEC)
     for path in bad:
         assert str(path) in str(caught.value)
+
+
+def test_damaged_exif_data_refuse_no_picture_and_are_told_in_one_line(
+    flowers: Path, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    damaged = sorted(flowers.rglob("*.png"))[::3]
+    wanted = {split: open_dataset(str(flowers)).split(split, SPEC) for split in ("train", "validation")}
+    for number, path in enumerate(damaged):
+        with Image.open(path) as picture:
+            picture.load()
+        picture.save(path, exif=(b"Exif\0\0XX", b"Exif\0\0a text", b"Exif\0\0II*\0\xff\xff\xff\xff")[number % 3])
+    data = open_dataset(str(flowers))
+    caplog.clear()
+    for split, before in wanted.items():
+        now = data.split(split, SPEC)
+        assert now.images.shape[1:] == before.images.shape[1:]
+    pixels = {image.tobytes() for split in wanted for image in data.split(split, SPEC).images}
+    assert pixels == {image.tobytes() for before in wanted.values() for image in before.images}
+    lines = [record.getMessage() for record in caplog.records if "may not be upright" in record.getMessage()]
+    assert 1 <= len(lines) <= 2, "one for each split"
+    told = [
+        re.search(r"(\d+) of \d+ pictures may not be upright. The first: (\S+): it is taken", line)
+        for line in lines
+    ]
+    assert sum(int(one[1]) for one in told if one) == len(damaged)
+    assert {one[2] for one in told if one} <= {str(path) for path in damaged}
+
+
+def test_another_format_under_a_pictures_name_is_refused(flowers: Path) -> None:
+    bad = flowers / "daisy" / "000.png"
+    Image.new("RGB", (9, 9)).save(bad, "PPM")
+    data = open_dataset(str(flowers))
+    (split,) = [name for name, (keys, _) in data.pictures().items() if picture_key(bad.read_bytes()) in keys]
+    with pytest.raises(DatasetError, match=r"daisy/000\.png is not a picture that can be read"):
+        data.split(split, SPEC)
 
 
 # --- TensorFlow Datasets ---
