@@ -135,7 +135,7 @@ def doctor_text(report: Examination, width: int) -> str:
     for command, missing in report.lacking.items():
         if missing:
             lines.append(
-                wrapped(f"Not ready: {command}, for want of {', '.join(dict.fromkeys(missing))}", width, "    ")
+                wrapped(f"Not ready: {command}. Missing: {', '.join(dict.fromkeys(missing))}", width, "    ")
             )
     return "\n".join(lines)
 

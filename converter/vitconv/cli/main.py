@@ -51,7 +51,7 @@ def main() -> None:
     try:
         cli.main(prog_name="vitconv", standalone_mode=False, obj=debugging)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        fail("stopped; nothing half-written was left.", 128 + signal.SIGINT)
+        fail("stopped. No half-written file was left.", 128 + signal.SIGINT)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
