@@ -74,7 +74,8 @@ def doctor(as_json: bool) -> None:
 @click.argument("shell", type=click.Choice(list(SHELLS)))
 @common_options
 def completion(shell: str, as_json: bool) -> None:
-    """Prints what makes SHELL (bash, zsh, fish) complete commands, options, and names of models and data sets.
+    """Prints the script that makes SHELL (bash, zsh, fish) complete commands, options, and names of models and
+    data sets.
 
     \b
     eval "$(vitconv completion bash)"     in ~/.bashrc (zsh: ~/.zshrc)

@@ -24,7 +24,7 @@ from vitconv.foundation.text import printable
 @click.version_option(__version__, package_name="vitconv")
 @debug_option()
 def cli() -> None:
-    """Takes MobileViT and EANet from a Keras training run to a phone, and proves at every step that they work.
+    """Trains MobileViT and EANet in Keras, exports them to TensorFlow Lite, and compares every file with Keras.
 
     \b
     vitconv train mobilevit_xxs --dataset tf_flowers --out runs/flowers
