@@ -1,4 +1,4 @@
-"""Takes MobileViT and EANet from a Keras training run to a phone, and proves at every step that they still work.
+"""Trains MobileViT and EANet in Keras, exports them to TensorFlow Lite, and compares every file with Keras.
 
 The stages of the command line as functions, each taking a frozen config and returning a frozen result whose
 `to_json` is the command's document:

@@ -205,7 +205,7 @@ def test_a_folder_of_the_same_name_is_not_mistaken_for_it(come_with_it: Path, ru
     Path("eanet").mkdir()  # an ordinary folder, nobody's checkpoint
     assert open_checkpoint(Path("eanet")).path == come_with_it
     shutil.copytree(run_folder, "eanet", dirs_exist_ok=True)
-    with pytest.raises(CheckpointError, match="also the name of trained weights") as caught:
+    with pytest.raises(CheckpointError, match="means two things: a checkpoint folder here, and a model") as caught:
         open_checkpoint(Path("eanet"))
     assert str(Path("eanet").resolve()) in str(caught.value)
     assert open_checkpoint(Path("eanet").resolve()).card.dataset["name"] == "digits"
@@ -213,7 +213,7 @@ def test_a_folder_of_the_same_name_is_not_mistaken_for_it(come_with_it: Path, ru
 
 def test_a_name_without_trained_weights_is_refused_with_those_that_have(come_with_it: Path, call: Call) -> None:
     ended = call("export", "--quant", "float32", "--out", "out")
-    refused(ended, "there is no checkpoint folder mobilevit_xxs", "come with eanet")
+    refused(ended, "there is no checkpoint folder mobilevit_xxs", "name of a model with trained weights: eanet")
     assert not Path("out").exists()
 
 

@@ -336,7 +336,9 @@ def test_a_changed_or_missing_file_is_named(call: Call, digits_export: Path) -> 
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    refused(call("verify", digits_export, "--limit", "1"), INT8, "another SHA-256", "Export it again")
+    refused(
+        call("verify", digits_export, "--limit", "1"), INT8, "its SHA-256 is not the manifest's", "Export again"
+    )
     path.unlink()
     refused(call("verify", digits_export, "--limit", "1"), INT8, "not in the folder")
 
@@ -431,8 +433,8 @@ BROKEN_CALIBRATIONS: dict[str, tuple[str | Callable[[dict[str, Any]], object], l
     "a list": ("[]", ["ranges.json"]),
     "nested without end": ("[" * 100_000, ["ranges.json"]),
     "another format": (lambda value: value.update(format=99), ["ranges.json", "format"]),
-    "another checkpoint": (lambda value: value.update(checkpoint="0" * 64), ["another checkpoint"]),
-    "another graph": (lambda value: value["graphs"][0].update(sha256="0" * 64), ["another graph"]),
+    "another checkpoint": (lambda value: value.update(checkpoint="0" * 64), ["other weights"]),
+    "another graph": (lambda value: value["graphs"][0].update(sha256="0" * 64), ["does not fit the graph"]),
     "without graphs": (lambda value: value.pop("graphs"), ["graphs"]),
     "without ranges": (lambda value: value["graphs"][0].pop("ranges"), ["ranges"]),
     "an unknown key": (lambda value: value.update(colour="red"), ["colour"]),

@@ -339,7 +339,7 @@ def test_ctrl_c_says_so_and_leaves_nothing(
         shown, said = process.communicate(timeout=commands.SECONDS)
         assert process.returncode == 130
         assert shown == ""
-        assert said.splitlines()[-1] == "vitconv: stopped; nothing half-written was left."
+        assert said.splitlines()[-1] == "vitconv: stopped. No half-written file was left."
         assert "Traceback" not in said
         assert wait_until(lambda: not processes(process.pid))
     assert not out.exists() or list(out.iterdir()) == []

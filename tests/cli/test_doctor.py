@@ -100,7 +100,7 @@ def test_without_tools_it_says_what_to_install_for_what_and_that_is_no_failure(c
     assert report.lacking["export"] == report.lacking["benchmark"] == []
     ended = call("doctor")
     assert ended.status == 0
-    assert "Not ready: app build, for want of mvn, JDK, aapt2" in ended.out
+    assert "Not ready: app build. Missing: mvn, JDK, aapt2" in ended.out
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Android's library runs on Linux")

@@ -158,7 +158,7 @@ def test_ranges_of_another_graph_are_refused() -> None:
     graph = float_graph("eanet", "int8")
     right = ranges("eanet")
     for wrong in (right[:-1], (*right, right[0]), (TensorRange("other", 0, 1, 0, 1), *right[1:]), right[::-1]):
-        with pytest.raises(InputError, match="ranges do not fit"):
+        with pytest.raises(InputError, match="ranges do not match"):
             integers.quantize(graph, wrong)
 
 

@@ -50,7 +50,7 @@ def test_a_file_keeps_the_promises_of_its_own_scheme_only(name: str, offered: st
     if name == offered or (name, offered) == ("int8-hybrid", "int8"):  # what may be float need not be
         schemes.find(name).check(file)
     else:
-        with pytest.raises(PromiseError, match=f"breaks what {name} promises"):
+        with pytest.raises(PromiseError, match=f"does not keep the promises of {name}"):
             schemes.find(name).check(file)
 
 

@@ -84,7 +84,9 @@ def test_what_the_next_layer_makes_good_is_not_lost() -> None:
 
 
 def test_a_file_of_another_model_is_refused() -> None:
-    with pytest.raises(ModelFileError, match="no layer of the file is called as in the checkpoint's graph"):
+    with pytest.raises(
+        ModelFileError, match="no layer of the file has the name of a layer of the checkpoint's graph"
+    ):
         layer_errors(float_graph(NAME, "int8"), _renamed(converted(NAME, "int8")), images(NAME, 1))
 
 

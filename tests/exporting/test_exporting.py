@@ -297,7 +297,9 @@ def test_a_file_that_breaks_its_promise_is_not_written(
 ) -> None:
     right = float_graph.convert_traced
     monkeypatch.setattr(float_graph, "convert_traced", lambda function, _: right(function, SCHEMES["dynamic"]))
-    with pytest.raises(CheckError, match=r"digits-float32\.tflite breaks what float32 promises: its weights are"):
+    with pytest.raises(
+        CheckError, match=r"digits-float32\.tflite does not keep the promises of float32: its weights are"
+    ):
         export(ExportConfig(digits_checkpoint, tmp_path / "out", ("dynamic", "float32")))
     assert contents(tmp_path / "out") == {}
 
@@ -310,7 +312,7 @@ def test_a_file_that_gives_no_probabilities_is_refused(
     for value in (np.nan, 0.2):
         answer = np.full((1, 10), value, np.float32)
         monkeypatch.setattr(Runner, "probabilities", lambda self, images, answer=answer: answer)
-        with pytest.raises(PromiseError, match=r"does not give probabilities: they sum to (nan|2)"):
+        with pytest.raises(PromiseError, match=r"are not probabilities: they sum to (nan|2)"):
             export(ExportConfig(digits_checkpoint, tmp_path / "out", ("float32",)))
 
 
@@ -350,7 +352,7 @@ def test_a_calibration_of_another_checkpoint_is_refused_before_any_conversion(
     config = ExportConfig(
         other_checkpoint, tmp_path / "out", ("float32", "int8"), calibration=exported_digits / "calibration.json"
     )
-    with pytest.raises(InputError, match="made for another checkpoint than"):
+    with pytest.raises(InputError, match="made for other weights than those of"):
         export(config)
     assert not (tmp_path / "out").exists()
 
@@ -362,7 +364,7 @@ def test_a_calibration_of_another_graph_is_refused(
     graphs = tuple(replace(graph, sha256="0" * 64) for graph in right.graphs)
     replace(right, graphs=graphs).save(tmp_path / "ranges.json")
     config = ExportConfig(digits_checkpoint, tmp_path / "out", ("int8",), calibration=tmp_path / "ranges.json")
-    with pytest.raises(InputError, match="made for another graph of this checkpoint"):
+    with pytest.raises(InputError, match="does not fit the graph of"):
         export(config)
     assert contents(tmp_path / "out") == {}
 

@@ -99,7 +99,7 @@ def test_with_digests_what_still_can_be_read_is_compared_too(name: str, tmp_path
         picture(folder / name, 8, 8, 3)
     else:
         (folder / name).write_text("epoch,loss\n1,0.1\n")
-    assert problems(folder) == (f"{name} is not the file of the manifest (another SHA-256)",)
+    assert problems(folder) == (f"{name} has changed since the export (its SHA-256 is not the manifest's)",)
     (folder / name).unlink()
     assert problems(folder) == (f"{name} is in the manifest, but not in the folder",)
 

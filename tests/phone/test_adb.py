@@ -40,7 +40,7 @@ def test_without_adb_it_says_how_to_get_it(
     for name in ("ANDROID_HOME", "ANDROID_SDK_ROOT"):
         monkeypatch.delenv(name, raising=False)
     for arguments in (("benchmark", models, "--device"), ("app", "run"), ("app", "selftest")):
-        refused(call(*arguments), "adb is not installed", "apt install adb")
+        refused(call(*arguments), "adb, the program that connects to phones, is not installed", "apt install adb")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="places of Linux")
@@ -115,7 +115,7 @@ def test_files_go_there_and_come_back(reached: Phone, tmp_path: Path) -> None:
     reached.push(local, "/data/local/tmp/there")
     assert reached.pull("/data/local/tmp/there") == local.read_bytes()
     assert reached.pull("/data/local/tmp/absent") is None
-    with pytest.raises(DeviceRunError, match="far too many"):
+    with pytest.raises(DeviceRunError, match="more than the 1,000 that are read"):
         reached.pull("/data/local/tmp/there", most_bytes=1000)
 
 

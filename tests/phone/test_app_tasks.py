@@ -83,7 +83,7 @@ def test_install_and_run(call: Call, plug: Plug, app: Path, features: tuple[str,
     phone = plug() if features is None else plug(features=features)
     refused_run = call("app", "run")
     assert refused_run.status == 1
-    assert "Install it: vitconv app install" in refused_run.err
+    assert "Install it with `vitconv app install`." in refused_run.err
     ended = call("app", "install", app)
     assert ended.status == 0, ended.err
     assert ended.out == f"{phone.serial}: installed {app.name} on Stand-in Phone 1, Android 14, arm64-v8a\n"
@@ -183,7 +183,7 @@ def test_the_apps_benchmark_is_shown_like_the_others(call: Call, ready: StandInP
         ("fail", "could not do the selftest: there is no model of that name in the app"),
         ("die", "died: java.lang.OutOfMemoryError: Failed to allocate"),
         ("hang", "was not done within 2 s, and was stopped"),
-        ("no-file", "said that the selftest is done, but left no result"),
+        ("no-file", "reported that the selftest is done, but wrote no result"),
         ("broken", "cannot be read"),
     ],
 )

@@ -65,7 +65,7 @@ def test_a_flag_that_the_build_does_not_have_is_not_given() -> None:
 
 @pytest.mark.parametrize("text", ["", "sh: not found", "--graph=x", "usage: ls"])
 def test_what_is_no_such_tool(text: str) -> None:
-    with pytest.raises(DeviceRunError, match="is no benchmark_model"):
+    with pytest.raises(DeviceRunError, match="is not benchmark_model"):
         identify(text)
 
 

@@ -309,7 +309,7 @@ def test_ctrl_c_leaves_nothing_on_the_phone(phone: StandInPhone, models: Path, t
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (130, "")
-    assert err.splitlines()[-1] == "vitconv: stopped; nothing half-written was left."
+    assert err.splitlines()[-1] == "vitconv: stopped. No half-written file was left."
     assert wait_until(lambda: not running_on(phone))
     assert left_on(phone) == []
 
@@ -366,7 +366,7 @@ def test_a_program_that_cannot_start_is_called_so(
     assert ended.status == 1
     assert words in ended.err
     assert "the benchmark binary" in ended.err
-    assert "is no benchmark_model" not in ended.err
+    assert "is not benchmark_model" not in ended.err
 
 
 def test_the_digest_of_the_program_is_shown(call: Call, phone: StandInPhone, models: Path, tool: Path) -> None:
@@ -379,7 +379,7 @@ def test_a_file_that_is_no_benchmark_tool(call: Call, phone: StandInPhone, model
     other.write_text("#!/bin/sh\necho I am a teapot\n")
     ended = call("benchmark", models, "--device", "--benchmark-binary", other, *QUICK)
     assert ended.status == 1
-    assert "is no benchmark_model" in ended.err
+    assert "is not benchmark_model" in ended.err
     assert "I am a teapot" in ended.err
     other.write_bytes(b"\x7fELF\x02\x01\x01" + bytes(11) + (62).to_bytes(2, "little") + bytes(44))
     refused(

@@ -73,7 +73,7 @@ def test_two_inputs_or_integer_pixels_are_refused_in_plain_words() -> None:
 
 
 def test_ranges_of_another_graph_do_not_fit() -> None:
-    with pytest.raises(InputError, match="1 ranges do not fit the 2 activations"):
+    with pytest.raises(InputError, match="the 1 ranges do not match the 2 activations"):
         with_ranges(halved(), measure_ranges(halved(), IMAGES)[:1])
 
 

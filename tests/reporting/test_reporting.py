@@ -219,7 +219,7 @@ def test_of_what_passed_the_fastest_is_recommended_and_of_equals_the_smallest(
     if times:
         assert f"{times[expected]:.2f} ms on {'Pixel 99' if phone else 'this desktop'}" in found.reason
     assert f"the {3 - len(failed)} that passed" in found.reason
-    assert any("a phone may rank the files otherwise" in warning for warning in found.warnings) == (
+    assert any("A phone may rank the files differently" in warning for warning in found.warnings) == (
         bool(desktop) and not phone
     )
 
@@ -360,7 +360,7 @@ def test_a_changed_calibration_is_left_out_and_a_changed_history_is_named(full: 
     assert result.recommendation.verdict == "ship"
     assert result.export.calibration is None
     for name in ("training.csv", "calibration.json"):
-        note = f"{name} is not the file of the manifest (another SHA-256). Export again."
+        note = f"{name} has changed since the export (its SHA-256 is not the manifest's). Export again."
         assert note in result.recommendation.warnings
 
 
@@ -404,8 +404,10 @@ def test_figures_of_other_contents_are_left_out_and_that_is_said(
     int8 = result.to_json()["files"][3]
     assert (int8["top1"], int8["desktop_ms"], int8["phone_ms"]) == (None, None, None)
     for name in ("verify.json", "benchmark.json", "benchmark-SERIAL.json"):
-        assert any(note.startswith(f"results/{name} has a tiny-pets-int8.tflite") for note in result.export.notes)
-        assert f"results/{name} has a" in result.text
+        assert any(
+            note.startswith(f"results/{name} has figures of tiny-pets-int8.tflite") for note in result.export.notes
+        )
+        assert f"results/{name} has figures of" in result.text
     assert result.recommendation.file == "tiny-pets-float16.tflite"
 
 
@@ -416,7 +418,7 @@ def test_a_file_that_is_not_the_manifest_s_is_never_recommended(full: Path, tiny
     result = reported(full)
     assert result.recommendation.file == "tiny-pets-float32.tflite"
     obstacles = [file["obstacle"] or "" for file in result.to_json()["files"]]
-    assert ["another SHA-256" in obstacle for obstacle in obstacles] == [False, False, True, True]
+    assert ["its SHA-256 is not" in obstacle for obstacle in obstacles] == [False, False, True, True]
     assert "not in the folder" in obstacles[1]
 
 
@@ -756,7 +758,7 @@ def test_where_the_folder_cannot_be_written_the_result_is_shown_all_the_same(
     ended = call("benchmark", digits_export, "--runs", 1, "--json")
     assert ended.status == 0
     assert len(json.loads(ended.out)["files"]) == 5
-    assert "not kept for `vitconv report`: cannot write" in ended.err
+    assert "could not be saved for `vitconv report`: cannot write" in ended.err
 
 
 # --- the images on which a file and Keras disagree ---

@@ -138,7 +138,7 @@ def test_a_float_file_that_does_not_say_how_pixels_are_normalised_is_refused(
     builder.Finish(tree.Pack(builder), b"M001")
     metadata._set_record(parsed, bytes(builder.Output()))
     path.write_bytes(archive.append(flatbuffer.serialize(parsed), {"m.txt": "\n".join(LABELS)}))
-    with pytest.raises(ModelFileError, match="don't say how they are normalised"):
+    with pytest.raises(ModelFileError, match="do not say how they are normalised"):
         classify(ClassifyConfig(path, (pictures[0],)))
 
 

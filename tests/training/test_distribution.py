@@ -197,7 +197,7 @@ def test_a_killed_worker_ends_the_others_soon_and_the_training_resumes(
     assert "Traceback" not in err
     message = err.splitlines()[-1]
     assert message.startswith("vitconv: worker 1 of 2 (127.0.0.1:")
-    assert "has lost another one" in message
+    assert "lost another worker" in message
     assert "--resume" in message
     assert len(rows(tmp_path)) == 1
 
@@ -219,7 +219,7 @@ def test_workers_that_were_started_otherwise_are_refused(tmp_path: Path) -> None
         assert "seed is 3, here 4" in err.splitlines()[-1]
         status, out, err = workers.end(0)
         assert (status, out) == (1, ""), err
-        assert "has lost another one" in err.splitlines()[-1]
+        assert "lost another worker" in err.splitlines()[-1]
 
 
 # --- several replicas in one process ---
@@ -336,7 +336,7 @@ WORKERS = {"worker": ["a:1", "b:2"]}
         ({"cluster": WORKERS, "task": {"type": "worker"}}, "has the task index None"),
         (
             {"cluster": WORKERS, "task": {"type": "worker", "index": 2}},
-            "has the task index 2, where worker has 0 to 1",
+            "has the task index 2, but worker has only 0 to 1",
         ),
         ({"cluster": WORKERS, "task": {"type": "worker", "index": True}}, "has the task index True"),
     ],
@@ -380,7 +380,9 @@ def test_a_port_in_use_is_said(taken_port: int, monkeypatch: pytest.MonkeyPatch)
 def test_a_worker_that_does_not_come_is_named(taken_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     free, missing = free_ports(2)
     monkeypatch.setenv("TF_CONFIG", tf_config([free, taken_port, missing], 0))
-    with pytest.raises(WorkerLostError, match=rf"has waited 1 seconds for 127\.0\.0\.1:{missing}\."):
+    with pytest.raises(
+        WorkerLostError, match=rf"waited 1 seconds for 127\.0\.0\.1:{missing}, and it did not come"
+    ):
         Cluster.from_environment().wait_for_others(1)
 
 

@@ -137,12 +137,14 @@ def _stage_one(folder: Path, document: Manifest, target: Path, wanted: tuple[str
     chosen = [entry for entry in document.files if wanted is None or entry.scheme in wanted]
     if not chosen:
         there = ", ".join(entry.scheme for entry in document.files)
-        raise InputError(f"{folder} holds {there}, and none of {', '.join(wanted or ())}. Export it first.")
+        raise InputError(
+            f"{folder} has the schemes {there}, but none of {', '.join(wanted or ())}. Export those first."
+        )
     (target / golden.FOLDER).mkdir(parents=True)
     for entry in chosen:
         _copy(folder, entry.path, target)
         if sha256(target / entry.path) != entry.sha256:
-            raise ModelFileError(f"{folder / entry.path} is not the file of the manifest. Export it again.")
+            raise ModelFileError(f"{folder / entry.path} has changed since its export. Export again.")
     # Only what is named: what else lies in the folder is nobody's business.
     images = golden.read_document(folder).images
     for name in (manifest.LABELS, golden.FILE, *(f"{golden.FOLDER}/{image.file}" for image in images)):
@@ -200,7 +202,7 @@ def _find_maven() -> str:
     if release is None or release < tools.OLDEST_JAVA:
         seen = f"{program} is Java {release}" if release else f"{program} cannot be run"
         raise MissingToolError(
-            f"the app is built with Java {tools.OLDEST_JAVA} or newer, and {seen}. {tools.HOW_TO_GET_JAVA}"
+            f"the app needs Java {tools.OLDEST_JAVA} or newer to build, but {seen}. {tools.HOW_TO_GET_JAVA}"
         )
     return maven
 

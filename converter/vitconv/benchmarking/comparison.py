@@ -79,9 +79,7 @@ def compare(a: Path, b: Path, force: bool = False) -> Comparison:
             same = digests[0] is not None and digests[0] == digests[1]
             if not same and not force:
                 why = "may be different files: one has no digest" if None in digests else "are different files"
-                raise InputError(
-                    f"{name} in {a} and {name} in {b} {why}. To compare them all the same, add --force."
-                )
+                raise InputError(f"{name} in {a} and {name} in {b} {why}. To compare them anyway, add --force.")
             pairs.append(_pair(one, other, same))
     if not pairs:
         raise InputError(

@@ -144,13 +144,13 @@ def open_checkpoint(path: Path | str) -> Checkpoint:
     if trained is not None:
         if (path / CARD).exists():
             raise CheckpointError(
-                f"{path} is a checkpoint folder here and also the name of trained weights that come with vitconv. "
-                f"Give the folder's full path ({path.resolve()}), or call it otherwise."
+                f"{path} means two things: a checkpoint folder here, and a model with trained weights that comes "
+                f"with vitconv. Give the folder's full path ({path.resolve()}), or rename it."
             )
         path = trained
     if not path.is_dir():
         known = pretrained.names()
-        more = f" Trained weights come with {' and '.join(known)}: give that name." if known else ""
+        more = f" Or give the name of a model with trained weights: {', '.join(known)}." if known else ""
         raise CheckpointError(f"there is no checkpoint folder {path}. `vitconv train` makes one.{more}")
     checkpoint = Checkpoint(path, read_card(path))
     try:
@@ -161,8 +161,8 @@ def open_checkpoint(path: Path | str) -> Checkpoint:
         ) from error
     if digest != checkpoint.card.weights["sha256"]:
         raise CheckpointError(
-            f"{checkpoint.weights} is not the file its card describes (another SHA-256): it is corrupt or from "
-            "another training. Copy the whole folder again, or train again."
+            f"the SHA-256 of {checkpoint.weights} is not the one in its card: the file is corrupt or from another "
+            "training. Copy the whole folder again, or train again."
         )
     return checkpoint
 
@@ -248,7 +248,9 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         raise CheckpointError(f"there is no file {path}.") from None
     except (OSError, SafetensorError, AttributeError, TypeError) as error:
         # The last two: numbers of a type that NumPy does not have.
-        raise CheckpointError(f"{path} is not a whole safetensors file: {error}.") from error
+        raise CheckpointError(
+            f"cannot read {path} as a safetensors file: {error}. It may be incomplete."
+        ) from error
 
 
 def assign(variables: list[Any], values: Mapping[str, np.ndarray], source: Path) -> None:

@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from vitconv.phone.app_tasks import TaskResult
 
 _device = click.option(
-    "--device", default="", metavar="SERIAL", help="Where there are several phones: one, or all."
+    "--device", default="", metavar="SERIAL", help="The phone's SERIAL if there are several, or all."
 )
 _timeout = click.option(
-    "--timeout", type=float, default=600, show_default=True, help="How long the app may take, seconds."
+    "--timeout", type=float, default=600, show_default=True, help="Seconds that the app may take."
 )
 
 
 @click.group()
 @debug_option(hidden=True)
 def app() -> None:
-    """The Android demo app: built here, and used on a phone that is connected through adb.
+    """Builds the Android demo app, and uses it on a phone that is connected through adb.
 
     \b
     vitconv app build export/flowers
@@ -48,7 +48,7 @@ def app() -> None:
 @click.option(
     "--quant",
     shell_complete=completion.schemes,
-    help="Only these schemes of each folder, with commas; all unless given.",
+    help="Take only these schemes of each folder, with commas. Default: all.",
 )
 @common_options
 def build(folder: tuple[Path, ...], quant: str | None, as_json: bool) -> None:
@@ -72,8 +72,8 @@ def build(folder: tuple[Path, ...], quant: str | None, as_json: bool) -> None:
 @_device
 @common_options
 def install(apk: Path | None, device: str, as_json: bool) -> None:
-    """Installs or replaces the app from an APK; of a folder, the smallest APK for the phone's processor. Without
-    APK, what `vitconv app build` made last."""
+    """Installs or replaces the app from an APK. From a folder it takes the smallest APK for the phone's processor.
+    Without APK it takes what `vitconv app build` made last."""
     from vitconv.app import tools
     from vitconv.phone.app_tasks import install as run
 
@@ -95,7 +95,7 @@ def run(device: str, as_json: bool) -> None:
 
 
 @app.command()
-@click.option("--model", help="One of the app's models, FILE.tflite; all unless given.")
+@click.option("--model", help="One of the app's models, FILE.tflite. Default: all.")
 @click.option("--threads", type=int, default=1, show_default=True, help="Threads the runtime may use.")
 @click.option("--runs", type=int, default=50, show_default=True, help="Timed runs of each file.")
 @click.option("--delegate", default="xnnpack", show_default=True, help="xnnpack, cpu, gpu, nnapi; with commas.")
@@ -120,7 +120,7 @@ def benchmark(
 @_device
 @common_options
 def selftest(timeout: float, device: str, as_json: bool) -> None:
-    """Has the app compare its models with Keras on golden images; exit status 1 where one differs."""
+    """Lets the app compare its models with Keras on golden images. Exit status 1 if one differs."""
     from vitconv.cli.phone_tables import selftest_text
     from vitconv.phone.app_tasks import selftest as run
 

@@ -23,27 +23,39 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("paths", nargs=-1, type=PATH, metavar="FILE|FOLDER...")
-@click.option("--threads", default="1", show_default=True, help="Threads; on a phone several: 1,4")
+@click.option("--threads", default="1", show_default=True, help="Number of threads. On a phone also several: 1,4")
 @click.option("--runs", type=int, default=50, show_default=True, help="Timed runs of each file.")
 @click.option(
     "--device",
     is_flag=False,
     flag_value="",
     metavar="[SERIAL]",
-    help="On the phone; SERIAL where there are several, or all.",
+    help="Measure on the phone. Give its SERIAL if there are several, or all.",
 )
 @click.option(
-    "--delegate", metavar="NAMES", help="On a phone: xnnpack (unless given), cpu, gpu, nnapi, npu; with commas."
+    "--delegate",
+    metavar="NAMES",
+    help="On a phone: xnnpack, cpu, gpu, nnapi, npu; several with commas. Default: xnnpack.",
 )
-@click.option("--benchmark-binary", type=PATH, help="The benchmark_model to run there; found unless given.")
+@click.option(
+    "--benchmark-binary",
+    type=PATH,
+    help="The benchmark_model to run on the phone. Default: TensorFlow's nightly build, downloaded.",
+)
 @click.option("--yes", is_flag=True, help="Accept a benchmark_model that has changed at its address.")
-@click.option("--cpu-mask", help="Cores to run on there, hexadecimal as for taskset, or big.")
-@click.option("--cooldown", type=float, help="Pause before each run there, seconds; 5 unless given.")
-@click.option("--timeout", type=float, help="Longest run there, seconds; 300 unless given.")
-@click.option("--profile", type=PATH, help="Folder for each operator's times there, as CSV and picture.")
+@click.option("--cpu-mask", help="Cores to run on: a hexadecimal mask as for taskset, or big.")
+@click.option("--cooldown", type=float, help="Seconds of pause before each run on the phone. Default: 5.")
+@click.option("--timeout", type=float, help="Seconds that a run on the phone may take. Default: 300.")
+@click.option("--profile", type=PATH, help="Folder for each operator's times on the phone, as CSV and picture.")
 @click.option("--keep", is_flag=True, help="Leave the files on the phone, so that they need not be sent again.")
-@click.option("--compare", nargs=2, type=PATH, metavar="A.json B.json", help="Two results side by side instead.")
-@click.option("--force", is_flag=True, help="Compare files of one name though their contents differ.")
+@click.option(
+    "--compare",
+    nargs=2,
+    type=PATH,
+    metavar="A.json B.json",
+    help="Show two results side by side instead of measuring.",
+)
+@click.option("--force", is_flag=True, help="Compare files of the same name even if their contents differ.")
 @common_options
 def benchmark(
     paths: tuple[Path, ...],
@@ -59,7 +71,7 @@ def benchmark(
 
     On this machine, or with --device on a phone, where benchmark_model runs each file with every number of
     threads on every delegate. xnnpack is the processor with XNNPACK, cpu TensorFlow Lite's own kernels alone.
-    What is found of an export folder is also kept in its folder results, for `vitconv report`.
+    Results of an export folder are also saved in its folder results, for `vitconv report`.
 
     \b
     vitconv benchmark export/flowers

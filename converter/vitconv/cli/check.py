@@ -49,10 +49,10 @@ def inspect(files: tuple[Path, ...], as_json: bool) -> None:
 @click.option("--top", type=int, default=5, show_default=True, help="How many labels of each picture.")
 @common_options
 def run(file: Path, images: tuple[Path, ...], top: int, as_json: bool) -> None:
-    """Classifies each IMAGE with a .tflite FILE that has metadata, whoever made it.
+    """Classifies each IMAGE with a .tflite FILE that has an image classifier's metadata.
 
-    The picture's size, the resize rule, the pixels' range and the labels are read from the file. A picture that
-    cannot be read is named, with exit status 2, after the results of the others.
+    The file may come from another tool. The picture's size, the resize rule, the pixels' range and the labels are
+    read from it. A picture that cannot be read is named, with exit status 2, after the results of the others.
     """
     from vitconv.runtimes.classification import ClassifyConfig, classify
 
@@ -69,17 +69,22 @@ def run(file: Path, images: tuple[Path, ...], top: int, as_json: bool) -> None:
 
 @click.command()
 @click.argument("folder", type=PATH)
-@dataset_option(help="The one the checkpoint was trained on, unless given.")
-@click.option("--limit", type=int, help="Only the first so many images of the held-out split.")
-@click.option("--max-drop", type=float, help="Percentage points of top-1 a file may lose; its scheme's otherwise.")
-@click.option("--checkpoint", type=PATH, help="Where the checkpoint of the manifest is now.")
-@click.option("--layers", is_flag=True, help="Also each layer's error against the float graph, worst first.")
+@dataset_option(help="Data set. Default: the one that the checkpoint was trained on.")
+@click.option("--limit", type=int, metavar="N", help="Use only the first N images of the held-out split.")
+@click.option(
+    "--max-drop",
+    type=float,
+    help="Percentage points of top-1 that a file may lose. Default: its scheme's limit.",
+)
+@click.option("--checkpoint", type=PATH, help="The checkpoint, if it has moved since the export.")
+@click.option("--layers", is_flag=True, help="Also show each layer's error against the float graph, worst first.")
 @click.option(
     "--runtime",
     type=click.Choice(["litert", "android"]),
     default="litert",
     show_default=True,
-    help="android: the golden images also through the library that Android apps ship (x86-64 Linux; Maven, gcc).",
+    help="android: also run the golden images through the library that Android apps ship "
+    "(x86-64 Linux; Maven, gcc).",
 )
 @common_options
 def verify(
@@ -92,9 +97,9 @@ def verify(
     layers: bool,
     as_json: bool,
 ) -> None:
-    """Compares every file of an export FOLDER with Keras on held-out images; exit status 1 where one fails.
+    """Compares every file of an export FOLDER with Keras on held-out images; exit status 1 if one fails.
 
-    What was found is also kept in FOLDER/results, for `vitconv report`.
+    The result is also saved in FOLDER/results, for `vitconv report`.
     """
     from vitconv.evaluation import kept_results
     from vitconv.evaluation.verification import VerifyConfig

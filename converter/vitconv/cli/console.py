@@ -1,4 +1,4 @@
-"""What every command does with its streams: one result on standard output, words on standard error."""
+"""How every command uses its streams: the result goes to standard output, everything else to standard error."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KERAS_COLUMNS = 100  # its bar, four metrics and the time; a line that is longe
 
 
 def prepare_streams() -> None:
-    """Makes sure that no character and no stream can stop what is to be said."""
+    """Makes printing safe: closed streams are replaced, and characters that the encoding lacks raise no error."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -68,11 +68,11 @@ def advise(advice: str | None) -> None:
 
 
 def keeping(keep: Callable[[], None]) -> None:
-    """Keeps a result beside its export; that this cannot be is no reason not to show it."""
+    """Saves a result in its export folder. If that fails, it warns, and the result is shown all the same."""
     try:
         keep()
     except OutputError as error:
-        warn(f"the result is not kept for `vitconv report`: {error}")
+        warn(f"the result could not be saved for `vitconv report`: {error}")
 
 
 def fail(message: str, status: int) -> NoReturn:

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 @click.command()
 @checkpoint_argument()
 @click.option("--out", type=PATH, required=True, help="The calibration file to write.")
-@dataset_option(help="The one the checkpoint was trained on, unless given.")
+@dataset_option(help="Data set. Default: the one that the checkpoint was trained on.")
 @click.option("--samples", type=int, default=100, show_default=True, help="Images of the training split.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which images.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the choice of images.")
 @click.option(
     "--method",
     shell_complete=completion.methods,
@@ -39,7 +39,7 @@ def calibrate(
 ) -> None:
     """Runs representative images through CHECKPOINT, a folder or a name, and writes each activation's range.
 
-    Also measures which operations int8-hybrid had better keep in float.
+    It also measures which operations int8-hybrid should keep in float.
     """
     from vitconv.checkpoints.checkpoint import open_checkpoint
     from vitconv.quantization.calibration import CalibrateConfig, check_method
@@ -63,14 +63,19 @@ def calibrate(
     help="float32, float16, dynamic, int8, int8-hybrid, several with commas, or all.",
 )
 @click.option("--out", type=PATH, required=True, help="The export folder to make.")
-@dataset_option(help="Calibration and golden images; the checkpoint's own data set unless given.")
+@dataset_option(
+    help="Data set of calibration and golden images. Default: the one that the checkpoint was trained on."
+)
 @click.option("--calibration", type=PATH, help="A file that `vitconv calibrate` wrote.")
-@click.option("--samples", type=int, help="Calibration images, 100 unless given, without --calibration.")
+@click.option(
+    "--samples", type=int, help="Number of calibration images. Default: 100. Not used with --calibration."
+)
 @click.option(
     "--keep-float",
     multiple=True,
     metavar="PATTERN",
-    help="Layers that int8-hybrid keeps in float (block0.*), instead of what was measured; can be repeated.",
+    help="Layers that int8-hybrid keeps in float, such as 'block0.*', instead of the measured choice. "
+    "Can be repeated.",
 )
 @click.option("--author", default="unknown", show_default=True, help="Author in the files' metadata.")
 @click.option("--licence", default="unknown", show_default=True, help="Licence in the files' metadata.")
@@ -90,8 +95,8 @@ def export(
     """Writes .tflite files of CHECKPOINT with metadata, each checked against its scheme's promises.
 
     CHECKPOINT is a folder that `vitconv train` made, or the name of a model that comes with trained weights (see
-    `vitconv models`); mobilevit_xxs where none is given. Trained weights come with a calibration file, which is
-    used unless --dataset, --calibration or --samples is given: no data set is needed.
+    `vitconv models`); mobilevit_xxs if none is given. A model with trained weights brings a calibration file, so
+    it needs no data set. With --dataset, --calibration or --samples that file is not used.
     """
     from vitconv.checkpoints.checkpoint import open_checkpoint
     from vitconv.conversion import schemes

@@ -74,7 +74,8 @@ def doctor(as_json: bool) -> None:
 @click.argument("shell", type=click.Choice(list(SHELLS)))
 @common_options
 def completion(shell: str, as_json: bool) -> None:
-    """Prints what makes SHELL (bash, zsh, fish) complete commands, options, and names of models and data sets.
+    """Prints the script that makes SHELL (bash, zsh, fish) complete commands, options, and names of models and
+    data sets.
 
     \b
     eval "$(vitconv completion bash)"     in ~/.bashrc (zsh: ~/.zshrc)
@@ -135,7 +136,7 @@ def doctor_text(report: Examination, width: int) -> str:
     for command, missing in report.lacking.items():
         if missing:
             lines.append(
-                wrapped(f"Not ready: {command}, for want of {', '.join(dict.fromkeys(missing))}", width, "    ")
+                wrapped(f"Not ready: {command}. Missing: {', '.join(dict.fromkeys(missing))}", width, "    ")
             )
     return "\n".join(lines)
 

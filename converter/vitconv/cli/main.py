@@ -24,7 +24,7 @@ from vitconv.foundation.text import printable
 @click.version_option(__version__, package_name="vitconv")
 @debug_option()
 def cli() -> None:
-    """Takes MobileViT and EANet from a Keras training run to a phone, and proves at every step that they work.
+    """Trains MobileViT and EANet in Keras, exports them to TensorFlow Lite, and compares every file with Keras.
 
     \b
     vitconv train mobilevit_xxs --dataset tf_flowers --out runs/flowers
@@ -51,7 +51,7 @@ def main() -> None:
     try:
         cli.main(prog_name="vitconv", standalone_mode=False, obj=debugging)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        fail("stopped; nothing half-written was left.", 128 + signal.SIGINT)
+        fail("stopped. No half-written file was left.", 128 + signal.SIGINT)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

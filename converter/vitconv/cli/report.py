@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("folder", type=PATH)
-@click.option("--out", type=PATH, help="The file to write; FOLDER/report.html unless given.")
+@click.option("--out", type=PATH, help="The file to write. Default: FOLDER/report.html.")
 @click.option(
     "--format",
     "form",
@@ -26,10 +26,12 @@ if TYPE_CHECKING:
     show_default=True,
     help="html: one page that needs nothing else. markdown: for a pull request, to standard output without --out.",
 )
-@click.option("--compare", type=PATH, metavar="FOLDER", help="Another export folder, side by side with this one.")
+@click.option(
+    "--compare", type=PATH, metavar="FOLDER", help="Show another export folder side by side with this one."
+)
 @common_options
 def report(folder: Path, out: Path | None, form: str, compare: Path | None, as_json: bool) -> None:
-    """Says which file of an export FOLDER to ship, and why, from what `verify` and `benchmark` found of it."""
+    """Says which file of an export FOLDER to ship, and why. It reads what `verify` and `benchmark` saved there."""
     from vitconv.reporting.report import ReportConfig
     from vitconv.reporting.report import report as run
 

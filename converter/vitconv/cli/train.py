@@ -22,19 +22,29 @@ from vitconv.training.distributed.distribution import STRATEGIES
 @click.argument("model", shell_complete=completion.models)
 @dataset_option(required=True, help=DATASET_HELP)
 @click.option("--out", type=PATH, required=True, help="The checkpoint folder to make.")
-@click.option("--image-size", metavar="SIZE", help="Pixels a side, or HEIGHTxWIDTH; the model's own otherwise.")
-@click.option("--epochs", type=int, help="How often to see every image; the recipe's otherwise.")
-@click.option("--batch-size", type=int, help="Images a step, of all replicas together; the recipe's otherwise.")
+@click.option("--image-size", metavar="SIZE", help="Pixels of a side, or HEIGHTxWIDTH. Default: the model's own.")
+@click.option("--epochs", type=int, help="Passes over the training images. Default: the recipe's.")
+@click.option("--batch-size", type=int, help="Images in a step, of all replicas together. Default: the recipe's.")
 @click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Order, augmentation, first weights."
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Seed of the images' order, augmentation and first weights.",
 )
 @click.option(
     "--recipe",
     shell_complete=completion.recipes,
-    help="A recipe of the model, from `vitconv models --json`; the article's otherwise.",
+    help="A recipe of the model; `vitconv models --json` lists them. Default: article.",
 )
-@click.option("--init", type=PATH, help="Begin with these weights: a checkpoint, or timm's .safetensors.")
-@click.option("--learning-rate", type=float, help="The highest one of the training; the recipe's otherwise.")
+@click.option(
+    "--init",
+    type=PATH,
+    help="Begin with these weights: a checkpoint, or timm's .safetensors file for mobilevit_paper_*.",
+)
+@click.option(
+    "--learning-rate", type=float, help="The highest learning rate of the training. Default: the recipe's."
+)
 @click.option(
     "--cut",
     type=click.Choice(CUTS),
@@ -54,7 +64,7 @@ from vitconv.training.distributed.distribution import STRATEGIES
     show_default=True,
     help="tf.distribute: mirrored over this machine's GPUs, or multi-worker over the processes of TF_CONFIG.",
 )
-@click.option("--resume", is_flag=True, help="Go on after the last whole epoch of a stopped training.")
+@click.option("--resume", is_flag=True, help="Continue a stopped training after its last whole epoch.")
 @common_options
 def train(
     model: str,

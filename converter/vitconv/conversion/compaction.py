@@ -1,8 +1,8 @@
 """Makes a graph's file smaller without changing what it computes.
 
-A tenth of the converter's int8 files is no number that anything computes with. Names of constants, which nobody
-asks for; names of operations that it made of several, with the name of each; a buffer for each tensor that has no
-data. `flatbuffer.serialize` does its part, too.
+About a tenth of the converter's int8 files is not needed for computing: names of constants, long names of
+operations that were merged from several, and an empty buffer for each tensor without data.
+`flatbuffer.serialize` does its part, too.
 """
 
 from __future__ import annotations

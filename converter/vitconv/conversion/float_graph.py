@@ -1,7 +1,7 @@
 """A Keras model → its float graph, in the form that a scheme names.
 
-The graph is made careful before the converter sees it: batch 1, every shape fixed, no more than four dimensions,
-layers in the form their scheme names. What comes out has the ops and nothing else.
+The graph is prepared before TensorFlow's converter sees it: batch 1, fixed shapes, at most four dimensions, layers
+in the form that their scheme names.
 """
 
 from __future__ import annotations

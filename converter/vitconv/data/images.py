@@ -51,10 +51,11 @@ _FILTERING = Lock()
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """What a model takes: RGB pixels of `height` × `width`, uint8 or float 0–255, never normalised outside.
+    """What a model takes: RGB pixels of `height` × `width`, uint8 or float 0–255; the caller does not
+    normalise them.
 
-    `resize` says how a picture of any other size gets there, always by Pillow's antialiased bilinear filter:
-    "stretch" scales both sides and ignores the aspect; "center_crop" first cuts the largest centred
+    `resize` says how a picture of another size is brought to this size, always by Pillow's antialiased bilinear
+    filter: "stretch" scales both sides and ignores the aspect; "center_crop" first cuts the largest centred
     rectangle that has the model's aspect.
     """
 
@@ -207,7 +208,10 @@ def _orientation(picture: Image.Image) -> tuple[int, str | None]:
 def _as_rgb(picture: Image.Image) -> Image.Image:
     """RGB, of any mode; see ImageSpec.prepare."""
     if picture.mode in ("I", "F"):
-        raise InputError("a picture of 32-bit values has no range that is known. Save it with 8 or 16 bits.")
+        raise InputError(
+            "a picture with 32-bit values cannot be used, because the range of its values is not known. "
+            "Save it with 8 or 16 bits."
+        )
     try:
         if picture.mode.startswith("I;16"):
             # Pillow's own conversion would cut off everything above 255, which is nearly all.

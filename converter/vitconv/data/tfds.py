@@ -100,8 +100,8 @@ def _check_features(name: str, builder: Any) -> None:
     for feature, kind in wanted.items():
         if not isinstance(features.get(feature), kind):
             raise DatasetError(
-                f"the data set {name!r} cannot be classified: it has no {feature!r} feature of the kind "
-                f"{kind.__name__}, only {', '.join(sorted(features)) or 'none that are known'}. "
+                f"the data set {name!r} cannot be used for classification: it has no feature {feature!r} of the "
+                f"kind {kind.__name__}, only {', '.join(sorted(features)) or 'none that are known'}. "
                 "Choose a data set of labelled images."
             )
     dtype = np.dtype(getattr(features["image"].dtype, "as_numpy_dtype", features["image"].dtype))

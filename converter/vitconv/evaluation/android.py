@@ -7,8 +7,8 @@ Each file runs on each ABI that this machine can run, with XNNPACK and without. 
     dynamic           no further from LiteRT's than twice what LiteRT's are from each other, and 1e-3
     integer outputs   the same, and 2 steps
 
-"From each other" is with XNNPACK and without: both compute what the file says, and round a product otherwise here
-and there, which sixty layers make into several steps of a probability near a half. The Android release has other
+"From each other" is with XNNPACK and without: both compute what the file says, but some products are rounded
+differently. After sixty layers that is several steps of a probability near a half. The Android release has other
 kernels again, and leaves more of the graph to TFLite's own. Twice, because the largest difference over a few
 images is one draw from a distribution with a long tail: up to 1.6 times was measured between draws.
 """

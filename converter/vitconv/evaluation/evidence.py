@@ -1,5 +1,5 @@
-"""What a report shows of a verification beside its figures: which classes are confused, and on which images a file
-and Keras disagree most."""
+"""What a report shows of a verification in addition to its figures: confused classes, and the images on which a
+file and Keras disagree most."""
 
 from __future__ import annotations
 

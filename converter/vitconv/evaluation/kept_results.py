@@ -5,7 +5,7 @@ DIR/results/disagreements/12.png     small copies of the images that these name,
 DIR/results/benchmark.json           the benchmark's document, of this machine
 DIR/results/benchmark-SERIAL.json    the same of a phone
 
-Each file's figures stand beside its SHA-256: they say nothing of any other contents.
+Each file's figures are kept with its SHA-256, because they hold for these contents only.
 """
 
 from __future__ import annotations
@@ -162,7 +162,8 @@ def _rounded(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write(path: Path, document: Any) -> None:
-    """Compact but for a line each of the document's files: a matrix with a line a number helps nobody."""
+    """Compact JSON, with one line for each of the document's files. A matrix with one number a line would be hard
+    to read."""
     listed = document.pop("files")
     head = "".join(f" {_json(name)}: {_json(value)},\n" for name, value in document.items())
     lines = ",\n".join(f"  {_json(file)}" for file in listed)

@@ -46,7 +46,8 @@ class LayerError:
 class LayerLoss:
     """What a layer loses and the next one does not make good. before_db: the worst signal-to-noise ratio of its
     inputs; after_db: the better one of its own output's and the next layer's, in the order in which the graph
-    computes. A layer that hardly gives anything has a bad ratio and does no harm; the next layer shows that."""
+    computes. A layer whose output is almost zero has a bad ratio and does no harm. The next layer's
+    ratio shows that."""
 
     layer: LayerError
     before_db: float
@@ -54,7 +55,7 @@ class LayerLoss:
 
     @property
     def lasting_db(self) -> float:
-        """Of what mattered: above 30 dB nothing does."""
+        """The loss, counted below 30 dB only: above that an error does not matter."""
         return min(self.before_db, _GOOD_DB) - min(self.after_db, _GOOD_DB)
 
     @property
@@ -117,7 +118,9 @@ def layer_errors(
     of_graph = list(operations(graph))
     matched = [operation for operation in of_graph if operation.tensor in actual_run.places]
     if not matched:
-        raise ModelFileError("no layer of the file is called as in the checkpoint's graph. Export it again.")
+        raise ModelFileError(
+            "no layer of the file has the name of a layer of the checkpoint's graph. Export it again."
+        )
     sums = {operation.output: _Sums() for operation in matched}
     for done, image in enumerate(images):
         if progress:

@@ -17,6 +17,7 @@ from vitconv.checkpoints.trained_data import open_dataset_of
 from vitconv.conversion import float_graph, schemes
 from vitconv.conversion.schemes import Scheme
 from vitconv.data.datasets import Split
+from vitconv.data.images import ImageSpec
 from vitconv.evaluation import evidence
 from vitconv.evaluation.android import AndroidVerification, runnable_abis, verify_android
 from vitconv.evaluation.evidence import Answers, Evidence
@@ -169,8 +170,8 @@ def _layer_reasons(layers: tuple[LayerError, ...], scheme: Scheme) -> Iterator[s
     if broken:
         first = losses(layers)[0].layer
         yield (
-            f"computes {len(broken)} layers with less than {scheme.limits.min_layer_snr_db:g} dB; most is lost in "
-            f"{first.layer} ({first.snr_db:.1f} dB)"
+            f"has {len(broken)} layers with a signal-to-noise ratio below {scheme.limits.min_layer_snr_db:g} dB; "
+            f"most is lost in {first.layer} ({first.snr_db:.1f} dB)"
         )
 
 
@@ -178,15 +179,15 @@ def _open_checkpoint(config: VerifyConfig, document: Manifest) -> Checkpoint:
     path = config.checkpoint or Path(document.checkpoint.name)
     if config.checkpoint is None and not path.is_dir() and pretrained.folder(str(path)) is None:
         raise CheckpointError(
-            f"{config.folder} was exported from the checkpoint {path}, which is not there"
-            f"{'' if path.is_absolute() else f' (looked for it from {Path.cwd()})'}. "
-            "Say with --checkpoint where it is now."
+            f"{config.folder} was exported from the checkpoint {path}, which does not exist"
+            f"{'' if path.is_absolute() else f' (looked up from {Path.cwd()})'}. "
+            "Give its present place with --checkpoint."
         )
     checkpoint = checkpoints.open_checkpoint(path)
     if checkpoint.card.weights["sha256"] != document.checkpoint.sha256:
         raise InputError(
-            f"{config.folder} was not exported from {checkpoint.path} as it is now. "
-            "Export again, or name the right folder with --checkpoint."
+            f"{config.folder} was exported from other weights than those in {checkpoint.path}. "
+            "Export again, or name the right checkpoint with --checkpoint."
         )
     return checkpoint
 
@@ -196,7 +197,7 @@ def _contradictions(document: Manifest, card: Card) -> Iterator[str]:
     if document.labels != card.labels:
         yield f"{manifest.MANIFEST} names other classes than the checkpoint, or in another order"
     if document.image.spec != card.image:
-        yield f"{manifest.MANIFEST} has {document.image.spec}, the checkpoint {card.image}"
+        yield f"{manifest.MANIFEST} has {_described(document.image.spec)}, the checkpoint {_described(card.image)}"
 
 
 def _wrong_metadata(path: Path, digest: str, card: Card) -> Iterator[str]:
@@ -205,10 +206,12 @@ def _wrong_metadata(path: Path, digest: str, card: Card) -> Iterator[str]:
     Raises ModelFileError where it is not the file of the manifest.
     """
     if not path.is_file():
-        raise ModelFileError(f"{path} is in the manifest, but not in the folder. Export it again.")
+        raise ModelFileError(f"the manifest lists {path}, but the file is not in the folder. Export again.")
     data = flatbuffer.read(path)
     if hashlib.sha256(data).hexdigest() != digest:
-        raise ModelFileError(f"{path} is not the file of the manifest (another SHA-256). Export it again.")
+        raise ModelFileError(
+            f"{path} has changed since its export: its SHA-256 is not the manifest's. Export again."
+        )
     try:
         found = metadata.read(Graph.parse(data, "the model"))
     except ModelFileError as error:
@@ -217,9 +220,17 @@ def _wrong_metadata(path: Path, digest: str, card: Card) -> Iterator[str]:
         yield "has no metadata"
         return
     if found.labels != card.labels:
-        yield "names other classes in its metadata, or in another order, than the checkpoint"
+        yield "has other classes in its metadata than the checkpoint, or the same in another order"
     if found.image != card.image:
-        yield f"takes {found.image} by its metadata, the checkpoint {card.image}"
+        yield (
+            f"takes pictures of {_described(found.image)} according to its metadata, but the checkpoint takes "
+            f"{_described(card.image)}"
+        )
+
+
+def _described(image: ImageSpec) -> str:
+    """In words: height × width and the rule that brings a picture to this size."""
+    return f"{image.height}×{image.width} pixels (resized by {image.resize!r})"
 
 
 def keras_probabilities(
@@ -241,8 +252,8 @@ def keras_probabilities(
     expected: np.ndarray = np.concatenate(answers)
     if not answered(expected).all():
         raise CheckpointError(
-            f"{checkpoint.path} itself gives NaN or infinity for {np.sum(~answered(expected))} of {len(images)} "
-            "images: its weights are of no use. Train again."
+            f"the checkpoint {checkpoint.path} gives NaN or infinity for {np.sum(~answered(expected))} of "
+            f"{len(images)} images, so its weights are broken. Train again."
         )
     return expected
 

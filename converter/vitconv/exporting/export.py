@@ -64,14 +64,16 @@ class ExportConfig:
     def __post_init__(self) -> None:
         check_types(self)
         if not self.schemes:
-            raise InputError(f"no scheme to export. Known: {', '.join(schemes.SCHEMES)}.")
+            raise InputError(f"there is no scheme to export. Name at least one of: {', '.join(schemes.SCHEMES)}.")
         for name in self.schemes:
             schemes.find(name)
         if self.samples is not None:
             calibrations.check_samples(self.samples)
         hybrids = [name for name, scheme in schemes.SCHEMES.items() if scheme.hybrid]
         if self.keep_float is not None and not set(hybrids) & set(self.schemes):
-            raise InputError(f"layers can be kept in float in {', '.join(hybrids)} only. Add it to --quant.")
+            raise InputError(
+                f"--keep-float works with {' and '.join(hybrids)} only. Add {' or '.join(hybrids)} to --quant."
+            )
 
 
 @dataclass(frozen=True)
@@ -207,9 +209,9 @@ def _check_runs(path: Path, scheme: Scheme, picture: np.ndarray) -> None:
         rounding = len(probabilities) * (runner.outputs[0].scale or 0.0) / 2
         total = float(probabilities.sum())
         if not abs(total - 1) <= 0.05 + rounding:  # also where it is NaN
-            raise PromiseError(f"{path.name} does not give probabilities: they sum to {total}.")
+            raise PromiseError(f"the outputs of {path.name} are not probabilities: they sum to {total}, not to 1.")
         if scheme.one_partition and runner.partitions != 1:
-            raise PromiseError(f"XNNPACK takes {path.name} in {runner.partitions} partitions, not 1.")
+            raise PromiseError(f"XNNPACK cuts {path.name} into {runner.partitions} partitions instead of 1.")
 
 
 def _add_what_goes_along(staging: Path, checkpoint: Checkpoint, calibration: Calibration | None) -> None:

@@ -40,7 +40,9 @@ def _changed(path: Path, digest: str) -> str | None:
             return "is in the manifest, but not in the folder"
         if not path.is_file():
             return "is no file"
-        return "is not the file of the manifest (another SHA-256)" if sha256(path) != digest else None
+        return (
+            "has changed since the export (its SHA-256 is not the manifest's)" if sha256(path) != digest else None
+        )
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"
 

@@ -55,7 +55,7 @@ def choose(card: Card, dataset: Dataset | None, progress: Progress | None = None
     if dataset is not None:
         return held_out(dataset.split(dataset.evaluation_name, card.image, progress))
     note = (
-        f"the data set {card.dataset['source']} is not on this machine: the golden images are cut out of "
+        f"the data set {card.dataset['source']} is not on this machine, so the golden images were cut from "
         "scikit-learn's sample photographs."
     )
     return replace(sample_photographs(card.image), note=note)

@@ -1,4 +1,5 @@
-"""Keeps what native code prints (TensorFlow, its converter) off the terminal, where only our own words belong."""
+"""Keeps what native code prints (TensorFlow, its converter) off the terminal, which shows vitconv's
+own messages only."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ class NormedSelfAttention(TransformerLayer):
         return ops.transpose(x, (0, 2, 1, 3))
 
     def _merged(self, unit: Any, gamma_scale: float) -> Any:
-        """The same with every kernel that the softmax doesn't separate multiplied into one.
+        """The same, with weight matrices that have no nonlinearity between them multiplied together.
 
         Tokens are y = γ·u + β. A score is (y_n W_q + b_q) · (y_m W_k + b_k); what of it doesn't depend on m is
         the same for all keys and falls out of the softmax, which leaves

@@ -20,7 +20,8 @@ class Recipe:
 
     crop_margin: training images are made this much larger than the model's (280 for 256: 1.09375) and a random
         part of the model's size is cut out; 1 cuts nothing.
-    flip: mirror half of the images left to right, where the data set's labels survive that.
+    flip: mirror half of the images left to right, unless the data set says that this changes the label, as it
+        does of digits and letters.
     rotation: turn by up to this fraction of a full turn either way.
     zoom: scale height and width, each on its own, by up to this fraction either way.
     contrast: scale the distance from the image's mean by up to this fraction either way.
@@ -29,7 +30,7 @@ class Recipe:
     colour: scale brightness and saturation, each on its own, by up to this fraction either way.
     schedule: "cosine" lets the learning rate fall to zero over all epochs along half a cosine.
     warmup_epochs: over so many epochs the learning rate first rises from zero.
-    average: decay a step of a moving average of the weights, which is what is evaluated and kept; 0 averages not.
+    average: decay a step of a moving average of the weights; the averages are evaluated and kept. 0 turns it off.
     batch_norm_momentum: of the moving statistics; None leaves the network's own, which for the article's networks
         is 0.99: too slow where an epoch has few steps.
     dropout: the rate of every dropout layer; None leaves the network's own.
@@ -157,8 +158,8 @@ _MOBILEVIT_RECIPE = Recipe("adam", 0.002, batch_size=64, epochs=30, crop_margin=
 _EANET_RECIPE = Recipe(
     "adamw", 0.001, batch_size=128, epochs=50, weight_decay=0.0001, rotation=0.1, zoom=0.2, contrast=0.1
 )
-# Made for the hours that two cores need rather than for the last tenth of a point. "best" starts from nothing,
-# "finetune" from weights of an earlier training, such as one at smaller images.
+# Chosen so that a training takes hours on two cores. More accuracy would take much longer. "best" starts from
+# nothing, "finetune" from weights of an earlier training, such as one at smaller images.
 _MOBILEVIT_BEST = Recipe(
     "adamw", 0.002, batch_size=32, epochs=60, weight_decay=0.02, crop_margin=1.25, crop_area=0.35, colour=0.2,
     schedule="cosine", warmup_epochs=2, average=0.99, batch_norm_momentum=0.9, dropout=0.0, name="best",

@@ -1,4 +1,4 @@
-"""The ways in which a layer may write itself into a graph.
+"""The forms in which a layer can be written into a graph.
 
 A layer may be written in more than one way without changing what it computes: a training step wants few large
 operations, a phone's integer kernels want others. Training uses the default form, and each quantization scheme
@@ -18,8 +18,9 @@ from typing import Literal
 class GraphForm:
     """How the layers write themselves.
 
-    attention: "projected" makes query, key and value of every token, as published; "merged" multiplies the kernels
-        that no softmax separates, so that tokens themselves are keys and values (inference only).
+    attention: "projected" makes query, key and value of every token, as published; "merged" multiplies weight
+        matrices with no softmax between them together, so that the tokens themselves are keys and values
+        (inference only).
     projections: "joined" makes query, key and value in one product, "separate" in three, so that each can have a
         scale of its own.
     layer_norm: "moments" computes mean and variance; "l2" centres, then L2-normalises:

@@ -1,8 +1,8 @@
 """A phone through adb, Android's own program for it.
 
 Every call names the phone's serial, has a time limit, and quotes each word for the phone's shell. adb's exit
-status is not believed: where the connection breaks in the middle of a command it is 0. So each command ends with
-a line of its own that says how it went, and without that line it did not end.
+status cannot be trusted: if the connection breaks in the middle of a command, it is 0. So each command ends with
+a line of its own that says how it went. If that line is missing, the command did not end.
 """
 
 from __future__ import annotations
@@ -138,7 +138,10 @@ class Phone:
         if size is None:
             raise DeviceRunError(f"{self.serial} does not say how large {remote} is: {shown(found.out)!r}.")
         if int(size[1]) > most_bytes:
-            raise DeviceRunError(f"{remote} on {self.serial} has {int(size[1]):,} bytes, far too many.")
+            raise DeviceRunError(
+                f"{remote} on {self.serial} has {int(size[1]):,} bytes, more than the {most_bytes:,} that are "
+                "read."
+            )
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder) / "pulled"
             seconds = _SERVER_SECONDS + most_bytes / _SLOWEST_LINK
@@ -229,7 +232,7 @@ class Adb:
         if device not in ("", ALL):
             if device not in states:
                 known = self._describe(ready) + problems
-                listed = f" Connected: {'; '.join(known)}." if known else f" In fact, {_NONE}"
+                listed = f" Connected: {'; '.join(known)}." if known else f" {_NONE[0].upper()}{_NONE[1:]}"
                 raise DeviceError(f"there is no phone {device!r}.{listed}")
             if states[device] != "device":
                 raise DeviceError(f"{device} cannot be used: {explain(states[device])}.")
@@ -238,7 +241,10 @@ class Adb:
             raise DeviceError(f"no phone can be used. {'; '.join(problems)}." if problems else _NONE)
         if device == ALL:
             if problems:
-                raise DeviceError(f"not all phones can be used. {'; '.join(problems)}. Unplug it, or name others.")
+                raise DeviceError(
+                    f"not all connected phones can be used: {'; '.join(problems)}. Unplug those, or choose one "
+                    "phone with --device SERIAL."
+                )
             return [Phone(self, serial) for serial in ready]
         if len(ready) > 1:
             raise DeviceError(
@@ -319,4 +325,4 @@ def find_program() -> str:
         program = Path(folder or ".") / "platform-tools" / ("adb.exe" if sys.platform == "win32" else "adb")
         if folder and program.is_file():
             return str(program)
-    raise MissingToolError(f"adb is not installed, which reaches phones. {HOW_TO_GET}")
+    raise MissingToolError(f"adb, the program that connects to phones, is not installed. {HOW_TO_GET}")

@@ -12,7 +12,7 @@ from typing import IO
 
 from vitconv.foundation.errors import DeviceRunError
 
-MOST_OUTPUT = 32 << 20  # bytes; a program that prints more is out of its mind
+MOST_OUTPUT = 32 << 20  # bytes; no program that is used here prints more
 
 
 @dataclass(frozen=True)

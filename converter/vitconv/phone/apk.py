@@ -60,7 +60,8 @@ def choose(path: Path, device: Device) -> Path:
                 return apk
     has = "; ".join(f"{apk.name}: {', '.join(sorted(known))}" for apk, known in found.items())
     raise InputError(
-        f"{device.serial} runs {', '.join(device.abis)}, and there is no APK for that ({has}). Build one that is."
+        f"the processor of {device.serial} is {', '.join(device.abis)}, and no APK is built for it ({has}). "
+        "Build one for that processor."
     )
 
 

@@ -208,7 +208,10 @@ def _run_task(adb: Adb, phone: Phone, task: str, words: list[str], seconds: floa
             f"the app on {phone.serial} could not do the {task}: {said.removeprefix('failed').strip()}."
         )
     if data is None:
-        raise DeviceRunError(f"the app on {phone.serial} said that the {task} is done, but left no result.")
+        raise DeviceRunError(
+            f"the app on {phone.serial} reported that the {task} is done, but wrote no result. Run the command "
+            "again."
+        )
     try:
         document = json.loads(data)
         if not isinstance(document, dict):
@@ -222,15 +225,15 @@ def _run_task(adb: Adb, phone: Phone, task: str, words: list[str], seconds: floa
 
 def _start(phone: Phone, words: list[str]) -> None:
     if not phone.shell(f"pm path {PACKAGE}").out.strip().startswith("package:"):
-        raise DeviceRunError(f"the app is not on {phone.serial}. Install it: vitconv app install APK")
+        raise DeviceRunError(f"the app is not installed on {phone.serial}. Install it with `vitconv app install`.")
     ended = phone.shell("am start " + " ".join(map(quote, words)), 60)
     said = f"{ended.out}\n{ended.err}"
     error = re.search(r"^\s*(?:Error|Exception)\b.*$", said, re.MULTILINE)
     if ended.status or error:
         reasons = re.findall(r"^\s*(Error: .*)$", said, re.MULTILINE) or [error[0] if error else said]
         raise DeviceRunError(
-            f"the app on {phone.serial} cannot be started: {reasons[-1].strip()}. Install this version's: "
-            "vitconv app install APK"
+            f"the app on {phone.serial} cannot be started: {reasons[-1].strip()}. Install the app of "
+            "this version with `vitconv app install`."
         )
 
 

@@ -80,7 +80,7 @@ def identify(help_text: str, status: int = 0) -> Tool:
     last = [line.strip() for line in help_text.splitlines() if line.strip()][-1:]
     said = f" It printed: {last[0][:200]}" if last else " It printed nothing."
     raise DeviceRunError(
-        f"the benchmark binary is no benchmark_model: its --help names no --graph and --num_runs.{said}"
+        f"the benchmark binary is not benchmark_model: its --help does not list --graph and --num_runs.{said}"
     )
 
 

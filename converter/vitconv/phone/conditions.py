@@ -1,4 +1,4 @@
-"""What else decides a phone's speed: how hot it is, and which of its cores run."""
+"""What else influences a phone's speed: its temperature, and which cores run."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def ending(status: int) -> str:
         except ValueError:
             return f"died of signal {status - 128}"
     if status in (126, 127):
-        return "cannot be started there: it is no program for this phone, or may not run there"
+        return "cannot be started: it is not a program for this phone, or may not run there"
     return f"ended with status {status}"
 
 
@@ -46,7 +46,7 @@ def not_started(status: int, text: str) -> str | None:
     """Why a program did not get as far as its own first words; None where it did, or nothing tells."""
     if status >= 126:
         return ending(status)
-    return "cannot be started there" if _NOT_STARTED.search(text) else None
+    return "cannot be started" if _NOT_STARTED.search(text) else None
 
 
 def last_words(text: str) -> str:

@@ -49,8 +49,8 @@ class PhoneFolder:
             for name in missing:
                 if there.get(name) != wanted[name][1]:
                     raise DeviceRunError(
-                        f"{wanted[name][0].name} did not arrive whole on {self._phone.serial}. "
-                        "Is there room on it? Run the same command again."
+                        f"{wanted[name][0].name} is incomplete on {self._phone.serial}. Check that the phone has "
+                        "free space, and run the same command again."
                     )
         return Pushed(len(missing), sum(wanted[name][0].stat().st_size for name in missing))
 

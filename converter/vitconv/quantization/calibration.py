@@ -113,8 +113,8 @@ class Calibration:
         """Raises InputError where the ranges were measured on other weights."""
         if self.checkpoint != checkpoint.card.weights["sha256"]:
             raise InputError(
-                f"the calibration file was made for another checkpoint than {checkpoint.path}. "
-                "Make one with `vitconv calibrate`, or leave --calibration out."
+                f"the calibration file was made for other weights than those of {checkpoint.path}. "
+                "Make a new one with `vitconv calibrate`, or leave --calibration out."
             )
 
     def fits(self, graphs: Mapping[str, Graph]) -> bool:
@@ -129,8 +129,8 @@ class Calibration:
             if (known.scheme, known.sha256) == (scheme, digest):
                 return known
         raise InputError(
-            f"the calibration file was made for another graph of this checkpoint than {scheme}'s (another version "
-            "of vitconv, TensorFlow or Keras). Make it anew with `vitconv calibrate`, or leave --calibration out."
+            f"the calibration file does not fit the graph of {scheme}: another version of vitconv, TensorFlow or "
+            "Keras made it. Make a new one with `vitconv calibrate`, or leave --calibration out."
         )
 
     def joined(self, earlier: Calibration) -> Calibration:
@@ -146,8 +146,8 @@ class Calibration:
         if len(self.images) >= DEFAULT_SAMPLES:
             return None
         return (
-            f"calibrated on {len(self.images)} images only: rare activations may be clipped. "
-            f"Use at least {DEFAULT_SAMPLES} (--samples) where the data set has them."
+            f"calibrated on only {len(self.images)} images, so rare activations may be clipped. "
+            f"Use at least {DEFAULT_SAMPLES} (--samples) if the data set has that many."
         )
 
 
@@ -185,8 +185,8 @@ def measure(
     chosen = choose_images(training, samples, seed, held_out=_digests(evaluation.images))
     if not chosen:
         raise InputError(
-            f"every training image of {dataset.name} is also one that accuracy is measured on "
-            f"({evaluation.source}). Calibrate on other images."
+            f"all training images of {dataset.name} are also in the held-out split ({evaluation.source}), on "
+            "which accuracy is measured. Calibrate on other images."
         )
     images = training.images[list(chosen)]
     check_pictures(images, dataset.name)
@@ -243,8 +243,9 @@ def check_pictures(images: np.ndarray, source: str) -> None:
     strange = int(np.sum(correlation < _LEAST_CORRELATION))
     if 2 * strange > len(images):
         raise InputError(
-            f"{strange} of {len(images)} calibration images of {source} are noise or blank: neighbouring pixels "
-            "have nothing in common. Calibrate on pictures like those the model will see."
+            f"{strange} of {len(images)} calibration images of {source} look like noise or one flat "
+            "colour: their neighbouring pixels hardly correlate. Calibrate on pictures like those that the phone "
+            "will see."
         )
 
 

@@ -74,8 +74,8 @@ def measure_ranges(
             values = interpreter.get_tensor(index)
             if not np.isfinite(values.min() + values.max()):
                 raise InputError(
-                    f"the activation {name} reaches from {values.min()} to {values.max()} on a calibration image: "
-                    "the checkpoint's weights are of no use. Train again."
+                    f"the activation {name} has values from {values.min()} to {values.max()} on a calibration "
+                    "image, so the checkpoint's weights are broken. Train again."
                 )
             histograms[index].add(values)
     if progress:
@@ -98,8 +98,8 @@ def with_ranges(graph: Graph, ranges: Sequence[TensorRange]) -> Graph:
     activations = _activations(model)
     if [tensor.name for tensor in ranges] != list(activations.values()):
         raise InputError(
-            f"{len(ranges)} ranges do not fit the {len(activations)} activations of the graph, or not by name. "
-            "Calibrate anew."
+            f"the {len(ranges)} ranges do not match the {len(activations)} activations of the graph in number or "
+            "in names. Calibrate again."
         )
     tensors = model.subgraphs[0].tensors
     symmetric = _second_operands(model)

@@ -3,8 +3,8 @@
 They are taken unit by unit: an attention or normalisation layer, or all other layers of a block. First come the
 operations without weights (softmax, products of activations, normalisation, swish): starting from a file in which
 all of them are float, each unit's are quantized alone. Then whole units, weights and all: starting from what the
-first choice left, each small one is put back to float alone. Float has its price, in time and for weights also in
-size, and a unit is float where it removes more of the error than that is worth.
+first choice left, each small one is put back to float alone. Float costs time, and for weights
+also size. A unit stays float if that removes more error than it costs.
 """
 
 from __future__ import annotations

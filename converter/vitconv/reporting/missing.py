@@ -31,9 +31,9 @@ def missing(export: Export) -> dict[str, str]:
             else "Export int8, too: `vitconv export … --quant int8`."
         )
     if export.calibration is None:
-        found["calibration"] = "Export an integer file: `vitconv export … --quant int8` keeps its ranges here."
+        found["calibration"] = "Export an integer file: `vitconv export … --quant int8` saves its ranges here."
     if not export.history:
         found["training"] = (
-            "The checkpoint came without a history. `vitconv train` writes one, `vitconv export` takes it along."
+            "The checkpoint has no history. `vitconv train` writes one, and `vitconv export` copies it."
         )
     return found

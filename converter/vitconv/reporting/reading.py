@@ -80,7 +80,9 @@ def _model_file(folder: Path, entry: manifest.ModelFile) -> ModelFile:
     path = folder / entry.path
     described = ModelFile(entry.path, entry.scheme, 0, "", entry.keep_float or (), None)
     if not path.is_file():
-        return replace(described, problem="it is in the manifest, but not in the folder. Export it again.")
+        return replace(
+            described, problem="the manifest lists it, but the file is not in the folder. Export again."
+        )
     try:
         inspection = inspect(path)
     except ModelFileError as error:
@@ -91,7 +93,9 @@ def _model_file(folder: Path, entry: manifest.ModelFile) -> ModelFile:
         bytes=inspection.bytes,
         sha256=inspection.sha256,
         inspection=inspection,
-        problem="it is not the file of the manifest (another SHA-256). Export it again." if changed else None,
+        problem="it has changed since its export: its SHA-256 is not the manifest's. Export again."
+        if changed
+        else None,
     )
 
 
@@ -186,7 +190,7 @@ def _picture(folder: Path, index: int) -> bytes | None:
 
 
 def _stale(path: str, name: str, again: str) -> str:
-    return f"{path} has a {name} with other contents than the folder's: those figures were left out. {again}"
+    return f"{path} has figures of {name}, whose contents have changed since. They were left out. {again}"
 
 
 def _again(command: str, folder: Path) -> str:

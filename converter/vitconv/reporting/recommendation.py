@@ -49,7 +49,7 @@ def recommend(export: Export) -> Recommendation:
             "unknown",
             None,
             "No file can be recommended yet.",
-            f"Nothing says how accurate they are: run `vitconv verify {export.name} --layers`.",
+            f"Their accuracy was not measured. Run `vitconv verify {export.name} --layers`.",
             warnings,
         )
     guessing = chance(export, export.reference)
@@ -112,20 +112,24 @@ def culprit_sentence(file: ModelFile) -> str | None:
         first = broken[0]
         others = f" Also: {', '.join(loss.layer.layer for loss in broken[1:4])}." if len(broken) > 1 else ""
         return (
-            f"{first.layer.layer} breaks {file.path}: what goes into it is right to {_db(first.before_db)}, "
-            f"what comes out only to {first.layer.snr_db:.1f} dB ({first.layer.operator}).{others}"
+            f"{first.layer.layer} breaks {file.path}: the signal-to-noise ratio of its input is "
+            f"{_db(first.before_db)}, that of its output only {first.layer.snr_db:.1f} dB "
+            f"({first.layer.operator}).{others}"
         )
     first = losses(file.verified.layers)[0]
     if first.lasting_db < _NO_LOSS_DB:
-        return f"No layer of {file.path} is broken, and none loses more than {_NO_LOSS_DB:g} dB for good."
+        return (
+            f"No layer of {file.path} is broken. None loses more than {_NO_LOSS_DB:g} dB that the next layer does "
+            "not regain."
+        )
     return (
-        f"No layer of {file.path} is broken; most is lost in {first.layer.layer}: what goes into it is right to "
-        f"{_db(first.before_db)}, and behind it {first.after_db:.1f} dB are left."
+        f"No layer of {file.path} is broken. Most is lost in {first.layer.layer}: the signal-to-noise ratio of "
+        f"its input is {_db(first.before_db)}, and {first.after_db:.1f} dB are left behind it."
     )
 
 
 def _db(value: float) -> str:
-    return "the last digit" if value >= 200 else f"{value:.1f} dB"
+    return "200 dB or more" if value >= 200 else f"{value:.1f} dB"
 
 
 def _common_places(files: list[ModelFile]) -> list[str]:
@@ -209,17 +213,20 @@ def _warnings(export: Export) -> Iterator[str]:
         half = 50 * (reference.top1_interval[1] - reference.top1_interval[0])
         if half > _FEW_POINTS:
             more = " Verify without --limit." if reference.limit is not None else ""
-            yield f"Accuracy was measured on {reference.examples} images: it is known to ±{half:.1f} points.{more}"
+            yield (
+                f"Accuracy was measured on {reference.examples} images, so it is known only to ±{half:.1f} "
+                f"points.{more}"
+            )
         if reference.max_drop is not None:
             yield (
-                f"verify ran with --max-drop {reference.max_drop:g}: that limit, not the schemes' own "
-                f"({_own_limits(export)}), is what 'passed' means here."
+                f"verify ran with --max-drop {reference.max_drop:g}, so 'passed' refers to that limit and not to "
+                f"the schemes' own ({_own_limits(export)})."
             )
     if not any(file.desktop or file.phones for file in export.files):
-        yield f"No times: run `vitconv benchmark {export.name}`, and with --device on a phone."
+        yield f"No times were measured. Run `vitconv benchmark {export.name}`, and with --device on a phone."
     elif not any(file.phones for file in export.files):
         yield (
-            "Times are this desktop's; a phone may rank the files otherwise. Run "
+            "Times are this desktop's. A phone may rank the files differently. Run "
             f"`vitconv benchmark {export.name} --device`."
         )
 

@@ -99,7 +99,7 @@ class Classification:
 def classify(config: ClassifyConfig, progress: Progress | None = None) -> Classification:
     """Runs each picture through the file, prepared as in training: ImageSpec.prepare, by the rule in the file.
 
-    A picture that cannot be read costs the others nothing: it has a `problem` in the place of labels.
+    If a picture cannot be read, it gets a `problem` instead of labels, and the others are still classified.
     Raises ModelFileError where the file is missing, has no metadata, cannot be run, or is no image classifier.
     """
     described, normalization = _metadata_of(config.file)
@@ -145,8 +145,8 @@ def _metadata_of(path: Path) -> tuple[metadata.ModelMetadata, Normalization]:
         raise error if str(path) in str(error) else ModelFileError(f"{path}: {error}") from error
     if described is None:
         raise ModelFileError(
-            f"{path} has no metadata, so its labels and what it does to pixels are unknown. "
-            "Files that `vitconv export` writes have them."
+            f"{path} has no metadata, so its labels and its pixel range are unknown. "
+            "Use a file with TFLite metadata, such as those that `vitconv export` writes."
         )
     return described, normalization
 
@@ -160,8 +160,8 @@ def input_table(path: Path, source: TensorDetail, normalization: Normalization) 
     if normalization is None:
         if source.dtype == "float32":
             raise ModelFileError(
-                f"{path} takes float pixels and its metadata don't say how they are normalised. "
-                "Give it NormalizationOptions."
+                f"{path} takes float pixels, but its metadata do not say how they are normalised. "
+                "Add NormalizationOptions to its metadata."
             )
         return np.repeat(values - 128, 3, axis=1).astype(np.int8) if source.dtype == "int8" else None
     mean, deviation = (np.asarray(each, np.float32) for each in normalization)

@@ -196,7 +196,7 @@ class ModelProcess:
         if answer is None:
             self._process.kill()
             how = self._how_it_ended(limit if late.is_set() else None)
-            self._gone = "answered with rubbish" if rubbish else how
+            self._gone = "sent an answer that cannot be read" if rubbish else how
             self.close()
             if request["do"] == "start":
                 raise MissingToolError(f"the runtime cannot be started: its worker {self._gone}.")

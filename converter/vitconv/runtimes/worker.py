@@ -1,4 +1,4 @@
-"""The process that holds one interpreter, so that a file that crashes it takes nothing else down.
+"""The process that holds one interpreter, so that a file that crashes it does not crash the caller.
 
 Started by `vitconv.runtimes.litert.Runner`, which calls `main` in a new Python. It reads requests from standard
 input and writes one answer to each to standard output. A message is two little-endian 32-bit lengths, then

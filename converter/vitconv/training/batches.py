@@ -59,7 +59,8 @@ def training_batches(training: Split, spec: ImageSpec, recipe: Recipe, seed: int
 
 
 def starter(batches: Any) -> Any:
-    """A callback that tells the batches which epoch begins; Keras's own calls of them do not say, and are more."""
+    """A callback that tells the batches which epoch begins. Keras's own calls do not say which epoch it is, and
+    there are more of them than epochs."""
     import keras
 
     return keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.start(epoch))

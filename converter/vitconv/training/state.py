@@ -90,7 +90,9 @@ class TrainingState:
         arrays, notes = checkpoint.read_tensors(path)
         text = notes.get("state", "")
         if notes.get("sha256") != _digest(text, arrays):
-            raise CheckpointError(f"cannot resume from {path}: it is corrupt. Train anew into another folder.")
+            raise CheckpointError(
+                f"cannot resume from {path}: the file is corrupt. Train again into another folder."
+            )
         try:
             document = documents.convert(documents.parse(text.encode()), StateDocument)
         except InputError as error:
@@ -130,8 +132,8 @@ class TrainingState:
         arrays = [self.arrays[name] for name in sorted(self.arrays)]
         if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
             raise CheckpointError(
-                "cannot resume this training: the model has other variables in this version. Train anew into "
-                "another folder."
+                "cannot resume this training: the model has other variables in this version of vitconv. "
+                "Train again into another folder."
             )
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)

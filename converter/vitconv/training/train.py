@@ -311,9 +311,9 @@ def _earlier_state(out: Path, resume: bool) -> TrainingState | None:
     state = TrainingState.read(out / STATE) if resume else None
     if state is None and (out / checkpoints.CARD).exists():
         if resume:
-            raise InputError(f"{out} holds a checkpoint, but no {STATE} to go on from. Give another --out.")
+            raise InputError(f"{out} holds a checkpoint, but no {STATE} to resume from. Give another --out.")
         raise InputError(
-            f"{out} already holds a checkpoint. Give another --out, or --resume to go on with its training."
+            f"{out} already holds a checkpoint. Give another --out, or --resume to continue its training."
         )
     remove_leftovers(out, _FILES)
     return state
@@ -328,8 +328,8 @@ def _chief_s_state(
     wanted = json.loads(distribution.from_chief(json.dumps(identity).encode()))
     if changes := differences(wanted, identity, "is", "here"):
         raise InputError(
-            f"{distribution.cluster.name} was not started like the chief, whose {'; '.join(changes)}. Give all "
-            "workers the same command and data."
+            f"{distribution.cluster.name} was started with other settings than the chief, whose "
+            f"{'; '.join(changes)}. Give all workers the same command and data."
         )
     data = distribution.from_chief(state.to_bytes() if state is not None else b"")
     if distribution.is_chief or not data:

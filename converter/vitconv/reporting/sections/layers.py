@@ -58,7 +58,7 @@ def layers(export: Export) -> Layers | None:
     figure = Figure(
         charts.layers_along_the_graph(lines, marked, shown[0].scheme),
         "Signal to noise of each layer's output against the float graph, in the order of computation. "
-        "Above 30 dB an error is of no account; where a line falls and stays low, a layer is broken.",
+        "Above 30 dB an error does not matter. If a line falls and stays low, a layer is broken.",
     )
     return Layers(tuple(map(_file, shown)), figure)
 

@@ -152,8 +152,8 @@ def _fetch_aar(folder: Path) -> Path:
         fetched = Path(temporary) / aar.name
         if (found := sha256(fetched)) != _AAR_SHA256:
             raise MissingToolError(
-                f"Maven fetched another {aar.name} than the published one (SHA-256 {found}). "
-                "Remove it from Maven's local repository and look at where that is mirrored from."
+                f"Maven fetched a {aar.name} whose SHA-256 ({found}) is not the published one's. "
+                "Remove it from Maven's local repository, and check which repository Maven fetched it from."
             )
         with atomic_write(aar) as beside:
             shutil.copyfile(fetched, beside)

@@ -61,8 +61,8 @@ class Cluster:
     def wait_for_others(self, seconds: float) -> None:
         """Listens on this process's own port until every other process listens on its own, or has begun to train.
 
-        TensorFlow would wait too, but at the chief without end and deaf to signals. Raises InputError where the
-        port cannot be listened on, WorkerLostError where somebody does not come in time.
+        TensorFlow waits too, but the chief waits without a limit and does not react to signals. Raises InputError
+        where the port cannot be listened on, WorkerLostError where somebody does not come in time.
         """
         own = self.addresses[self.position]
         end = time.monotonic() + seconds
@@ -80,8 +80,8 @@ class Cluster:
             while missing := [address for address in missing if not _listens(address)]:
                 if time.monotonic() > end:
                     raise WorkerLostError(
-                        f"{self.name} has waited {seconds:.0f} seconds for {', '.join(missing)}. Start all "
-                        "workers, with TF_CONFIGs that differ in the task alone."
+                        f"{self.name} waited {seconds:.0f} seconds for {', '.join(missing)}, and it did not "
+                        "come. Start all workers. Their TF_CONFIGs must be equal except for the task."
                     )
                 time.sleep(0.2)
 
@@ -114,7 +114,7 @@ def _cluster(value: Any) -> Cluster:
     if len(set(addresses)) < len(addresses):
         raise _wrong("has an address twice")
     if len(jobs.get("chief", "1")) > 1:
-        raise _wrong(f"has {len(jobs['chief'])} chiefs, where one can be")
+        raise _wrong(f"has {len(jobs['chief'])} chiefs, but there can be only one")
     task = value.get("task")
     if not isinstance(task, dict):
         raise _wrong("has no task" if task is None else f"has the task {short(task)}, not an object")
@@ -122,7 +122,7 @@ def _cluster(value: Any) -> Cluster:
     if not isinstance(job, str) or job not in jobs:
         raise _wrong(f"has the task type {short(job)}, which is not in its cluster ({', '.join(jobs)})")
     if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < len(jobs[job]):
-        raise _wrong(f"has the task index {short(index)}, where {job} has 0 to {len(jobs[job]) - 1}")
+        raise _wrong(f"has the task index {short(index)}, but {job} has only 0 to {len(jobs[job]) - 1}")
     return Cluster({name: tuple(places) for name, places in jobs.items()}, job, index)
 
 

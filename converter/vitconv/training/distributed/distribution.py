@@ -126,8 +126,8 @@ class Distribution:
             yield
         except lost as error:
             raise WorkerLostError(
-                f"{self.cluster.name} has lost another one, which stopped or cannot be reached: see what that one "
-                f"said. Start all workers again with --resume. (TensorFlow: {_first_line(error)})"
+                f"{self.cluster.name} lost another worker, which stopped or cannot be reached. Read what that "
+                f"worker said, and start all workers again with --resume. (TensorFlow: {_first_line(error)})"
             ) from error
 
 
@@ -152,19 +152,21 @@ def open_distribution(name: str) -> Distribution:
             return Distribution(tf.distribute.MultiWorkerMirroredStrategy(), cluster)
     except RuntimeError as error:
         raise InputError(
-            "--strategy multi-worker must be set up before TensorFlow computes anything in this process, and it "
-            f"has ({_first_line(error)}). Train in a process of its own."
+            "--strategy multi-worker must be set up before TensorFlow computes anything in this process, but "
+            f"TensorFlow has already computed something ({_first_line(error)}). Train in a new process."
         ) from error
     except tf.errors.OpError as error:
         raise WorkerLostError(
-            f"{cluster.name} could not begin with the others ({', '.join(cluster.addresses)}). Start all of them "
-            f"again, with TF_CONFIGs that differ in the task alone. (TensorFlow: {_first_line(error)})"
+            f"{cluster.name} could not connect to the other workers ({', '.join(cluster.addresses)}). Start all "
+            "of them again. Their TF_CONFIGs must be equal except for the task. (TensorFlow: "
+            f"{_first_line(error)})"
         ) from error
 
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Keeps SIGTERM as it is: TensorFlow's service takes it for a notice to others, and no longer ends."""
+    """Restores the handler of SIGTERM. TensorFlow's service replaces it to notify the other workers, and the
+    process would then no longer end."""
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield
