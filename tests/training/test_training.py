@@ -501,7 +501,7 @@ def test_a_training_begins_with_the_weights_of_another(once: Path, tmp_path: Pat
     # One epoch from random weights stays far below.
     assert card.results["val_accuracy"] > before.results["val_accuracy"]
     with pytest.raises(InputError, match=r"cannot resume this training: init was .*, now None"):
-        train(config(tmp_path / "next", epochs=2, recipe="finetune", resume=True))
+        train(config(tmp_path / "next", epochs=1, recipe="finetune", resume=True))
 
 
 def test_weights_of_another_network_are_no_beginning(once: Path, tmp_path: Path) -> None:
