@@ -36,10 +36,10 @@ def place(tmp_path: Path, digits_checkpoint: Path, exported_digits: Path, monkey
     folder.joinpath("model.onnx").write_bytes(b"\x08\x08\x12\x07pytorch\x1a\x052.5.1:" + bytes(range(256)) * 20)
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / "photo.jpg")
     folder.joinpath("half.tflite").write_bytes((exported_digits / INT8).read_bytes()[:100_000])
-    for label in ("cat", "dog"):
+    for first, label in enumerate(("cat", "dog")):
         folder.joinpath("pets", label).mkdir(parents=True)
         for number in range(12):
-            picture = np.full((9, 9, 3), number * 20, np.uint8)
+            picture = np.full((9, 9, 3), first + number * 20, np.uint8)
             Image.fromarray(picture).save(folder / "pets" / label / f"{number}.png")
     folder.joinpath("one-class", "cat").mkdir(parents=True)
     shutil.copy(folder / "pets/cat/0.png", folder / "one-class/cat")
@@ -58,6 +58,8 @@ def contents(folder: Path) -> dict[str, bytes | None]:
 CASES: list[tuple[str, list[str]]] = [
     # --- files ---
     ("inspect absent.tflite", ["there is no model file absent.tflite"]),
+    ("cache --older-than 3", ["--older-than is for --prune"]),
+    ("cache --prune --older-than -1", ["'--older-than'", "-1"]),
     ("inspect empty", ["empty is empty"]),
     ("inspect empty-folder", ["empty-folder is a folder"]),
     ("inspect no-folder/model.tflite", ["no-folder/model.tflite"]),
@@ -129,10 +131,10 @@ CASES: list[tuple[str, list[str]]] = [
     ("verify export --dataset digitz", ["'digitz'", "digits"]),
     # --- numbers ---
     ("train eanet --dataset digits --image-size 0 --out out", ["1 to 4096", "not 0"]),
-    ("train eanet --dataset digits --image-size -32 --out out", ["1 to 4096", "not -32"]),
+    ("train eanet --dataset digits --image-size -32 --out out", ["256", "96x160", "not '-32'"]),
     ("train mobilevit_xxs --dataset digits --image-size 33 --out out", ["multiples of 32", "not 33"]),
     ("train eanet --dataset digits --image-size 1000000 --out out", ["1000000"]),
-    ("train eanet --dataset digits --image-size 2.5 --out out", ["'--image-size'", "'2.5'"]),
+    ("train eanet --dataset digits --image-size 2.5 --out out", ["256", "96x160", "not '2.5'"]),
     ("train eanet --dataset digits --epochs 0 --out out", ["epochs must be above 0, not 0"]),
     ("train eanet --dataset digits --epochs -3 --out out", ["epochs must be above 0, not -3"]),
     ("train eanet --dataset digits --batch-size 0 --out out", ["batch size must be above 0, not 0"]),

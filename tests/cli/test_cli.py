@@ -140,7 +140,7 @@ def test_datasets_json(tmp_path: Path) -> None:
 
 def test_train_json(train_command: Ended) -> None:
     result = document(train_command)
-    assert set(result) == {"checkpoint", "card", "history"}
+    assert set(result) == {"checkpoint", "card", "history", "classes"}
     assert [row["epoch"] for row in result["history"]] == list(range(1, 9))
     assert result["card"]["model"] == "mobilevit_xxs"
     assert result["card"]["image"] == {"height": 32, "width": 32, "channels": 3, "resize": "stretch"}
@@ -187,16 +187,16 @@ def test_inspect_json_is_an_object_for_one_file_and_a_list_for_several(exported_
 
 
 def test_verify_json(digits_export: Path) -> None:
-    ended = run("verify", digits_export, "--limit", 40, "--json")
+    ended = run("verify", digits_export, "--json")
     result = document(ended)
     assert set(result) == {"dataset", "examples", "reference", "files", "passed"}
     assert set(result["reference"]) == {"top1", "top5", "loss", "top1_interval", "top5_interval"}
-    assert (result["examples"], result["passed"]) == (40, True)
+    assert (result["examples"], result["passed"]) == (360, True)
     assert [file["scheme"] for file in result["files"]] == SCHEMES
     for file in result["files"]:
         assert list(file) == VERIFIED
         assert (file["passed"], file["reasons"]) == (True, [])
-    assert "verifying int8 (40)" in ended.err
+    assert "verifying int8 (360)" in ended.err
 
 
 def test_benchmark_json(digits_export: Path) -> None:
@@ -214,29 +214,29 @@ def test_benchmark_json(digits_export: Path) -> None:
 
 
 def test_verify_in_words(call: Call, digits_export: Path) -> None:
-    ended = call("verify", digits_export, "--limit", 20)
+    ended = call("verify", digits_export)
     assert ended.status == 0
     title, _, _, keras, *rows = ended.out.splitlines()
-    assert title.endswith(", 20 images")
+    assert title.endswith(", 360 images")
     assert keras.startswith("Keras")
     assert [row.split()[:2] for row in rows] == [[scheme, "passed"] for scheme in SCHEMES]
 
 
 def test_a_file_that_is_another_in_disguise_fails_with_reasons(call: Call, digits_export: Path) -> None:
     # Whole in itself and by its digest, but not what its name and the manifest say.
-    document_ = manifest.read(digits_export)
+    document_ = json.loads((digits_export / manifest.MANIFEST).read_text())
     entries = {entry["scheme"]: entry for entry in document_["files"]}
     int8 = digits_export / entries["int8"]["path"]
     (digits_export / entries["float32"]["path"]).write_bytes(int8.read_bytes())
     entries["float32"]["sha256"] = entries["int8"]["sha256"]
     (digits_export / "manifest.json").write_text(json.dumps(document_))
-    ended = call("verify", digits_export, "--limit", 40, "--json")
+    ended = call("verify", digits_export, "--json")
     result = document(ended, status=1)
     assert not result["passed"]
     failed = {file["scheme"]: file["reasons"] for file in result["files"] if not file["passed"]}
     assert list(failed) == ["float32"]
     assert any("in a probability" in reason for reason in failed["float32"])
-    ended = call("verify", digits_export, "--limit", 40)
+    ended = call("verify", digits_export)
     assert ended.status == 1
     assert re.search(r"^float32 +FAILED ", ended.out, re.MULTILINE)
     assert ended.out.splitlines()[-1].startswith("mobilevit_xxs-digits-float32.tflite is off by ")

@@ -715,7 +715,7 @@ def test_verify_and_benchmark_keep_what_the_report_shows(call: Call, digits_expo
     document = json.loads(ended.out)
     assert document["recommendation"]["file"] == "mobilevit_xxs-digits-float32.tflite"
     assert f"{layer} breaks mobilevit_xxs-digits-int8.tflite" in " ".join(document["recommendation"]["warnings"])
-    assert document["files"][1]["broken_layers"] == [layer]
+    assert document["files"][1]["broken_layers"][0] == layer  # then, perhaps, what it feeds
     assert list(document["missing"]) == ["phone"]
     text = (digits_export / "report.html").read_text(encoding="utf-8")
     Page(text)

@@ -180,6 +180,11 @@ class _Training:
         training = self.dataset.split("train", _larger(spec, recipe), self.progress)
         validation = self.dataset.split("validation", spec, self.progress)
         distribution.check_batch(recipe.batch_size, min(len(training), len(validation)))
+        if recipe.flip != config.recipe_of(self.entry).flip:
+            logger.warning(
+                f"images are not mirrored: in {self.dataset.name} the mirror image of a class is another one, or "
+                "none (--flip mirrors them all the same)."
+            )
         for sentence in unseen_classes(self.dataset, training, validation):
             logger.warning(sentence)
         identity = identity_of(config.model, config.seed, spec, self.dataset, training, recipe, self.init)
@@ -287,10 +292,6 @@ def _flipped(config: TrainConfig, entry: ModelEntry, dataset: Dataset) -> Recipe
     """The recipe, without mirrored images where the data set's labels do not survive that."""
     recipe = config.recipe_of(entry)
     if config.flip is None and recipe.flip and not dataset.mirrored_keeps_label:
-        logger.warning(
-            f"images are not mirrored: in {dataset.name} the mirror image of a class is another one, or none "
-            "(--flip mirrors them all the same)."
-        )
         return recipe.changed(flip=False)
     return recipe
 
