@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import pty
 import shutil
@@ -99,9 +100,11 @@ def run(*arguments: object, **environment: str) -> Ended:
 
 
 def call_here(capfd: pytest.CaptureFixture[str], *arguments: object) -> Ended:
-    """The command's main function in this process. What it sets in the environment ends with it."""
+    """The command's main function in this process. What it sets in the environment and of logging ends with it."""
     capfd.readouterr()
     status: Any = 0
+    logger = logging.getLogger("vitconv")
+    level, handlers = logger.level, logger.handlers[:]
     with patch.dict(os.environ), pytest.MonkeyPatch.context() as patched, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of TensorFlow's and Keras's own, when they are loaded and convert
         patched.setattr(sys, "argv", ["vitconv", *map(str, arguments)])
@@ -109,6 +112,9 @@ def call_here(capfd: pytest.CaptureFixture[str], *arguments: object) -> Ended:
             main()
         except SystemExit as end:
             status = end.code or 0
+        finally:
+            logger.setLevel(level)
+            logger.handlers[:] = handlers
     out, err = capfd.readouterr()
     return Ended(status, out, err)
 

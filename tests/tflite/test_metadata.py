@@ -169,7 +169,7 @@ def test_a_file_of_another_tool_has_the_inputs_size_and_stretches(tiny_tflite: d
     [
         ({}, "labels.txt"),
         ({"labels.txt": "a", "vitconv.json": "{"}, "JSONDecodeError"),
-        ({"labels.txt": "a", "vitconv.json": '{"image": {"height": 16}}'}, "must have exactly the keys"),
+        ({"labels.txt": "a", "vitconv.json": '{"image": {"height": 16}}'}, "`width` is missing"),
         ({"labels.txt": "a" * (17 << 20)}, "hold more than"),
         ({f"{number}.txt": "" for number in range(70)}, "70 files are attached"),
     ],
