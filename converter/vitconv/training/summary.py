@@ -50,8 +50,14 @@ def classes_of(card: Card) -> tuple[ClassAccuracy, ...]:
     return tuple(ClassAccuracy(one["label"], one["images"], one["right"]) for one in found)
 
 
-def unseen_classes(dataset: Dataset, training: Split, validation: Split) -> Iterator[str]:
-    """Sentences on classes that training, or the choice of the epoch, sees nothing of."""
+def what_differs(dataset: Dataset, training: Split, validation: Split, mirrored: bool) -> Iterator[str]:
+    """Sentences on what a user may not expect of the pictures: that they are not `mirrored` though the recipe says
+    so, and classes that training, or the choice of the epoch, sees nothing of."""
+    if not mirrored:
+        yield (
+            f"images are not mirrored: in {dataset.name} the mirror image of a class is another one, or none "
+            "(--flip mirrors them all the same)."
+        )
     for split, consequence in (
         (training, "it cannot learn them"),
         (validation, "nothing is known of its accuracy there"),

@@ -46,7 +46,7 @@ from vitconv.training.summary import (
     class_accuracies,
     classes_of,
     no_better_than_guessing,
-    unseen_classes,
+    what_differs,
 )
 
 _FILES = (checkpoints.CARD, checkpoints.WEIGHTS, pictures.FILE, STATE, HISTORY, CURVES)
@@ -181,7 +181,9 @@ class _Training:
         validation = self.dataset.split("validation", spec, self.progress)
         distribution.check_batch(recipe.batch_size, min(len(training), len(validation)))
         if distribution.is_chief:
-            self._say_what_differs(training, validation)
+            mirrored = recipe.flip or not config.recipe_of(self.entry).flip
+            for sentence in what_differs(self.dataset, training, validation, mirrored):
+                logger.warning(sentence)
         identity = identity_of(config.model, config.seed, spec, self.dataset, training, recipe, self.init)
         if resumed is not None:
             resumed.check(identity, self._changed_pictures())
@@ -267,16 +269,6 @@ class _Training:
             verbose=self.verbose,
             shuffle=False,
         )
-
-    def _say_what_differs(self, training: Split, validation: Split) -> None:
-        """What a user may not expect of the pictures: not mirrored, or without some class."""
-        if self.recipe.flip != self.config.recipe_of(self.entry).flip:
-            logger.warning(
-                f"images are not mirrored: in {self.dataset.name} the mirror image of a class is another one, or "
-                "none (--flip mirrors them all the same)."
-            )
-        for sentence in unseen_classes(self.dataset, training, validation):
-            logger.warning(sentence)
 
     def _changed_pictures(self) -> list[str]:
         """What has become of the pictures since the training that is to go on, where it says which it had."""
