@@ -242,7 +242,7 @@ from vitconv.training.distributed.trainer import Trainer
 from vitconv.models import catalogue
 from vitconv.models.batch_norm import BatchNorm
 from vitconv.models.dropout import Dropout
-from vitconv.training import TrainConfig, train
+from vitconv.training.train import TrainConfig, train
 
 def small(spec, classes):
     inputs = keras.Input(spec.shape, name="image")
