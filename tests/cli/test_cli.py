@@ -189,7 +189,7 @@ def test_inspect_json_is_an_object_for_one_file_and_a_list_for_several(exported_
 def test_verify_json(digits_export: Path) -> None:
     ended = run("verify", digits_export, "--json")
     result = document(ended)
-    assert set(result) == {"dataset", "examples", "reference", "files", "passed"}
+    assert set(result) == {"dataset", "examples", "reference", "files", "passed", "folder_problems"}
     assert set(result["reference"]) == {"top1", "top5", "loss", "top1_interval", "top5_interval"}
     assert (result["examples"], result["passed"]) == (360, True)
     assert [file["scheme"] for file in result["files"]] == SCHEMES
@@ -239,7 +239,7 @@ def test_a_file_that_is_another_in_disguise_fails_with_reasons(call: Call, digit
     ended = call("verify", digits_export)
     assert ended.status == 1
     assert re.search(r"^float32 +FAILED ", ended.out, re.MULTILINE)
-    assert ended.out.splitlines()[-1].startswith("mobilevit_xxs-digits-float32.tflite is off by ")
+    assert ended.out.splitlines()[-1].startswith("mobilevit_xxs-digits-float32.tflite agrees with Keras on ")
 
 
 def test_a_control_character_in_a_name_never_reaches_the_terminal(call: Call, exported_digits: Path) -> None:

@@ -372,9 +372,9 @@ def test_a_calibration_of_another_graph_is_refused(
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("{", "cannot read"),
-        ("[]", "not a manifest of this version"),
-        ("{}", "must be a JSON object with the keys calibration"),
+        ("{", "cannot use the manifest|cannot read"),
+        ("[]", "cannot use the manifest"),
+        ("{}", "`model` is missing"),
     ],
 )
 def test_a_folder_with_a_manifest_that_is_none_is_left_alone(
