@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -53,6 +54,10 @@ def atomic_write(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+# A thread must not take another's folder, moved away for a moment, for what a kill left.
+_SWAPPING = threading.Lock()
+
+
 @contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
     """Yields a temporary folder beside `path` that takes its place when the block ends well.
@@ -61,14 +66,16 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     the worst moment, when it is moved away and the new one is not there yet, the next call moves it back.
     Otherwise as `atomic_write`.
     """
-    restore_directory(path)
+    with _SWAPPING:
+        restore_directory(path)
     temporary = _beside(path)
     old = temporary.with_suffix(_OLD)
     try:
         with _blaming(path, temporary, old):
             temporary.mkdir()
             yield temporary
-            _take_the_place_of(path, temporary, old)
+            with _SWAPPING:
+                _take_the_place_of(path, temporary, old)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         if path.exists():
