@@ -317,7 +317,7 @@ BROKEN_MANIFESTS: dict[str, tuple[str | Callable[[dict[str, Any]], object], list
         lambda value: value["checkpoint"].update(name="/moved/away"),
         ["/moved/away", "--checkpoint"],
     ),
-    "another checkpoint": (lambda value: value["checkpoint"].update(sha256="0" * 64), ["exported from other weights"]),
+    "another checkpoint": (lambda value: value["checkpoint"].update(sha256="0" * 64), ["from other weights"]),
 }  # fmt: skip
 
 

@@ -78,8 +78,9 @@ def atomic_directory(path: Path) -> Iterator[Path]:
                 _take_the_place_of(path, temporary, old)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        if path.exists():
-            shutil.rmtree(old, ignore_errors=True)
+        with _SWAPPING:  # else `path` may be away for a moment, and `old` stay
+            if path.exists():
+                shutil.rmtree(old, ignore_errors=True)
 
 
 def restore_directory(path: Path) -> None:
