@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
+import os
 import shutil
 import signal
 import warnings
 from collections.abc import Iterator
-from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import commands
+import digits_model
 from commands import Call, Ended
 
 
@@ -22,6 +22,25 @@ def pytest_configure() -> None:
     """Before anything is imported or started: what tests and the commands that they start have in common."""
     # Ctrl-C is one of the things that tests send; a shell's background job and its children ignore it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# What trains, converts or builds before a test can begin.
+_SLOW_FIXTURES = frozenset({"train_command", "export_command", "tiny_tflite", "pair"})
+# Helpers whose users load TensorFlow and convert networks.
+_SLOW_HELPERS = ("keras", "tensorflow", "converted", "parity", "reference")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks as slow what `scripts/test --quick` leaves out: a test that needs TensorFlow, or a file so marked."""
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        used = {
+            getattr(value, "__module__", None) or getattr(value, "__name__", "")
+            for value in vars(item.module).values()
+        }
+        helpers = {str(name).partition(".")[0] for name in used}
+        if _SLOW_FIXTURES & set(item.fixturenames) or helpers & set(_SLOW_HELPERS):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -33,35 +52,20 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-def run_once(
-    tmp_path_factory: pytest.TempPathFactory, worker_id: str, name: str, *arguments: object
-) -> tuple[Path, Ended]:
-    """`vitconv ARGUMENTS --out FOLDER --json`, run by the first of pytest's processes that needs it.
-
-    Returns the folder, and how the command ended."""
+@pytest.fixture(scope="session")
+def models_base(own_cache: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Where `digits_model` keeps what it made: one folder for all of pytest's processes, and in scripts/test for
+    the Android app's tests, too."""
+    if shared := os.environ.get("VITCONV_TEST_MODELS"):
+        return Path(shared)
     base = tmp_path_factory.getbasetemp()
-    folder = (base if worker_id == "master" else base.parent) / name
-    folder.mkdir(exist_ok=True)
-    kept = folder / "ended.json"
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not kept.exists():
-            ended = commands.run(*arguments, "--out", folder / "digits", "--json")
-            kept.write_text(json.dumps(astuple(ended)), encoding="utf-8")
-    ended = Ended(*json.loads(kept.read_text(encoding="utf-8")))
-    assert ended.status == 0, ended.err
-    return folder / "digits", ended
+    return base if worker_id == "master" else base.parent
 
 
 @pytest.fixture(scope="session")
-def train_command(own_cache: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Ended:
-    """`vitconv train --json` as it ended: MobileViT-XXS for 32×32 pixels, on digits.
-
-    With a few steps less its normalisation layers have not seen enough, and it guesses. The first epoch, in which
-    TensorFlow compiles, takes most of the time.
-    """
-    how = ("--dataset", "digits", "--image-size", 32, "--epochs", 8, "--batch-size", 16)
-    return run_once(tmp_path_factory, worker_id, "trained", "train", "mobilevit_xxs", *how)[1]
+def train_command(models_base: Path) -> Ended:
+    """How `digits_model.trained` ended."""
+    return digits_model.trained(models_base)
 
 
 @pytest.fixture(scope="session")
@@ -71,11 +75,9 @@ def digits_checkpoint(train_command: Ended) -> Path:
 
 
 @pytest.fixture(scope="session")
-def export_command(
-    digits_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str
-) -> tuple[Path, Ended]:
-    """`vitconv export --json` of `digits_checkpoint` with every scheme: the folder, and how the command ended."""
-    return run_once(tmp_path_factory, worker_id, "exported", "export", digits_checkpoint, "--quant", "all")
+def export_command(models_base: Path) -> tuple[Path, Ended]:
+    """The export folder of `digits_checkpoint` with every scheme, and how the command ended."""
+    return digits_model.exported(models_base)
 
 
 @pytest.fixture(scope="session")

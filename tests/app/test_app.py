@@ -254,7 +254,7 @@ def test_an_older_java_is_refused(
     source: Path, exported_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_in(tmp_path, monkeypatch, "exit 0", java="1.8.0_402")
-    with pytest.raises(MissingToolError, match=r"Java 17 or newer, and .*java is Java 8"):
+    with pytest.raises(MissingToolError, match=r"Java 17 or newer to build, but .*java is Java 8"):
         build.build(build.BuildConfig((exported_digits,)))
 
 
