@@ -141,11 +141,11 @@ def test_datasets_json(tmp_path: Path) -> None:
 def test_train_json(train_command: Ended) -> None:
     result = document(train_command)
     assert set(result) == {"checkpoint", "card", "history", "classes"}
-    assert [row["epoch"] for row in result["history"]] == list(range(1, 9))
+    assert [row["epoch"] for row in result["history"]] == list(range(1, 10))
     assert result["card"]["model"] == "mobilevit_xxs"
     assert result["card"]["image"] == {"height": 32, "width": 32, "channels": 3, "resize": "stretch"}
     assert result["card"] == json.loads(Path(result["checkpoint"], "card.json").read_text())
-    assert "Epoch 8/8" in train_command.err
+    assert "Epoch 9/9" in train_command.err
 
 
 def test_export_json_is_the_manifest(export_command: tuple[Path, Ended]) -> None:
