@@ -126,7 +126,7 @@ def test_the_apk_for_the_phones_processor_is_chosen(call: Call, phone: StandInPh
     refused(call("app", "install", folder), f"there is no APK in {folder}")
     refused(call("app", "install", folder / "x.apk"), "there is no APK", "vitconv app build")
     write_apk(folder / "a.apk", "x86_64")
-    refused(call("app", "install", folder), "runs arm64-v8a", "a.apk: x86_64")
+    refused(call("app", "install", folder), "is arm64-v8a", "a.apk: x86_64")
     write_apk(folder / "b.apk", "armeabi-v7a")
     write_apk(folder / "c.apk", "arm64-v8a")
     assert "installed c.apk" in call("app", "install", folder).out
