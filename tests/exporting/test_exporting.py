@@ -156,8 +156,8 @@ def test_golden_pictures_are_held_out_images_with_keras_s_answers(
 def check_the_same(again: dict[str, str], before: dict[str, str], here: Path, there: Path) -> None:
     """Of two export folders' `contents`: every file of the first is byte for byte in the second.
 
-    But golden.json: it holds Keras's answers, and their last digits depend on the number of threads that an earlier
-    test had TensorFlow compute with in this process (7e-8 seen).
+    But golden.json: it holds Keras's answers, and their last digits depend on the number of threads that an
+    earlier test had TensorFlow compute with in this process (7e-8 seen).
     """
     del again[golden.FILE]
     assert again == {name: before[name] for name in again}
