@@ -25,7 +25,8 @@ def pytest_configure() -> None:
 
 
 # What trains, converts or builds before a test can begin.
-_SLOW_FIXTURES = frozenset({"train_command", "export_command", "tiny_tflite", "pair"})
+_DIGITS_FIXTURES = frozenset({"train_command", "export_command"})
+_SLOW_FIXTURES = _DIGITS_FIXTURES | {"tiny_tflite", "pair"}
 # Helpers whose users load TensorFlow and convert networks.
 _SLOW_HELPERS = ("keras", "tensorflow", "converted", "parity", "reference")
 
@@ -41,6 +42,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         helpers = {str(name).partition(".")[0] for name in used}
         if _SLOW_FIXTURES & set(item.fixturenames) or helpers & set(_SLOW_HELPERS):
             item.add_marker(pytest.mark.slow)
+    # What needs the digits network comes last: scripts/test makes it beside the other tests.
+    waiting = {item.path for item in items if _DIGITS_FIXTURES & set(getattr(item, "fixturenames", ()))}
+    items.sort(key=lambda item: item.path in waiting)
 
 
 @pytest.fixture(scope="session", autouse=True)

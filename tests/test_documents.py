@@ -101,12 +101,16 @@ def check_mention(span: str) -> None:
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         assert words[0] in command.commands, f"{span}: there is no command {words[0]}"
         command = command.commands[words.pop(0)]
-    known = {option for parameter in command.params for option in parameter.opts} | {"--help", "-h", "--version"}
+    known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)} | {
+        "--help",
+        "-h",
+        "--version",
+    }
     assert {word for word in words if word.startswith("-")} <= known, span
 
 
 def every_option(command: click.Command = cli) -> set[str]:
-    found = {option for parameter in command.params for option in parameter.opts}
+    found = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
     below = command.commands.values() if isinstance(command, click.Group) else ()
     return found.union(*map(every_option, below))
 

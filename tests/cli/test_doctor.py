@@ -73,7 +73,7 @@ def test_here_the_package_is_sound_and_trained_weights_are_there() -> None:
 def test_every_dependency_is_looked_at_and_every_command_is_known() -> None:
     assert set(doctor._requirements()) == set(PACKAGES)
     words = {word for line in COMMANDS for word in [line.split()[0]]}
-    assert words == set(cli.commands) - {"models", "datasets", "doctor", "completion"}
+    assert words == set(cli.commands) - {"models", "datasets", "doctor", "completion", "cache"}
     for check in examine().checks:
         assert set(check.needed_for) <= {*COMMANDS, EVERY}
 
