@@ -44,7 +44,9 @@ def test_a_staged_folder_holds_what_the_app_reads_and_nothing_of_this_machine(
     assert [entry["path"] for entry in document["files"]] == list(names)
     for entry in document["files"]:
         limits = schemes.find(entry["scheme"]).limits
-        assert entry["limits"] == {"min_agreement": limits.min_agreement, "max_error": limits.max_error or 1.0}
+        # Two of eight may disagree: that is no proof of less than 96 %.
+        least = 1.0 if limits.exact else 0.75 if entry["scheme"] != "float16" else 0.875
+        assert entry["limits"] == {"min_agreement": least, "max_error": limits.max_error or 1.0}
         assert (folder / entry["path"]).read_bytes() == (exported_digits / entry["path"]).read_bytes()
     assert (folder / document["golden"]).is_file()
     assert (folder / "labels.txt").read_text().splitlines()[0] == "0"

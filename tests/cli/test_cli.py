@@ -25,7 +25,8 @@ from vitconv.exporting import manifest
 TENSOR = ["name", "shape", "dtype", "scale", "zero_point"]
 VERIFIED = [
     "path", "scheme", "top1", "top5", "top1_drop", "agreement", "max_abs_error", "mean_abs_error", "psnr_db", "kl",
-    "passed", "reasons", "sha256", "top1_interval", "top5_interval",
+    "lost", "gained", "top1_drop_interval", "agreement_interval", "reasons", "doubts", "enough", "sha256",
+    "verdict", "passed", "top1_interval", "top5_interval",
 ]  # fmt: skip
 TIMED = {
     "path", "scheme", "sha256", "threads", "runs", "init_ms", "first_ms", "mean_ms", "p50_ms", "p90_ms", "p95_ms",
@@ -196,6 +197,8 @@ def test_verify_json(digits_export: Path) -> None:
     for file in result["files"]:
         assert list(file) == VERIFIED
         assert (file["passed"], file["reasons"]) == (True, [])
+        assert file["verdict"] == ("passed" if file["scheme"] == "float32" else "unsure")
+    assert "CANNOT TELL with 360 images" in ended.err
     assert "verifying int8 (360)" in ended.err
 
 
@@ -219,7 +222,13 @@ def test_verify_in_words(call: Call, digits_export: Path) -> None:
     title, _, _, keras, *rows = ended.out.splitlines()
     assert title.endswith(", 360 images")
     assert keras.startswith("Keras")
-    assert [row.split()[:2] for row in rows] == [[scheme, "passed"] for scheme in SCHEMES]
+    # So few images show neither that a rounded file keeps its limit of lost answers nor that it breaks it.
+    assert rows[0].split()[:2] == ["float32", "passed"]
+    assert [row.split()[:3] for row in rows[1 : len(SCHEMES)]] == [
+        [name, "cannot", "tell"] for name in SCHEMES[1:]
+    ]
+    assert f"CANNOT TELL with 360 images: {', '.join(SCHEMES[1:])}." in " ".join(ended.out.split())
+    assert "Use at least " in ended.out
 
 
 def test_a_file_that_is_another_in_disguise_fails_with_reasons(call: Call, digits_export: Path) -> None:

@@ -27,11 +27,25 @@ FAILED = FileVerification(
     mean_abs_error=0.001,
     psnr_db=31.26,
     kl=0.2,
-    passed=False,
+    lost=44,
+    gained=0,
+    top1_drop_interval=(9.2, 16.1),
+    agreement_interval=(0.49, 0.59),
     reasons=("loses 12.34 points of top-1, more than 1", "agrees with Keras on 54.3%, less than 90.0%"),
 )
-SAME = replace(FAILED, path="eanet-digits-float32.tflite", scheme="float32", psnr_db=None, passed=True, reasons=())
-VERIFICATION = Verification("digits test (all)", 360, Accuracy(0.5555, 0.9999, 1.0), (SAME, FAILED))
+SAME = replace(FAILED, path="eanet-digits-float32.tflite", scheme="float32", psnr_db=None, reasons=())
+UNSURE = replace(
+    FAILED,
+    path="eanet-digits-dynamic.tflite",
+    scheme="dynamic",
+    reasons=(),
+    doubts=(
+        "loses more than 0.5 points of top-1 (95 % interval -1.25 to 2.75); use at least 1700",
+        "agrees with Keras on less than 97.0% (95 % interval 96.5% to 99.5%); use at least 430",
+    ),
+    enough=1700,
+)
+VERIFICATION = Verification("digits test (all)", 360, Accuracy(0.5555, 0.9999, 1.0), (SAME, UNSURE, FAILED))
 
 TIMING = FileTiming(
     path="export/flowers/mobilevit_xxs-tf_flowers-float32.tflite",
@@ -88,7 +102,8 @@ def test_lines_fit_the_terminal(width: int, tiny_tflite: dict[str, bytes]) -> No
 
 
 def test_a_verification_says_what_failed_and_why() -> None:
-    title, header, _, keras, same, failed, why = check.verification_table(VERIFICATION, WIDE).splitlines()
+    text = check.verification_table(VERIFICATION, WIDE)
+    title, header, _, keras, same, unsure, failed, why, doubt, few = text.splitlines()
     assert title == "digits test (all), 360 images"
     assert header.split("  ")[0] == "scheme"
     assert keras.split() == ["Keras", "55.55%", "99.99%"]
@@ -96,6 +111,10 @@ def test_a_verification_says_what_failed_and_why() -> None:
     assert same.split()[-1] == "∞"
     assert failed.split() == ["int8", "FAILED", "43.21%", "87.65%", "+12.34", "54.32%", "1.2e-02", "31.3"]
     assert why == f"eanet-digits-int8.tflite {'; '.join(FAILED.reasons)}."
+    assert unsure.split()[:3] == ["dynamic", "cannot", "tell"]
+    assert doubt == f"dynamic: cannot tell whether it {'; nor whether it '.join(UNSURE.doubts)}."
+    assert few.startswith("CANNOT TELL with 360 images: dynamic.")
+    assert few.endswith("Use at least 1700 held-out images.")
 
 
 def test_a_benchmark_names_one_folder_once_and_each_of_several() -> None:

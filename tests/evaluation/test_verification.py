@@ -111,8 +111,8 @@ def test_equal_answers_pass_the_strictest_limits_and_have_no_psnr() -> None:
 def test_a_gain_is_a_negative_drop() -> None:
     actual = EXPECTED.copy()
     actual[3, :2] = actual[3, 1::-1]  # the fourth image is of the second class
-    assert compared(actual, Limits(max_drop=0.0)).top1_drop == -25.0
-    assert compared(actual, Limits(max_drop=0.0)).passed
+    result = compared(actual, Limits(max_drop=0.0))
+    assert (result.top1_drop, result.lost, result.gained, result.passed) == (-25.0, 0, 1, True)
 
 
 def test_other_classes_than_keras_has_are_an_error_that_names_the_file() -> None:
@@ -123,32 +123,66 @@ def test_other_classes_than_keras_has_are_an_error_that_names_the_file() -> None
 # --- limits ---
 
 
+def of_two_classes(images: int, lost: int = 0, gained: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A file's answers, Keras's and the labels: of some images the file alone is wrong, of some Keras alone."""
+    sure, other = (0.9, 0.1), (0.1, 0.9)
+    expected = np.array([*[sure] * (images - gained), *[other] * gained])
+    actual = np.array([*[other] * lost, *[sure] * (images - lost)])
+    return actual, expected, np.zeros(images, int)
+
+
+def of_limits(limits: Limits, images: int, lost: int = 0, gained: int = 0) -> FileVerification:
+    return compare("a", "int8", *of_two_classes(images, lost, gained), limits)
+
+
 @pytest.mark.parametrize(
-    ("inside", "outside", "reason"),
+    ("limits", "kept", "broken", "reason"),
     [
-        (Limits(25.0), Limits(24.99), "loses 25.00 points of top-1, more than 24.99"),
-        (Limits(100, min_agreement=0.75), Limits(100, min_agreement=0.76), "agrees with Keras on 75.0%"),
-        (Limits(100, max_error=0.2001), Limits(100, max_error=0.1999), "is off by 0.2 in a probability"),
+        (
+            Limits(2.0),
+            (1000, 5),
+            (1000, 40),
+            "loses 4.00 points of top-1 (95 % interval 2.93 to 5.46), more than 2",
+        ),
+        (
+            Limits(100, min_agreement=0.96),
+            (1000, 5),
+            (1000, 80),
+            "agrees with Keras on 92.0% (95 % interval 90.1% to 93.6%), less than 96.0%",
+        ),
     ],
 )
-def test_a_file_just_inside_a_limit_passes_and_just_outside_fails_with_the_reason(
-    inside: Limits, outside: Limits, reason: str
+def test_a_file_that_is_shown_to_keep_a_limit_passes_and_one_that_is_shown_to_break_it_fails(
+    limits: Limits, kept: tuple[int, int], broken: tuple[int, int], reason: str
 ) -> None:
-    assert compared(swapped_first_row(), inside).passed
-    result = compared(swapped_first_row(), outside)
-    assert not result.passed
-    assert len(result.reasons) == 1
-    assert result.reasons[0].startswith(reason)
+    good = of_limits(limits, *kept)
+    assert (good.verdict, good.passed, good.reasons, good.doubts, good.enough) == ("passed", True, (), (), None)
+    bad = of_limits(limits, *broken)
+    assert (bad.verdict, bad.passed, bad.reasons) == ("failed", False, (reason,))
 
 
-def test_a_drop_of_exactly_the_limit_passes_whatever_the_rounding() -> None:
-    for count in range(1, 200):
-        expected = np.tile([[0.9, 0.1]], (count, 1))
-        actual = expected.copy()
-        actual[0] = (0.1, 0.9)
-        labels = np.zeros(count, int)
-        assert compare("a", "int8", actual, expected, labels, Limits(max_drop=100 / count)).passed
-        assert not compare("a", "int8", actual, expected, labels, Limits(max_drop=99.9 / count)).passed
+def test_a_largest_error_is_a_limit_of_every_single_image() -> None:
+    assert compared(swapped_first_row(), Limits(100, max_error=0.2001)).passed
+    (reason,) = compared(swapped_first_row(), Limits(100, max_error=0.1999)).reasons
+    assert reason.startswith("is off by 0.2 in a probability")
+
+
+def test_of_too_few_images_nothing_is_said_but_how_many_would_do() -> None:
+    file = of_limits(Limits(0.8, min_agreement=0.96), 12, lost=1)
+    assert (file.verdict, file.passed, file.reasons) == ("unsure", True, ())
+    more, less = file.doubts
+    assert more == "loses more than 0.8 points of top-1 (95 % interval -29.16 to 44.80); use at least 76"
+    assert less.startswith("agrees with Keras on less than 96.0% (95 % interval ")
+    assert file.enough
+    assert (file.lost, file.gained) == (1, 0)
+
+
+def test_a_file_in_which_nothing_is_rounded_may_differ_on_no_image_and_leaves_no_doubt() -> None:
+    limits = SCHEMES["float32"].limits
+    assert of_limits(limits, 3).verdict == "passed"
+    assert of_limits(limits, 3, lost=1).verdict == "failed"
+    # A gain is another answer than Keras's, too.
+    assert of_limits(limits, 3, gained=1).verdict == "failed"
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -237,7 +271,8 @@ def test_an_export_as_it_was_made_passes_with_every_scheme(exported_digits: Path
     assert set(document) == {"dataset", "examples", "reference", "files", "folder_problems", "passed"}
     assert set(document["files"][0]) == {
         "path", "scheme", "top1", "top5", "top1_drop", "agreement", "max_abs_error", "mean_abs_error", "psnr_db",
-        "kl", "passed", "reasons", "sha256", "top1_interval", "top5_interval",
+        "kl", "passed", "reasons", "sha256", "top1_interval", "top5_interval", "verdict", "doubts", "enough",
+        "lost", "gained", "top1_drop_interval", "agreement_interval",
     }  # fmt: skip
     assert result.reference.top1 > 0.8
     assert ("verifying int8", 360, 360) in calls

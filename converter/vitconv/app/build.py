@@ -27,6 +27,7 @@ from vitconv.exporting.manifest import Manifest
 from vitconv.foundation.errors import CheckError, InputError, MissingToolError, ModelFileError
 from vitconv.foundation.file_names import FileName, safe_name
 from vitconv.foundation.files import atomic_directory, sha256, writable_directory, write_json
+from vitconv.foundation.judgement import fewest_agreeing
 from vitconv.foundation.progress import Progress
 
 # What Maven says when it starts a step, and what that is in words; the steps in between take no time.
@@ -156,21 +157,23 @@ def _stage_one(folder: Path, document: Manifest, target: Path, wanted: tuple[str
         "model": document.model,
         "dataset": {"name": document.dataset.name, "version": document.dataset.version},
         "golden": golden.FILE,
-        "files": [_entry(entry) for entry in chosen],
+        "files": [_entry(entry, len(images)) for entry in chosen],
     }
     write_json(target / manifest.MANIFEST, kept)
     return [entry.path for entry in chosen]
 
 
-def _entry(file: manifest.ModelFile) -> dict[str, Any]:
+def _entry(file: manifest.ModelFile, golden_images: int) -> dict[str, Any]:
     """A file in the app's manifest."""
     limits = schemes.find(file.scheme).limits
+    # Of so few images one more that disagrees says nothing; those of the limit itself come from hundreds.
+    least = fewest_agreeing(golden_images, limits.min_agreement) / max(golden_images, 1)
     most = 1.0 if limits.max_error is None else limits.max_error  # no probability is off by more
     return {
         "scheme": file.scheme,
         "path": file.path,
         "bytes": file.bytes,
-        "limits": {"min_agreement": limits.min_agreement, "max_error": most},
+        "limits": {"min_agreement": least, "max_error": most},
     }
 
 

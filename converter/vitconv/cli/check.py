@@ -99,6 +99,9 @@ def verify(
 ) -> None:
     """Compares every file of an export FOLDER with Keras on held-out images; exit status 1 if one fails.
 
+    A file fails if the images show that it breaks a limit. If they are too few to show that, or that it does not,
+    verify says so, and how many would do.
+
     The result is also saved in FOLDER/results, for `vitconv report`.
     """
     from vitconv.evaluation import kept_results
@@ -114,6 +117,8 @@ def verify(
         result = verify_export(config, progress)
     keeping(lambda: kept_results.keep_verification(config, result))
     print_result(as_json, result.to_json(), lambda width: verification_table(result, width))
+    if as_json and result.doubtful:
+        warn(doubtful_sentence(result))
     if not result.passed:
         sys.exit(1)
 
@@ -165,13 +170,16 @@ def _picture_text(picture: Picture, width: int, longest_bar: int = 40) -> str:
 
 def verification_table(result: Verification, width: int) -> str:
     """`vitconv verify`: accuracy and parity, and what failed."""
+    from vitconv.evaluation.parity import VERDICTS
+
     reference = result.reference
     rows = [("Keras", "", f"{reference.top1:.2%}", f"{reference.top5:.2%}", "", "", "", "")]
     for file in result.files:
         psnr = "∞" if file.psnr_db is None else f"{file.psnr_db:.1f}"
         rows.append((
-            file.scheme, "passed" if file.passed else "FAILED", f"{file.top1:.2%}", f"{file.top5:.2%}",
-            f"{file.top1_drop:+.2f}", f"{file.agreement:.2%}", f"{file.max_abs_error:.1e}", psnr,
+            file.scheme, VERDICTS[file.verdict] if file.passed else "FAILED", f"{file.top1:.2%}",
+            f"{file.top5:.2%}", f"{file.top1_drop:+.2f}", f"{file.agreement:.2%}",
+            f"{file.max_abs_error:.1e}", psnr,
         ))  # fmt: skip
     header = ("scheme", "", "top-1", "top-5", "lost", "agreement", "max error", "PSNR dB")
     lines = [f"{result.dataset}, {result.examples} images", table(header, rows, width)]
@@ -180,6 +188,11 @@ def verification_table(result: Verification, width: int) -> str:
         for file in result.files
         if not file.passed
     ]
+    for file in result.doubtful:
+        doubts = "; nor whether it ".join(file.doubts)
+        lines.append(wrapped(f"{file.scheme}: cannot tell whether it {doubts}.", width, "    "))
+    if result.doubtful:
+        lines.append(wrapped(doubtful_sentence(result), width, "    "))
     lines += [wrapped(f"{problem}. Export again.", width, "    ") for problem in result.folder_problems]
     for file in result.files:
         if file.layers is not None:
@@ -187,6 +200,14 @@ def verification_table(result: Verification, width: int) -> str:
     if result.android:
         lines += ["", _android_table(result.android, width)]
     return "\n".join(lines)
+
+
+def doubtful_sentence(result: Verification) -> str:
+    """What to do where images are too few."""
+    names = ", ".join(file.scheme for file in result.doubtful)
+    known = [file.enough for file in result.doubtful if file.enough]
+    more = f" Use at least {max(known)} held-out images." if known else ""
+    return f"CANNOT TELL with {result.examples} images: {names}. Not failed, and not shown to be right.{more}"
 
 
 def _android_table(result: AndroidVerification, width: int) -> str:

@@ -31,11 +31,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Limits:
-    """How far a file may be from Keras on held-out images before `verify` fails it.
+    """How far a file may be from Keras on all images like the held-out ones; `verify` fails it where those that it
+    tries show that it is further.
 
     max_drop: top-1 accuracy lost, in percentage points.
     min_agreement: smallest fraction of images on which file and Keras name the same class first. It catches what
-        the drop cannot: a collapsed file of a checkpoint that is not much better than chance itself.
+        the drop cannot: a collapsed file of a checkpoint that is not much better than chance itself. With 1 they
+        must do so on every single image.
     max_error: largest difference of any probability; None where it says nothing.
     min_layer_snr_db: least signal-to-noise ratio of any layer's output against the float graph, in decibels;
         looked at where layers are compared.
@@ -45,6 +47,11 @@ class Limits:
     min_agreement: float = 0.0
     max_error: float | None = None
     min_layer_snr_db: float = 0.0
+
+    @property
+    def exact(self) -> bool:
+        """Whether a single image on which file and Keras disagree is one too many."""
+        return self.min_agreement >= 1
 
 
 @dataclass(frozen=True)

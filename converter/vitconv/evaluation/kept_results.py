@@ -71,6 +71,7 @@ class FileDocument(msgspec.Struct, frozen=True, kw_only=True):
     kl: float
     passed: bool
     reasons: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
     layers: tuple[LayerError, ...] | None = None
     confusion: Matrix | None = None
     disagreements: tuple[DisagreementDocument, ...] | None = None

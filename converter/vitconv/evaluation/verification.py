@@ -79,9 +79,14 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """Whether every file stayed within its limits, and the folder is as it was exported."""
+        """Whether no file is shown to break a limit, and the folder is as it was exported. See `doubtful`."""
         android = self.android is None or self.android.passed
         return android and not self.folder_problems and all(file.passed for file in self.files)
+
+    @property
+    def doubtful(self) -> tuple[FileVerification, ...]:
+        """The files of which these images cannot tell whether they keep their limits."""
+        return tuple(file for file in self.files if file.verdict == "unsure")
 
     def to_json(self) -> dict[str, Any]:
         files = [{**file.to_json(), **self._intervals(file)} for file in self.files]
@@ -106,8 +111,9 @@ class Verification:
 def verify(config: VerifyConfig, progress: Progress | None = None) -> Verification:
     """Runs Keras and every file of the export folder on the data set's evaluation split and compares.
 
-    A file fails that is further from Keras than its scheme's limits, or whose metadata name other classes or
-    another image than the checkpoint's card; the folder fails where anything else in it is missing or was changed.
+    A file fails that is shown to be further from Keras than its scheme's limits (see `judgement`), or whose
+    metadata name other classes or another image than the checkpoint's card; the folder fails where anything else
+    in it is missing or was changed.
     Raises InputError, which names the file, for a model that is missing, changed since its export, or cannot be
     run.
     """
@@ -136,7 +142,7 @@ def verify(config: VerifyConfig, progress: Progress | None = None) -> Verificati
         if model is not None:
             layers = _layers(model, scheme, config.folder / entry.path, images, progress)
         reasons = (*described[entry.path], *file.reasons, *_layer_reasons(layers or (), scheme))
-        files.append(replace(file, passed=not reasons, reasons=reasons, layers=layers, sha256=entry.sha256))
+        files.append(replace(file, reasons=reasons, layers=layers, sha256=entry.sha256))
         furthest = evidence.disagreements(actual, expected, labels) if scheme.integer else ()
         answers[entry.path] = Answers(evidence.confusion(actual, labels), furthest)
     android = None

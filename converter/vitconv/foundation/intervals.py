@@ -13,3 +13,11 @@ def wilson_interval(fraction: float, count: int) -> tuple[float, float]:
 
     found = binomtest(round(fraction * count), count).proportion_ci(0.95, method="wilson")
     return float(found.low), float(found.high)
+
+
+def exact_interval(count: int, trials: int) -> tuple[float, float]:
+    """The same, never too narrow (Clopper and Pearson, 1934): `count` of `trials` came true."""
+    from scipy.stats import binomtest
+
+    found = binomtest(count, trials).proportion_ci(0.95, method="exact")
+    return float(found.low), float(found.high)

@@ -11,6 +11,7 @@ import numpy as np
 from vitconv.conversion import schemes
 from vitconv.evaluation.evidence import Disagreement
 from vitconv.evaluation.layer_errors import LayerError
+from vitconv.evaluation.parity import Verdict
 from vitconv.quantization.calibration import Calibration
 from vitconv.tflite.inspection import Inspection
 
@@ -32,9 +33,15 @@ class Verified:
     kl: float
     passed: bool
     reasons: tuple[str, ...]
+    doubts: tuple[str, ...]
     layers: tuple[LayerError, ...]
     confusion: np.ndarray | None
     disagreements: tuple[Disagreement, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """As `FileVerification` has it."""
+        return "failed" if not self.passed else "unsure" if self.doubts else "passed"
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from vitconv.conversion import schemes
 from vitconv.evaluation.layer_errors import losses
+from vitconv.evaluation.parity import VERDICTS
 from vitconv.foundation.text import visible
 from vitconv.reporting.findings import Export
 from vitconv.reporting.missing import missing
@@ -76,7 +77,7 @@ def _files(export: Export, found: Recommendation) -> Iterator[str]:
         verified, mark = file.verified, "**" if file.path == found.file else ""
         check = "cannot be used" if obstacle(file) else "not verified"
         if verified and not obstacle(file):
-            check = "passed" if verified.passed else "**failed**"
+            check = VERDICTS[verified.verdict] if verified.passed else "**failed**"
         low, high = verified.top1_interval if verified else (0.0, 0.0)
         body.append((
             f"{mark}{file.scheme}{mark}",
@@ -96,6 +97,9 @@ def _files(export: Export, found: Recommendation) -> Iterator[str]:
     for file in export.files:
         if file.verified and file.verified.reasons:
             yield f"- {file.scheme}: {plain('; '.join(file.verified.reasons))}"
+        elif file.verified and file.verified.doubts:
+            doubts = plain("; nor whether it ".join(file.verified.doubts))
+            yield f"- {file.scheme}: these images cannot tell whether it {doubts}"
 
 
 def _compared(comparison: Comparison, other: Recommendation) -> Iterator[str]:

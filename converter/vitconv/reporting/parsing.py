@@ -59,6 +59,7 @@ def _verified(file: FileDocument, examples: int, classes: int) -> Verified:
         kl=file.kl,
         passed=file.passed,
         reasons=file.reasons,
+        doubts=file.doubts,
         layers=file.layers or (),
         confusion=_confusion(file.confusion, classes),
         disagreements=tuple(map(_disagreement, file.disagreements or ())),

@@ -160,14 +160,16 @@ def _reason(
         f"It gives Keras's answer on {chosen.verified.agreement:.1%} of {export.reference.examples} images and "
         f"{_lost(chosen.verified.top1_drop)}"
     ]
+    sure = all(file.verified and file.verified.verdict == "passed" for file in fit)
+    passed = "passed" if sure else "did not fail"
     best = chosen.phone if on_phone else chosen.desktop
     if best:
         where = f"on {best.place} ({best.setting})" if on_phone else "on this desktop"
         rank = "the fastest of" if len(close) == 1 else "the smallest of those as fast as the fastest of"
-        whole = f"{rank} the {len(fit)} that passed" if len(fit) > 1 else "the only one that passed"
+        whole = f"{rank} the {len(fit)} that {passed}" if len(fit) > 1 else f"the only one that {passed}"
         parts.append(f"it is {whole}: {best.ms:.2f} ms {where} and {chosen.bytes / 1e6:.2f} MB")
     else:
-        whole = f"the smallest of the {len(fit)} that passed" if len(fit) > 1 else "the only one that passed"
+        whole = f"the smallest of the {len(fit)} that {passed}" if len(fit) > 1 else f"the only one that {passed}"
         parts.append(f"it is {whole}: {chosen.bytes / 1e6:.2f} MB")
     base = next((file for file in export.files if schemes.find(file.scheme).exact and file is not chosen), None)
     if base and base.bytes:
@@ -216,6 +218,12 @@ def _warnings(export: Export) -> Iterator[str]:
             yield (
                 f"Accuracy was measured on {reference.examples} images, so it is known only to ±{half:.1f} "
                 f"points.{more}"
+            )
+        doubtful = [file.scheme for file in export.files if file.verified and file.verified.verdict == "unsure"]
+        if doubtful:
+            yield (
+                f"{reference.examples} images cannot tell whether {', '.join(doubtful)} keep "
+                f"{'their limits' if len(doubtful) > 1 else 'its limits'}; the table below says how many would."
             )
         if reference.max_drop is not None:
             yield (

@@ -58,6 +58,7 @@ class Report:
                 "sha256": file.sha256,
                 "obstacle": obstacle(file),
                 "passed": verified.passed if verified else None,
+                "verdict": verified.verdict if verified else None,
                 "top1": verified.top1 if verified else None,
                 "agreement": verified.agreement if verified else None,
                 "desktop_ms": file.desktop.ms if file.desktop else None,

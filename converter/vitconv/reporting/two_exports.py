@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from vitconv.evaluation.parity import VERDICTS, Verdict
 from vitconv.reporting.findings import Export, ModelFile
 
 
@@ -18,6 +19,7 @@ class Figures:
     top1: float | None
     agreement: float | None
     passed: bool | None
+    verdict: Verdict | None
     desktop_ms: float | None
     phone_ms: float | None
     peak_memory_mb: float | None
@@ -62,6 +64,7 @@ def _figures(file: ModelFile | None) -> Figures | None:
         verified.top1 if verified else None,
         verified.agreement if verified else None,
         verified.passed if verified else None,
+        verified.verdict if verified else None,
         desktop.ms if desktop else None,
         phone.ms if phone else None,
         desktop.memory_mb if desktop else None,
@@ -109,9 +112,9 @@ def rows(comparison: Comparison) -> list[tuple[str, ...]]:
     """(scheme, figure, A, B, difference B − A), those that either has."""
     found: list[tuple[str, ...]] = []
     for pair in comparison.schemes:
-        passed = [_passed(figures) for figures in (pair.a, pair.b)]
-        if any(passed):
-            found.append((pair.scheme, "check", *passed, "" if passed[0] == passed[1] else "differs"))
+        checks = [_check(figures) for figures in (pair.a, pair.b)]
+        if any(checks):
+            found.append((pair.scheme, "check", *checks, "" if checks[0] == checks[1] else "differs"))
         for title, name, factor, digits in ROWS:
             values = [getattr(figures, name) if figures else None for figures in (pair.a, pair.b)]
             if values == [None, None]:
@@ -123,7 +126,5 @@ def rows(comparison: Comparison) -> list[tuple[str, ...]]:
     return found
 
 
-def _passed(figures: Figures | None) -> str:
-    if figures is None or figures.passed is None:
-        return ""
-    return "passed" if figures.passed else "failed"
+def _check(figures: Figures | None) -> str:
+    return VERDICTS[figures.verdict] if figures and figures.verdict else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vitconv.evaluation.parity import VERDICTS
 from vitconv.reporting.findings import Export, ModelFile, Reference, Timing, Verified
 from vitconv.reporting.recommendation import Recommendation, obstacle
 
@@ -45,7 +46,8 @@ class FileRow:
 
 @dataclass(frozen=True)
 class FileTable:
-    """`keras` is the reference's accuracy; `note` says how all was measured. reasons: (scheme, why it failed)."""
+    """`keras` is the reference's accuracy; `note` says how all was measured. reasons: (scheme, why it failed,
+    or what these images cannot tell)."""
 
     keras: Top1 | None
     rows: tuple[FileRow, ...]
@@ -55,9 +57,9 @@ class FileTable:
 
 def file_table(export: Export, found: Recommendation) -> FileTable:
     reasons = [
-        (file.scheme, f"{'; '.join(file.verified.reasons)}.")
+        (file.scheme, f"{'; '.join(file.verified.reasons)}." if file.verified.reasons else _doubted(file.verified))
         for file in export.files
-        if file.verified and file.verified.reasons
+        if file.verified and file.verified.verdict != "passed"
     ]
     reference = export.reference
     return FileTable(
@@ -92,7 +94,11 @@ def _check(file: ModelFile) -> Check:
         return Check("cannot be used", "failed", blocked)
     if file.verified is None:
         return Check("not verified", "")
-    return Check("passed", "passed") if file.verified.passed else Check("failed", "failed")
+    return Check(VERDICTS[file.verified.verdict], file.verified.verdict)
+
+
+def _doubted(verified: Verified) -> str:
+    return f"these images cannot tell whether it {'; nor whether it '.join(verified.doubts)}."
 
 
 def _top1(measured: Reference | Verified) -> Top1:
