@@ -15,6 +15,7 @@ import pytest
 
 import commands
 import digits_model
+import shared
 from commands import Call, Ended
 
 
@@ -22,6 +23,17 @@ def pytest_configure() -> None:
     """Before anything is imported or started: what tests and the commands that they start have in common."""
     # Ctrl-C is one of the things that tests send; a shell's background job and its children ignore it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if shared.FOLDER not in os.environ:  # else this is one of several processes, or scripts/test made it
+        _own_folders.append(shared.folder())
+
+
+def pytest_unconfigure() -> None:
+    """After everything: what this process alone has made goes."""
+    for folder in _own_folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+_own_folders: list[Path] = []
 
 
 # What trains, converts or builds before a test can begin.
@@ -57,19 +69,9 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def models_base(own_cache: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """Where `digits_model` keeps what it made: one folder for all of pytest's processes, and in scripts/test for
-    the Android app's tests, too."""
-    if shared := os.environ.get("VITCONV_TEST_MODELS"):
-        return Path(shared)
-    base = tmp_path_factory.getbasetemp()
-    return base if worker_id == "master" else base.parent
-
-
-@pytest.fixture(scope="session")
-def train_command(models_base: Path) -> Ended:
+def train_command(own_cache: Path) -> Ended:
     """How `digits_model.trained` ended."""
-    return digits_model.trained(models_base)
+    return digits_model.trained()
 
 
 @pytest.fixture(scope="session")
@@ -79,9 +81,9 @@ def digits_checkpoint(train_command: Ended) -> Path:
 
 
 @pytest.fixture(scope="session")
-def export_command(models_base: Path) -> tuple[Path, Ended]:
+def export_command(own_cache: Path) -> tuple[Path, Ended]:
     """The export folder of `digits_checkpoint` with every scheme, and how the command ended."""
-    return digits_model.exported(models_base)
+    return digits_model.exported()
 
 
 @pytest.fixture(scope="session")
@@ -115,6 +117,7 @@ def tiny_tflite() -> dict[str, bytes]:
         return _convert_tiny()
 
 
+@shared.made_once
 def _convert_tiny() -> dict[str, bytes]:
     import keras
     import tensorflow as tf

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from graphs import inspect_bytes
-from parity import pair
+from parity import ours
 from reference.weights import pictures
+from shared import made_once
 from vitconv.conversion import float_graph as conversion
 from vitconv.conversion import schemes
 from vitconv.models.forms import GraphForm
@@ -31,7 +32,7 @@ def size_of(name: str) -> int:
 
 def keras_model(name: str) -> keras.Model:
     """The model with trained-like weights. The same each time: put back what you change."""
-    return pair(name, size_of(name), CLASSES)[0]
+    return ours(name, size_of(name), CLASSES)
 
 
 def images(name: str, count: int, seed: int = 1) -> np.ndarray:
@@ -48,17 +49,22 @@ def traced(name: str, form: GraphForm) -> Any:
 @cache
 def float_graph(name: str, scheme: str) -> Graph:
     """What `conversion.convert_float` gives for a scheme's name."""
+    return Graph.parse(_float_graph(name, scheme), f"{name} {scheme}")
+
+
+@made_once
+def _float_graph(name: str, scheme: str) -> bytes:
     form = schemes.find(scheme).form_of(keras_model(name))
-    return conversion.convert_traced(traced(name, form), schemes.find(scheme))
+    return conversion.convert_traced(traced(name, form), schemes.find(scheme)).data
 
 
-@cache
+@made_once
 def ranges(name: str, scheme: str = "int8") -> tuple[TensorRange, ...]:
     """The ranges of a calibrated scheme's float graph over 16 images."""
     return measure_ranges(float_graph(name, scheme), images(name, 16))
 
 
-@cache
+@made_once
 def converted(name: str, scheme: str) -> bytes:
     """The scheme's file of the model, without metadata."""
     graph = float_graph(name, scheme)

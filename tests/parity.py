@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from reference.weights import trained_like, transplant
+from shared import made_once
 from vitconv.data.images import ImageSpec
 from vitconv.models import catalogue
 
@@ -41,10 +42,35 @@ def build_reference(name: str, size: int, classes: int) -> keras.Model:
 def pair(name: str, size: int, classes: int) -> tuple[keras.Model, keras.Model]:
     """(ours, reference) with the same trained-like weights. The same two each time: put back what you change."""
     reference = build_reference(name, size, classes)
+    _put(reference, _weights(name, size, classes)[0])
+    return ours(name, size, classes), reference
+
+
+@cache
+def ours(name: str, size: int, classes: int) -> keras.Model:
+    """The first of a `pair`."""
+    model = catalogue.find(name).build(ImageSpec(size, size), classes)
+    _put(model, _weights(name, size, classes)[1])
+    return model
+
+
+def _put(model: keras.Model, weights: list[np.ndarray]) -> None:
+    import keras
+
+    model.set_weights(weights)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()  # computes with copies of its weights
+
+
+@made_once
+def _weights(name: str, size: int, classes: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Trained-like weights of the reference, and the same for our network."""
+    reference = build_reference(name, size, classes)
     trained_like(reference, seed=0)
-    ours = catalogue.find(name).build(ImageSpec(size, size), classes)
-    transplant(reference, ours)
-    return ours, reference
+    model = catalogue.find(name).build(ImageSpec(size, size), classes)
+    transplant(reference, model)
+    return reference.get_weights(), model.get_weights()
 
 
 def differences(ours: keras.Model, expected: np.ndarray, images: np.ndarray) -> tuple[float, float]:

@@ -11,7 +11,7 @@ import pytest
 
 from converted import CLASSES, converted, float_graph, images, inspected, keras_model, ranges, size_of
 from graphs import inspect_bytes
-from parity import pair
+from parity import ours
 from reference.weights import pictures
 from vitconv.conversion import float_graph as conversion
 from vitconv.conversion import schemes
@@ -97,7 +97,7 @@ def test_a_quantized_file_stays_near_keras(name: str, scheme: str, tmp_path: Pat
 
 def test_the_articles_networks_are_small_graphs_of_four_dimensions_at_most(tmp_path: Path) -> None:
     assert inspected("eanet", "float32").op_count <= 300
-    model, _ = pair("mobilevit_xxs", 256, 5)
+    model = ours("mobilevit_xxs", 256, 5)
     data = conversion.convert_float(model, schemes.find("float32")).data
     file = inspect_bytes(data, "mobilevit_xxs")
     assert file.op_count <= 440
