@@ -9,8 +9,10 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from random import Random
+from uuid import uuid4
 
 import pytest
 
@@ -178,13 +180,25 @@ def test_a_file_that_may_not_be_read_is_not_called_absent(reached: Phone, phone:
         reached.pull("/data/local/tmp/there")
 
 
+def running() -> list[str]:
+    """The command lines of all processes, as far as this system shows them."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended meanwhile
+            found.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return found
+
+
 def test_a_call_that_hangs_or_prints_without_end_is_stopped() -> None:
     start = time.monotonic()
     with pytest.raises(LateError) as caught:
         run(["sh", "-c", "echo first words; sleep 100"], 0.5, lambda: False)
     assert caught.value.printed.split() == ["first", "words"]
-    with pytest.raises(DeviceRunError, match="`adb -c yes` printed more than 32 MiB"):
-        run(["sh", "-c", "yes"], 30, lambda: False)
+    # The shell's child prints, and must not go on when the shell is gone.
+    endless = f"yes {uuid4()}"
+    with pytest.raises(DeviceRunError, match=f"`adb -c {endless}.* printed more than 32 MiB"):
+        run(["sh", "-c", f"{endless}; true"], 30, lambda: False)
+    assert not [command for command in running() if endless in command]
     with pytest.raises(KeyboardInterrupt):
         run(["sleep", "100"], 30, lambda: True)
     assert time.monotonic() - start < 20

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -36,10 +38,13 @@ def run(command: Sequence[str], seconds: float, give_up: Callable[[], bool]) -> 
     """Runs a command to its end.
 
     Raises LateError where it takes longer than `seconds`, KeyboardInterrupt as soon as `give_up` says so, and
-    DeviceRunError where it prints without end. Whatever it raises, the command runs no more.
+    DeviceRunError where it prints without end. Whatever it raises, the command runs no more, nor what it started:
+    a child left behind would go on printing into a file that nobody sees, until the disk is full.
     """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
+        )
         end, late = time.monotonic() + seconds, False
         try:
             while not late:
@@ -55,12 +60,20 @@ def run(command: Sequence[str], seconds: float, give_up: Callable[[], bool]) -> 
                     raise DeviceRunError(f"`adb {name}` printed more than {MOST_OUTPUT >> 20} MiB.")
         finally:
             if process.poll() is None:
-                process.kill()
+                _kill(process)
                 process.wait()
         printed = _text(out), _text(err)
     if late:
         raise LateError("\n".join(printed))
     return Finished(process.returncode, *printed)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """The process and, where there are process groups, all that it has started."""
+    if sys.platform == "win32":
+        process.kill()
+    else:
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _text(stream: IO[bytes]) -> str:
