@@ -126,7 +126,7 @@ def test_an_old_java_and_one_without_a_compiler_are_named(bare: Path) -> None:
 
 def test_programs_that_hang_are_not_waited_for(bare: Path, no_server: int) -> None:
     for name in ("java", "mvn"):
-        write_program(bare, name, "exec /bin/sleep 100")
+        write_program(bare, name, "/bin/sleep 100; true")  # whose child holds the output open
     with socket.create_server(("127.0.0.1", no_server)):  # takes connections, and never answers
         write_program(bare, "adb", "exec /bin/sleep 100")
         started = time.monotonic()

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from vitconv.foundation.errors import InputError
+from vitconv.foundation.programs import output_of
 
 OLDEST_JAVA = 17
 HOW_TO_GET_JAVA = (
@@ -40,7 +41,7 @@ def java() -> Path:
 def java_release(java: Path, seconds: float = 60) -> int | None:
     """8, 17, 21 …; None where it cannot be run or does not say so within `seconds`."""
     try:
-        done = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=seconds, check=False)
+        done = output_of([str(java), "-version"], seconds)
     except (OSError, subprocess.TimeoutExpired):
         return None
     found = re.search(r'version "(?:1\.)?(\d+)', done.stderr)

@@ -326,10 +326,10 @@ def _app_build() -> Iterator[Check]:
 
 
 def _first_line(command: list[str]) -> str:
+    from vitconv.foundation.programs import output_of
+
     try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=_MOMENT
-        )
+        done = output_of(command, _MOMENT)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return re.sub(r"\x1b\[[\d;]*m", "", done.stdout.partition("\n")[0])

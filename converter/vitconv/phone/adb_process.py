@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +11,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from vitconv.foundation.errors import DeviceRunError
+from vitconv.foundation.programs import kill
 
 MOST_OUTPUT = 32 << 20  # bytes; no program that is used here prints more
 
@@ -60,20 +59,12 @@ def run(command: Sequence[str], seconds: float, give_up: Callable[[], bool]) -> 
                     raise DeviceRunError(f"`adb {name}` printed more than {MOST_OUTPUT >> 20} MiB.")
         finally:
             if process.poll() is None:
-                _kill(process)
+                kill(process)
                 process.wait()
         printed = _text(out), _text(err)
     if late:
         raise LateError("\n".join(printed))
     return Finished(process.returncode, *printed)
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """The process and, where there are process groups, all that it has started."""
-    if sys.platform == "win32":
-        process.kill()
-    else:
-        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _text(stream: IO[bytes]) -> str:

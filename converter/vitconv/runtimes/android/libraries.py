@@ -28,6 +28,7 @@ from pathlib import Path
 from vitconv.foundation.cache import cache_directory, lock_beside
 from vitconv.foundation.errors import MissingToolError, OutputError, UnknownNameError
 from vitconv.foundation.files import atomic_directory, atomic_write, sha256, writable_directory
+from vitconv.foundation.programs import output_of
 from vitconv.tflite.runtime_versions import ANDROID_RELEASE, release_name
 
 LIBRARY = "libtensorflowlite_jni.so"
@@ -214,15 +215,7 @@ def _wanted_symbols(library: Path) -> Iterator[str]:
 
 def _run(command: list[str], failed: str, remedy: str, cwd: str | None = None) -> str:
     try:
-        done = subprocess.run(
-            command,
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=_DOWNLOAD_SECONDS,
-        )
+        done = output_of(command, _DOWNLOAD_SECONDS, cwd)
         said = "" if done.returncode == 0 else done.stderr or done.stdout
         status = done.returncode
     except subprocess.TimeoutExpired:
