@@ -24,6 +24,9 @@ from vitconv.training.distributed.distribution import STRATEGIES
 @click.option("--out", type=PATH, required=True, help="The checkpoint folder to make.")
 @click.option("--image-size", metavar="SIZE", help="Pixels of a side, or HEIGHTxWIDTH. Default: the model's own.")
 @click.option("--epochs", type=int, help="Passes over the training images. Default: the recipe's.")
+@click.option(
+    "--epoch-images", type=int, metavar="N", help="Let N images make an epoch. Default: all training images."
+)
 @click.option("--batch-size", type=int, help="Images in a step, of all replicas together. Default: the recipe's.")
 @click.option(
     "--seed",
@@ -72,6 +75,7 @@ def train(
     out: Path,
     image_size: str | None,
     epochs: int | None,
+    epoch_images: int | None,
     batch_size: int | None,
     seed: int,
     recipe: str | None,
@@ -100,7 +104,7 @@ def train(
     size = parse_size(image_size) if image_size is not None else None
     config = TrainConfig(
         model, dataset, out, size, epochs, batch_size, seed, resume, recipe, init, strategy, cut, flip, balance,
-        learning_rate,
+        learning_rate, epoch_images,
     )  # fmt: skip
     entry = catalogue.find(model)  # what is wrong is named before TensorFlow is loaded, which takes seconds
     entry.spec(size)

@@ -39,6 +39,8 @@ class Recipe:
     balance: show as many images of every class in an epoch, a rare class's several times.
     fake_quantization: round normalised, activated and added values to eight bits in every step (see
         models.fake_quantization), for a network that is to be exported in int8.
+    epoch_images: so many training images make an epoch, after which weights are validated and kept and from which
+        a stopped training goes on; None for all of them, which on large data is long.
     """
 
     optimizer: Literal["adam", "adamw"]
@@ -62,16 +64,27 @@ class Recipe:
     kept_tokens: float = 1.0
     fake_quantization: bool = False
     balance: bool = False
+    epoch_images: int | None = None
     name: str = "article"
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "batch_size", "epochs"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name.replace('_', ' ')} must be above 0, not {getattr(self, name)}.")
+        if self.epoch_images is not None and self.epoch_images <= 0:
+            raise InputError(f"epoch images must be above 0, not {self.epoch_images}.")
 
     def to_json(self) -> dict[str, Any]:
         """As stored in a checkpoint's card."""
         return asdict(self)
+
+    def images_an_epoch(self, images: int) -> int:
+        """How many of so many training images an epoch has."""
+        return images if self.epoch_images is None else min(self.epoch_images, images)
+
+    def steps_an_epoch(self, images: int) -> int:
+        """How many batches an epoch of so many training images has, the last perhaps a smaller one."""
+        return math.ceil(self.images_an_epoch(images) / self.batch_size)
 
     def changed(self, **values: Any) -> Recipe:
         """The recipe with those of `values` that are not None in place of its own."""

@@ -40,7 +40,7 @@ def new_model(
         init.put_into(model)
     _adapt(model, pixels)
     prepare(model, recipe, seed)
-    compile_model(model, recipe, -(-len(training) // recipe.batch_size))
+    compile_model(model, recipe, recipe.steps_an_epoch(len(training)))
     if parts > 1:
         cut_batches(model, parts)
     return model

@@ -63,7 +63,7 @@ class TrainConfig:
     `seed` is 0 to 2³² − 1. `strategy` is one of `distribution.STRATEGIES`; `batch_size` counts the images of all
     its replicas together. `cut` is how to divide pictures that are in no split of their own (see `data.content`).
     `flip` None mirrors half of the images where the recipe does and the data set's labels survive it. `balance`
-    shows as many images of every class in an epoch.
+    shows as many images of every class in an epoch. `epoch_images` is how many images make one; None means all.
     """
 
     model: str
@@ -81,6 +81,7 @@ class TrainConfig:
     flip: bool | None = None
     balance: bool = False
     learning_rate: float | None = None
+    epoch_images: int | None = None
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -98,6 +99,7 @@ class TrainConfig:
             learning_rate=self.learning_rate,
             flip=self.flip,
             balance=self.balance or None,
+            epoch_images=self.epoch_images,
         )
 
 
@@ -179,7 +181,8 @@ class _Training:
         config, recipe, spec, distribution = self.config, self.recipe, self.spec, self.distribution
         training = self.dataset.split("train", _larger(spec, recipe), self.progress)
         validation = self.dataset.split("validation", spec, self.progress)
-        distribution.check_batch(recipe.batch_size, min(len(training), len(validation)))
+        an_epoch = recipe.images_an_epoch(len(training))
+        distribution.check_batch(recipe.batch_size, min(an_epoch, len(validation)))
         if distribution.is_chief:
             mirrored = recipe.flip or not config.recipe_of(self.entry).flip
             for sentence in what_differs(self.dataset, training, validation, mirrored):
