@@ -32,7 +32,9 @@ from vitconv.models import catalogue
 from vitconv.models.catalogue import Recipe
 from vitconv.training import batches, keeper
 from vitconv.training import train as training
+from vitconv.training.first_weights import FirstWeights
 from vitconv.training.keeper import CURVES, HISTORY
+from vitconv.training.network import new_model
 from vitconv.training.pixels import Pixels
 from vitconv.training.state import STATE, Setup
 from vitconv.training.train import TrainConfig, TrainResult, train
@@ -327,6 +329,37 @@ def test_training_sees_the_orders_of_its_epochs_and_so_does_a_resumed_one(
     wanted = [np.random.default_rng((0, epoch)).permutation(50).tolist() for epoch in range(4)]
     assert order_of(0, 4) == wanted
     assert order_of(2, 4) == wanted[2:]
+
+
+# --- the network that a training begins with ---
+
+
+@pytest.mark.parametrize(("from_weights", "factor"), [(False, 3.0), (True, 1.0)])
+def test_random_first_weights_of_branches_are_widened_and_given_ones_are_not(
+    from_weights: bool, factor: float, trained_once: Path
+) -> None:
+    entry, split = catalogue.find("eanet"), numbered(50)
+    init = FirstWeights.open(trained_once, "eanet") if from_weights else None
+
+    def weights(gain: float) -> dict[str, np.ndarray]:
+        recipe = replace(NO_CHANGES, branch_gain=gain)
+        model = new_model(entry, ImageSpec(8, 8), 10, split, Pixels.of(split.images), recipe, 0, init)
+        return {weight.path: weight.numpy() for weight in model.weights}
+
+    plain, widened = weights(1.0), weights(3.0)
+    for name, values in plain.items():
+        leads_out = name in ("block0.attention/project_kernel", "block0.mlp2/kernel")
+        np.testing.assert_allclose(widened[name], values * (factor if leads_out else 1.0), err_msg=name)
+
+
+def test_a_gradient_is_clipped_to_the_recipe_s_length() -> None:
+    from vitconv.training.optimization import compile_model
+
+    entry = catalogue.find("eanet")
+    for clip in (0.0, 1.5):
+        model = entry.build(ImageSpec(8, 8), 10)
+        compile_model(model, replace(NO_CHANGES, gradient_clip=clip), 5)
+        assert model.optimizer.global_clipnorm == (clip or None)
 
 
 # --- stopped and resumed ---

@@ -15,8 +15,8 @@ from vitconv.training.augmentation import augment
 def epoch_order(labels: np.ndarray, recipe: Recipe, seed: int, epoch: int) -> np.ndarray:
     """Which image comes when: int64, indices into the split whose labels, int [N], are given.
 
-    Epochs follow each other through shuffled passes over the split. Where an epoch is a part of a pass, no image is
-    seen again before every other was seen.
+    Epochs follow each other through shuffled passes over the split. Where an epoch is a part of a pass, no image
+    is seen again before every other was seen.
     """
     images = len(labels)
     an_epoch = recipe.images_an_epoch(images)
