@@ -190,7 +190,7 @@ def test_inspect_json_is_an_object_for_one_file_and_a_list_for_several(exported_
 def test_verify_json(digits_export: Path) -> None:
     ended = run("verify", digits_export, "--json")
     result = document(ended)
-    assert set(result) == {"dataset", "examples", "reference", "files", "passed", "folder_problems"}
+    assert set(result) == {"dataset", "examples", "chose_epoch", "reference", "files", "passed", "folder_problems"}
     assert set(result["reference"]) == {"top1", "top5", "loss", "top1_interval", "top5_interval"}
     assert (result["examples"], result["passed"]) == (360, True)
     assert [file["scheme"] for file in result["files"]] == SCHEMES

@@ -39,7 +39,7 @@ ALIVE = 0.001  # nats; each of the dead layers that were seen had less than 1e-9
 PIXELS = 2**20  # of a batch, 16 images of 256×256: all their activations are held at a time, 300 bytes a pixel
 LEAST_IMAGES = 4  # of a batch: the mean of fewer is too much like each
 
-Nats = Annotated[float, msgspec.Meta(ge=0)]
+Nats = Annotated[float, msgspec.Meta(ge=0, le=100)]  # 28 at most: see divergence
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
@@ -59,7 +59,7 @@ class Effect:
     kl: Nats
     changed: Share
     kl_of_mean: Nats
-    lost: float | None = None
+    lost: Annotated[float, msgspec.Meta(ge=-100, le=100)] | None = None
 
     @property
     def nats(self) -> float:
@@ -90,7 +90,8 @@ def measure(
     """The effect of each part that `find_cuts` finds, in the order of the network; none where it has no such part.
 
     images: [N, H, W, 3] raw pixels 0–255, two or more; labels: their classes, int64 [N]. What comes before a cut
-    is computed once for all: MobileViT's 33 cuts, each made twice, take as long as some 35 evaluations of the whole.
+    is computed once for all: MobileViT's 33 cuts, each made twice, take as long as some 35 evaluations of the
+    whole.
     """
     cuts = find_cuts(model)
     if not cuts:

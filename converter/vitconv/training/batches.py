@@ -22,7 +22,7 @@ def epoch_order(labels: np.ndarray, recipe: Recipe, seed: int, epoch: int) -> np
     an_epoch = recipe.images_an_epoch(images)
     first = epoch * an_epoch
     passes = range(first // images, (first + an_epoch - 1) // images + 1)
-    order = np.concatenate([_pass(labels, recipe, seed, number) for number in passes])
+    order: np.ndarray = np.concatenate([_pass(labels, recipe, seed, number) for number in passes])
     start = first - passes[0] * images
     return order[start : start + an_epoch]
 

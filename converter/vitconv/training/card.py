@@ -48,15 +48,23 @@ def new_card(
     dataset: Dataset,
     training: Split,
     validation: Split,
+    reporting: Split,
     recipe: Recipe,
     init: FirstWeights | None,
     pixels: Pixels,
     pictures: Mapping[str, str] | None,
 ) -> Card:
-    """The card before the first epoch. `pictures` names the file of the pictures' keys."""
+    """The card before the first epoch. `reporting` is the split that accuracy is to be reported on, which may be
+    `validation`. `pictures` names the file of the pictures' keys."""
     splits: dict[str, dict[str, Any]] = {}
-    for split in (training, validation):
-        splits[split.name] = {"source": split.source, "images": len(split), "digest": split.digest}
+    for split in {one.name: one for one in (training, validation, reporting)}.values():
+        uses = {"trains": training, "chooses the epoch": validation, "reports": reporting}
+        splits[split.name] = {
+            "source": split.source,
+            "images": len(split),
+            "digest": split.digest,
+            "use": " and ".join(use for use, used in uses.items() if used.name == split.name),
+        }
         if missing := classes_missing(dataset, split):
             splits[split.name]["missing"] = missing
     return Card(
