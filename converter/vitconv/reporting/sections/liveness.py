@@ -40,8 +40,8 @@ def liveness(export: Export) -> Liveness | None:
     silent = {(part.name, part.kind) for part in found.silent}
     figure = Figure(
         charts.effect_of_layers(found.whole or found.parts),
-        "How far the network's answers move without each part, as the Kullback–Leibler divergence in nats. A part "
-        f"of which either is below {ALIVE:g} has no part in the answers.",
+        "How far the network's answers move without each layer, block or inverted residual (Kullback–Leibler "
+        f"divergence). With either mark left of the dashed line, {ALIVE:g} nats, it has no part in the answers.",
     )
     rows = tuple(_row(part, (part.name, part.kind) in silent) for part in found.parts)
     return Liveness(found.sentence(), bool(silent), figure, rows)
