@@ -117,8 +117,8 @@ def test_the_script_ships_weights_card_and_description_without_the_training_s_st
     low, high = measured["top1_interval"]
     assert f"{measured['top1']:.2%} (95 % confidence: {low:.1%} to {high:.1%}, Wilson)" in text
     for words in (
-        "| seed | 3 |", "Knows no letters.", "CC-BY 4.0", "360 images, which chose nothing", "epoch kept | 2 of 50",
-        "Keras",
+        "| seed | 3 |", "Knows no letters.", "CC-BY 4.0", "360 images, which chose nothing", "Keras",
+        "epoch kept | 2 of 50",
     ):  # fmt: skip
         assert words.lower() in text.lower()
 
