@@ -54,16 +54,20 @@ def new_card(
     pixels: Pixels,
     pictures: Mapping[str, str] | None,
 ) -> Card:
-    """The card before the first epoch. `reporting` is the split that accuracy is to be reported on, which may be
-    `validation`. `pictures` names the file of the pictures' keys."""
+    """The card before the first epoch. `reporting` is the split that accuracy is reported on at the end, which may
+    be `validation`. `pictures` names the file of the pictures' keys."""
+    uses = {
+        "trains": training.name,
+        "chooses the epoch": validation.name,
+        "reports": dataset.evaluation_name,
+    }
     splits: dict[str, dict[str, Any]] = {}
     for split in {one.name: one for one in (training, validation, reporting)}.values():
-        uses = {"trains": training, "chooses the epoch": validation, "reports": reporting}
         splits[split.name] = {
             "source": split.source,
             "images": len(split),
             "digest": split.digest,
-            "use": " and ".join(use for use, used in uses.items() if used.name == split.name),
+            "use": " and ".join(use for use, name in uses.items() if name == split.name),
         }
         if missing := classes_missing(dataset, split):
             splits[split.name]["missing"] = missing
