@@ -220,7 +220,7 @@ def test_verify_in_words(call: Call, digits_export: Path) -> None:
     ended = call("verify", digits_export)
     assert ended.status == 0
     title, _, _, keras, *rows = ended.out.splitlines()
-    assert title.endswith(", 360 images")
+    assert title.endswith(", 360 images, which chose nothing")
     assert keras.startswith("Keras")
     # So few images show neither that a rounded file keeps its limit of lost answers nor that it breaks it.
     assert rows[0].split()[:2] == ["float32", "passed"]
@@ -372,5 +372,6 @@ def test_an_export_that_was_killed_leaves_no_trace_in_the_next_one(
         str(out), "file", "mobilevit_xxs-digits-float32.tflite",
     ]  # fmt: skip
     assert {path.name for path in out.iterdir()} == {
-        "manifest.json", "labels.txt", "training.csv", "golden", "mobilevit_xxs-digits-float32.tflite",
+        "manifest.json", "labels.txt", "training.csv", "liveness.json", "golden",
+        "mobilevit_xxs-digits-float32.tflite",
     }  # fmt: skip
