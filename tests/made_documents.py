@@ -34,6 +34,7 @@ def export_folder(folder: Path, digests: bool = True, model: str = "eanet") -> P
         files.append({"scheme": scheme, "path": path.name, "bytes": len(data), "sha256": digest(data)})
     (folder / "labels.txt").write_text("".join(f"{label}\n" for label in LABELS))
     (folder / "training.csv").write_text("epoch,loss\n1,0.5\n")
+    write_json(folder / "liveness.json", liveness())
     write_json(folder / "calibration.json", calibration())
     (folder / "golden").mkdir()
     images = []
@@ -50,7 +51,8 @@ def export_folder(folder: Path, digests: bool = True, model: str = "eanet") -> P
         "files": files, "golden": "golden/golden.json",
     }  # fmt: skip
     if digests:
-        others = [folder / "labels.txt", folder / "training.csv", *sorted((folder / "golden").iterdir())]
+        others = [folder / "labels.txt", folder / "training.csv", folder / "liveness.json"]
+        others += [*sorted((folder / "golden").iterdir())]
         names = {path.relative_to(folder).as_posix(): digest(path.read_bytes()) for path in others}
         document["digests"] = names
     write_json(folder / "manifest.json", document)
@@ -81,9 +83,26 @@ def card() -> dict[str, Any]:
     return {
         "dataset": {"name": "flowers", "source": "flowers", "version": "1.0.0", "splits": {}}, "image": IMAGE,
         "labels": LABELS, "model": "eanet", "recipe": {"epochs": 3, "learning_rate": 0.002}, "seed": 0,
-        "results": {"epoch": 2, "val_accuracy": 0.75, "val_loss": 0.5}, "versions": {"keras": "3.15.1"},
-        "weights": {"file": f"weights-{weights[:12]}.safetensors", "sha256": weights},
+        "results": {"epoch": 2, "val_accuracy": 0.75, "val_loss": 0.5, "evaluation": evaluation()},
+        "versions": {"keras": "3.15.1"},
+        "weights": {"file": f"weights-{weights[:12]}.safetensors", "sha256": weights}, "liveness": liveness(),
     }  # fmt: skip
+
+
+def evaluation() -> dict[str, Any]:
+    """What a card's results say of the images that accuracy is reported on."""
+    return {
+        "split": "test (test)", "digest": "e" * 64, "images": 8, "top1": 0.75, "top1_interval": [0.4, 0.9],
+        "top5": 1.0, "top5_interval": [0.7, 1.0], "loss": 0.5, "chose_epoch": False,
+    }  # fmt: skip
+
+
+def liveness() -> dict[str, Any]:
+    """Which layers take part in a network's answers: one lives, one is dead though the network counts on it."""
+    alive = {"name": "block0", "kind": "layer", "kl": 0.25, "changed": 0.125, "kl_of_mean": 0.125, "lost": 12.5}
+    dead = {"name": "block1", "kind": "layer", "kl": 0.002, "changed": 0.0, "kl_of_mean": 1e-10, "lost": None}
+    halves = [{**alive, "name": "block0.attention", "kind": "attention"}, {**dead, "name": "m", "kind": "mlp"}]
+    return {"split": "validation (some)", "images": 8, "parts": [halves[0], alive, halves[1], dead]}
 
 
 def checkpoint_folder(folder: Path) -> Path:
@@ -111,5 +130,5 @@ def verification() -> dict[str, Any]:
         "checkpoint": "c" * 64, "split_digest": "d" * 64, "limit": None, "max_drop": 0.5,
         "dataset": "flowers test (test)", "examples": 8,
         "reference": {**figures, "loss": 0.5, "top1_interval": [0.5, 0.9], "confusion": [[0, 0, 6]]},
-        "passed": True, "files": [file],
+        "passed": True, "files": [file], "chose_epoch": False,
     }  # fmt: skip

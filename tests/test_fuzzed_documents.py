@@ -16,6 +16,7 @@ import pytest
 
 import made_documents as made
 from vitconv.app import build
+from vitconv.checkpoints import liveness
 from vitconv.checkpoints.checkpoint import open_checkpoint
 from vitconv.evaluation import kept_results
 from vitconv.exporting import folder_check, golden, manifest
@@ -118,6 +119,13 @@ def read_verification(folder: Path) -> None:
     assert parsing.verification(folder, len(made.LABELS)) is not None
 
 
+def read_liveness(folder: Path) -> None:
+    found = liveness.read(folder / manifest.LIVENESS)
+    assert found is not None
+    assert found.sentence()
+    json.dumps(found.to_json(), allow_nan=False)
+
+
 def read_state(folder: Path) -> None:
     documents.convert(documents.parse((folder / "state.json").read_bytes()), StateDocument)
 
@@ -154,6 +162,7 @@ KINDS: dict[str, tuple[Callable[[Path], Path], str, Callable[[Path], None]]] = {
     "manifest": (made.export_folder, manifest.MANIFEST, read_manifest),
     "golden": (made.export_folder, golden.FILE, read_golden),
     "calibration": (made.export_folder, manifest.CALIBRATION, read_calibration),
+    "liveness": (made.export_folder, manifest.LIVENESS, read_liveness),
     "verification": (verified_folder, kept_results.VERIFY, read_verification),
     "state": (state_folder, "state.json", read_state),
     "app from a manifest": (made.export_folder, manifest.MANIFEST, staged),

@@ -14,7 +14,7 @@ from PIL import Image
 
 from vitconv.checkpoints.checkpoint import Card, Checkpoint
 from vitconv.checkpoints.pictures import FILE, SeenPictures
-from vitconv.checkpoints.trained_data import open_dataset_of
+from vitconv.checkpoints.trained_data import chose_epoch, open_dataset_of
 from vitconv.data.content import picture_key
 from vitconv.data.datasets import Dataset, open_dataset
 from vitconv.data.images import ImageSpec
@@ -99,6 +99,34 @@ def test_an_unchanged_data_set_is_opened_without_a_word(
     seen = SeenPictures.of(checkpoint)
     assert seen is not None
     assert evaluated(data) == {key for name in ("validation", "test") for key in seen.splits[name][0].tolist()}
+
+
+def test_which_images_chose_the_epoch(checkpoint: Checkpoint, photos: Path, tmp_path: Path) -> None:
+    data = open_dataset_of(checkpoint, None)
+    assert chose_epoch(checkpoint, data.split("validation", SPEC))
+    assert not chose_epoch(checkpoint, data.split("test", SPEC))
+    # What chose is known by its content: elsewhere, too, and in a test folder.
+    other = tmp_path / "other"
+    validation = set(data.split("validation", SPEC).pictures.tolist())
+    chose = [path for path in sorted(photos.rglob("*.png")) if picture_key(path.read_bytes()) in validation]
+    for path in chose:
+        target = other / "test" / path.parent.name / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    assert chose_epoch(checkpoint, open_dataset_of(checkpoint, str(other)).split("test", SPEC))
+
+
+def test_a_checkpoint_of_a_version_that_kept_no_keys_says_by_place_or_digest(checkpoint: Checkpoint) -> None:
+    data = open_dataset_of(checkpoint, None)
+    validation, test = data.split("validation", SPEC), data.split("test", SPEC)
+    for known in (
+        {"source": "elsewhere", "digest": validation.digest},
+        {"source": validation.source, "digest": ""},
+    ):
+        old = changed(checkpoint, pictures=None, splits={"validation": known})
+        assert chose_epoch(old, validation)
+        assert not chose_epoch(old, test)
+    assert not chose_epoch(changed(checkpoint, pictures=None, splits={}), validation)
 
 
 @pytest.mark.parametrize(

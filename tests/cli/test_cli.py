@@ -190,7 +190,7 @@ def test_inspect_json_is_an_object_for_one_file_and_a_list_for_several(exported_
 def test_verify_json(digits_export: Path) -> None:
     ended = run("verify", digits_export, "--json")
     result = document(ended)
-    assert set(result) == {"dataset", "examples", "reference", "files", "passed", "folder_problems"}
+    assert set(result) == {"dataset", "examples", "chose_epoch", "reference", "files", "passed", "folder_problems"}
     assert set(result["reference"]) == {"top1", "top5", "loss", "top1_interval", "top5_interval"}
     assert (result["examples"], result["passed"]) == (360, True)
     assert [file["scheme"] for file in result["files"]] == SCHEMES
@@ -220,7 +220,7 @@ def test_verify_in_words(call: Call, digits_export: Path) -> None:
     ended = call("verify", digits_export)
     assert ended.status == 0
     title, _, _, keras, *rows = ended.out.splitlines()
-    assert title.endswith(", 360 images")
+    assert title.endswith(", 360 images, which chose nothing")
     assert keras.startswith("Keras")
     # So few images show neither that a rounded file keeps its limit of lost answers nor that it breaks it.
     assert rows[0].split()[:2] == ["float32", "passed"]
@@ -372,5 +372,6 @@ def test_an_export_that_was_killed_leaves_no_trace_in_the_next_one(
         str(out), "file", "mobilevit_xxs-digits-float32.tflite",
     ]  # fmt: skip
     assert {path.name for path in out.iterdir()} == {
-        "manifest.json", "labels.txt", "training.csv", "golden", "mobilevit_xxs-digits-float32.tflite",
+        "manifest.json", "labels.txt", "training.csv", "liveness.json", "golden",
+        "mobilevit_xxs-digits-float32.tflite",
     }  # fmt: skip

@@ -9,8 +9,9 @@ import pytest
 
 from graphs import inspect_bytes
 from vitconv.benchmarking.benchmark import Benchmark, FileTiming
+from vitconv.checkpoints.answers import Accuracy
 from vitconv.cli import benchmark, check
-from vitconv.evaluation.parity import Accuracy, FileVerification
+from vitconv.evaluation.parity import FileVerification
 from vitconv.evaluation.verification import Verification
 from vitconv.foundation.text import printable
 
@@ -104,7 +105,7 @@ def test_lines_fit_the_terminal(width: int, tiny_tflite: dict[str, bytes]) -> No
 def test_a_verification_says_what_failed_and_why() -> None:
     text = check.verification_table(VERIFICATION, WIDE)
     title, header, _, keras, same, unsure, failed, why, doubt, few = text.splitlines()
-    assert title == "digits test (all), 360 images"
+    assert title == "digits test (all), 360 images, which chose nothing"
     assert header.split("  ")[0] == "scheme"
     assert keras.split() == ["Keras", "55.55%", "99.99%"]
     assert same.split()[:2] == ["float32", "passed"]

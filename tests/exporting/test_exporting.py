@@ -16,6 +16,7 @@ from PIL import Image
 
 from graphs import metadata_of
 from vitconv import ExportConfig, ExportResult, export, open_checkpoint
+from vitconv.checkpoints import liveness
 from vitconv.checkpoints.checkpoint import save
 from vitconv.conversion import float_graph
 from vitconv.conversion.schemes import SCHEMES
@@ -78,10 +79,22 @@ def quick(made: dict[tuple[str, str], bytes], monkeypatch: pytest.MonkeyPatch) -
 def test_the_folder_holds_a_file_for_each_scheme_and_what_goes_with_them(exported_digits: Path) -> None:
     made = [name for name in contents(exported_digits) if not name.startswith("results/")]  # tests verify it, too
     assert sorted(made) == sorted([
-        "manifest.json", "labels.txt", "calibration.json", "training.csv", "golden/golden.json",
+        "manifest.json", "labels.txt", "calibration.json", "training.csv", "liveness.json", "golden/golden.json",
         *(f"golden/{number}.png" for number in range(8)),
         *(f"mobilevit_xxs-digits-{scheme}.tflite" for scheme in SCHEMES),
     ])  # fmt: skip
+
+
+def test_which_layers_take_part_goes_along_and_the_manifest_names_its_digest(
+    exported_digits: Path, digits_checkpoint: Path
+) -> None:
+    kept = liveness.read(exported_digits / "liveness.json")
+    assert kept == open_checkpoint(digits_checkpoint).card.liveness
+    assert kept is not None
+    assert len(kept.whole) == 15
+    assert manifest_of(exported_digits)["digests"]["liveness.json"] == digest(
+        (exported_digits / "liveness.json").read_bytes()
+    )
 
 
 def test_the_manifest_says_what_is_there_and_where_it_comes_from(

@@ -17,14 +17,17 @@ import pytest
 from jinja2 import UndefinedError
 from PIL import Image
 
+import made_documents
 from cli.test_texts import TIMING
 from commands import Call, refused
 from graphs import metadata_of, with_metadata
+from made_documents import write_json
 from vitconv.benchmarking.benchmark import Benchmark
+from vitconv.checkpoints.answers import Accuracy
 from vitconv.evaluation import evidence, kept_results
 from vitconv.evaluation.evidence import Answers, Evidence
 from vitconv.evaluation.layer_errors import LayerError
-from vitconv.evaluation.parity import Accuracy, FileVerification
+from vitconv.evaluation.parity import FileVerification
 from vitconv.evaluation.verification import Verification, VerifyConfig
 from vitconv.foundation.errors import InputError
 from vitconv.phone.adb import Device
@@ -117,8 +120,9 @@ def verified(folder: Path, passed: dict[str, bool] | None = None, **changes: Any
         path = f"tiny-pets-{scheme}.tflite"
         files.append(
             FileVerification(
-                path, scheme, 0.995, 1.0, 0.5, 0.995, 0.5, 0.01, 30.0, 0.01, fine,
-                () if fine else ("loses 0.50 points of top-1, more than 0.1",), sound_layers(), digest,
+                path, scheme, 0.995, 1.0, 0.5, 0.995, 0.5, 0.01, 30.0, 0.01, 1, 0, (0.03, 2.8), (0.97, 1.0),
+                reasons=() if fine else ("loses 0.50 points of top-1, more than 0.1",), layers=sound_layers(),
+                sha256=digest,
             )
         )  # fmt: skip
         shown = evidence.disagreements(actual, keras, labels) if scheme == "int8" else ()
@@ -183,6 +187,7 @@ def full(make: Make) -> Path:
     (folder / "training.csv").write_text(
         "epoch,accuracy,loss,val_accuracy,val_loss\n1,0.5,1.5,0.4,1.6\n2,0.7,1.0,0.6,1.1\n"
     )
+    write_json(folder / "liveness.json", made_documents.liveness())
     return folder
 
 
@@ -239,7 +244,8 @@ def test_what_was_not_measured_is_named_with_the_command_that_measures_it(make: 
     assert result.recommendation.verdict == "unknown"
     document = result.to_json()
     assert list(document["missing"]) == [
-        "accuracy", "latency", "phone", "layers", "classes", "disagreements", "calibration", "training",
+        "accuracy", "latency", "phone", "layers", "classes", "disagreements", "calibration", "liveness",
+        "training",
     ]  # fmt: skip
     for command in (
         f"vitconv verify {folder}",
@@ -471,8 +477,8 @@ def test_the_page_needs_nothing_else_and_every_section_is_there(full: Path) -> N
     assert all(link.startswith(("data:", "#")) for link in page.links)
     assert not re.search(r"url\((?!#)|@import", text)
     sections = (
-        "recommendation", "files", "latency", "layers", "classes", "disagreements", "calibration", "training",
-        "graphs", "provenance",
+        "recommendation", "files", "latency", "layers", "classes", "disagreements", "calibration", "liveness",
+        "training", "graphs", "provenance",
     )  # fmt: skip
     assert [identity for identity in page.ids if identity in sections] == list(sections)
     assert len(page.ids) == len(set(page.ids))
@@ -512,15 +518,17 @@ HOSTILE = (
 
 def test_no_text_of_any_document_gets_out_of_its_place(full: Path) -> None:
     before = Page(reported(full).text).shape
-    kept = ("model", "sha256", "checkpoint", "split_digest", "path", "scheme", "resize", "golden", "reasons")
-    for name in ("manifest", "results/verify", "results/benchmark", "results/benchmark-SERIAL"):
+    kept = (
+        "model", "sha256", "checkpoint", "split_digest", "path", "scheme", "resize", "golden", "reasons", "kind",
+    )  # fmt: skip
+    for name in ("manifest", "liveness", "results/verify", "results/benchmark", "results/benchmark-SERIAL"):
         path = full / f"{name}.json"
         path.write_text(json.dumps(everywhere(json.loads(path.read_text()), HOSTILE, kept)))
     write_labels(full)
     shown = reported(full).text
     assert Page(shown).shape == before
     assert not [char for char in shown if not char.isprintable() and char != "\n"]
-    for name in ("daisy", "2 cores", "arm64-v8a", "block3.mlp", "pets test (test)"):
+    for name in ("daisy", "2 cores", "arm64-v8a", "block3.mlp", "pets test (test)", "block0.attention"):
         assert f"{name}&lt;/style&gt;" in shown
 
 
@@ -538,7 +546,7 @@ def test_a_template_shows_only_texts() -> None:
 def test_charts_take_the_page_s_colours_and_keep_text(full: Path) -> None:
     text = reported(full).text
     charts = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
-    assert len(charts) == 6  # accuracy against latency here and on the phone, spread, layers, two curves
+    assert len(charts) == 7  # accuracy against latency here and on the phone, spread, layers, effect, two curves
     for chart in charts:
         assert "<title>" in chart
         assert "<text" in chart
@@ -563,6 +571,50 @@ def test_a_chart_s_labels_stand_inside_it() -> None:
 def test_the_same_folder_gives_the_same_page(full: Path) -> None:
     first = reported(full).text
     assert (full / "report.html").read_text(encoding="utf-8") == first == reported(full).text
+
+
+def test_the_layers_that_take_part_are_drawn_and_those_that_do_not_are_named(full: Path) -> None:
+    section = re.search(r'<section id="liveness">.*?</section>', reported(full).text, re.DOTALL)
+    assert section
+    text = section[0]
+    assert "Of 2 transformer layers, 1 transformer layer has no part in the answers" in text
+    assert "block1 (1e-10)" in text
+    assert text.count('<strong class="failed">') == 1  # not of the half, which is no layer by itself
+    assert "var(--bad)" in text
+    assert [name for name in ("block0", "block1", "block0.attention") if f">{name}</text>" in text] == [
+        "block0", "block1",
+    ]  # fmt: skip
+    assert "1 transformer layer has no part" in reported(full, format="markdown").text
+
+    changed(full / "liveness.json", lambda value: value["parts"][3].update(kl_of_mean=0.5))
+    text = reported(full).text
+    assert "Each of 2 transformer layers takes part in the answers; least block1" in text
+    assert "layer has no part" not in text
+
+
+def test_without_such_a_record_the_report_says_how_to_get_one(full: Path) -> None:
+    (full / "liveness.json").unlink()
+    result = reported(full)
+    assert "`vitconv train` measures it" in missing(result.export)["liveness"]
+    assert "does not say which layers take part" in result.text
+
+
+@pytest.mark.parametrize(
+    ("chose", "words"),
+    [(True, ", 200 images, which chose the epoch, so new ones will be a little harder"),
+     (False, ", 200 images, which chose nothing"), (None, ", 200 images")],
+)  # fmt: skip
+def test_beside_an_accuracy_stands_whether_its_images_chose_the_epoch(
+    full: Path, chose: bool | None, words: str
+) -> None:
+    def change(document: Any) -> None:
+        document["chose_epoch"] = chose
+        if chose is None:  # as earlier versions wrote it
+            del document["chose_epoch"]
+
+    changed(full / kept_results.VERIFY, change)
+    assert f"Accuracy on pets test (test){words}." in reported(full).text
+    assert words in reported(full, format="markdown").text.replace("\\", "")
 
 
 def test_disagreements_show_both_answers_and_the_picture(full: Path) -> None:

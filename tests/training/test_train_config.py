@@ -115,6 +115,42 @@ def test_without_balance_every_image_comes_once() -> None:
     assert sorted(order.tolist()) == list(range(100))
 
 
+# --- epochs that are a part of a pass ---
+
+
+@pytest.mark.parametrize("an_epoch", [1, 7, 25, 50])
+@pytest.mark.parametrize("balance", [False, True])
+def test_short_epochs_follow_each_other_through_the_passes(an_epoch: int, balance: bool) -> None:
+    labels = np.repeat([0, 1], [40, 10])
+    recipe = PLAIN.changed(epoch_images=an_epoch, balance=balance or None)
+    epochs = [epoch_order(labels, recipe, 5, epoch) for epoch in range(-(-150 // an_epoch))]
+    assert {len(order) for order in epochs} == {an_epoch}
+    passes = [epoch_order(labels, recipe.changed(epoch_images=50), 5, number) for number in range(4)]
+    seen = np.concatenate(epochs)
+    np.testing.assert_array_equal(seen, np.concatenate(passes)[: len(seen)])
+
+
+def test_whole_epochs_are_as_they_were_before_there_were_short_ones() -> None:
+    """So that a training which an earlier version began goes on with the same images."""
+    for epoch in range(3):
+        expected = np.random.default_rng((5, epoch)).permutation(50)
+        np.testing.assert_array_equal(epoch_order(np.zeros(50, np.int64), PLAIN, 5, epoch), expected)
+
+
+def test_an_epoch_has_no_more_images_than_there_are() -> None:
+    assert PLAIN.images_an_epoch(50) == 50
+    assert PLAIN.changed(epoch_images=20).images_an_epoch(50) == 20
+    assert PLAIN.changed(epoch_images=80).images_an_epoch(50) == 50
+    assert [PLAIN.changed(epoch_images=n, batch_size=8).steps_an_epoch(50) for n in (8, 9, 80)] == [1, 2, 7]
+
+
+@pytest.mark.parametrize("given", [0, -3])
+def test_an_epoch_without_images_is_refused(given: int) -> None:
+    config = TrainConfig("eanet", "digits", Path("out"), epoch_images=given)
+    with pytest.raises(InputError, match=f"epoch images must be above 0, not {given}"):
+        config.recipe_of(catalogue.find("eanet"))
+
+
 # --- resuming ---
 
 

@@ -23,18 +23,21 @@ import pytest
 from PIL import Image
 
 from vitconv.checkpoints import pictures
-from vitconv.checkpoints.checkpoint import CARD, Checkpoint, open_checkpoint, read_tensors
+from vitconv.checkpoints.checkpoint import CARD, Checkpoint, open_checkpoint, read_tensors, save
 from vitconv.data.datasets import Split, open_dataset
 from vitconv.data.images import ImageSpec
-from vitconv.foundation.errors import CheckpointError, InputError, OutputError, UnknownNameError
+from vitconv.foundation.errors import CheckpointError, DatasetError, InputError, OutputError, UnknownNameError
 from vitconv.foundation.files import sha256
 from vitconv.models import catalogue
 from vitconv.models.catalogue import Recipe
-from vitconv.training import batches, keeper
+from vitconv.training import batches, described, keeper
 from vitconv.training import train as training
+from vitconv.training.first_weights import FirstWeights
 from vitconv.training.keeper import CURVES, HISTORY
+from vitconv.training.network import new_model
 from vitconv.training.pixels import Pixels
-from vitconv.training.state import STATE, Setup
+from vitconv.training.state import STATE, Setup, TrainingState
+from vitconv.training.summary import classes_of
 from vitconv.training.train import TrainConfig, TrainResult, train
 
 if TYPE_CHECKING:
@@ -117,9 +120,9 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def accuracy(checkpoint: Checkpoint) -> float:
-    """Of the loaded model on the validation split, counted here."""
-    split = open_dataset("digits").split("validation", checkpoint.card.image)
+def accuracy(checkpoint: Checkpoint, name: str = "validation") -> float:
+    """Of the loaded model on that split, counted here."""
+    split = open_dataset("digits").split(name, checkpoint.card.image)
     model = checkpoint.load()
     probabilities = np.concatenate(
         [np.asarray(model(split.images[i : i + 60].astype(np.float32))) for i in range(0, len(split), 60)]
@@ -131,8 +134,11 @@ def assert_same_training(folder: Path, whole: TrainResult) -> None:
     """The files of `folder` are those of a training that was never stopped."""
     checkpoint = open_checkpoint(folder)
     assert names(folder) == [CARD, CURVES, HISTORY, pictures.FILE, STATE, checkpoint.weights.name]
-    ours, theirs = dict(checkpoint.card.results), dict(whole.checkpoint.card.results)
+    ours, theirs = (json.loads(json.dumps(one.card.results)) for one in (checkpoint, whole.checkpoint))
     assert ours.pop("classes") == theirs.pop("classes")
+    evaluated, other = ours.pop("evaluation"), theirs.pop("evaluation")
+    assert evaluated.pop("loss") == pytest.approx(other.pop("loss"), abs=NOISE)
+    assert evaluated == other
     assert ours == pytest.approx(theirs, abs=NOISE)
     with (folder / HISTORY).open() as own, (whole.checkpoint.path / HISTORY).open() as others:
         for row, other in zip(csv.DictReader(own), csv.DictReader(others), strict=True):
@@ -166,8 +172,9 @@ def test_the_folder_holds_what_was_trained_and_how(whole: TrainResult) -> None:
         "source": "digits",
         "version": digits.version,
         "splits": {
-            name: {"source": split.source, "images": len(split), "digest": split.digest}
-            for name, split in ((name, digits.split(name, card.image)) for name in ("train", "validation"))
+            name: {"source": split.source, "images": len(split), "digest": split.digest, "use": use}
+            for name, use in (("train", "trains"), ("validation", "chooses the epoch"), ("test", "reports"))
+            for split in (digits.split(name, card.image),)
         },
         "cut": None,
         "identity": digits.identity,
@@ -196,8 +203,12 @@ def test_the_card_s_figures_are_those_of_the_weights_and_of_the_best_epoch(whole
     best = max(whole.history, key=lambda row: row["val_accuracy"])
     wanted = {name: value for name, value in best.items() if name == "epoch" or name.startswith("val_")}
     results = dict(whole.checkpoint.card.results)
-    found = results.pop("classes")
+    found, reported = results.pop("classes"), results.pop("evaluation")
     assert results == wanted
+    test = open_dataset("digits").split("test", ImageSpec(8, 8))
+    assert reported["split"] == f"test ({test.source})"
+    assert (reported["images"], reported["digest"], reported["chose_epoch"]) == (360, test.digest, False)
+    assert reported["top1"] == pytest.approx(accuracy(whole.checkpoint, "test"), abs=1e-6)
     labels = open_dataset("digits").split("validation", ImageSpec(8, 8)).labels
     assert [(one["label"], one["images"]) for one in found] == [
         (str(digit), int(np.sum(labels == digit))) for digit in range(10)
@@ -205,6 +216,92 @@ def test_the_card_s_figures_are_those_of_the_weights_and_of_the_best_epoch(whole
     assert sum(one["right"] for one in found) / 180 == pytest.approx(best["val_accuracy"], abs=1e-6)
     assert [one.to_json() for one in whole.classes] == found
     assert accuracy(whole.checkpoint) == pytest.approx(best["val_accuracy"], abs=1e-6)
+
+
+def test_the_card_says_which_layers_take_part(whole: TrainResult) -> None:
+    found = open_checkpoint(whole.checkpoint.path).card.liveness
+    assert found == whole.checkpoint.card.liveness
+    assert found is not None
+    assert (found.split, found.images) == ("validation (180 of 1797 (seed 0))", 32)
+    assert [(part.name, part.kind) for part in found.parts] == [
+        ("block0.attention", "attention"), ("block0.mlp", "mlp"), ("block0", "layer"),
+    ]  # fmt: skip
+    assert all(part.nats > 0 and part.lost is not None for part in found.parts)
+
+
+def test_test_images_are_looked_at_once_and_what_a_card_lacks_is_added(
+    once: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[str] = []
+    ask = described.keras_probabilities
+
+    def counted(checkpoint: Checkpoint, images: np.ndarray, progress: Any, what: str) -> np.ndarray:
+        asked.append(what)
+        return ask(checkpoint, images, progress, what)
+
+    monkeypatch.setattr(described, "keras_probabilities", counted)
+    before = open_checkpoint(once).card
+    finished = train(config(once, epochs=1, resume=True))
+    assert (asked, finished.checkpoint.card) == ([], before)
+    assert finished.classes == classes_of(before)
+
+    # As an earlier version left it, with a layer that does nothing: its last weights are 0.
+    model = open_checkpoint(once).load()
+    for name in ("attention", "mlp2"):
+        for weight in model.get_layer(f"block0.{name}").weights[-2:]:
+            weight.assign(np.zeros(weight.shape))
+    results = {name: value for name, value in before.results.items() if name not in ("classes", "evaluation")}
+    save(once, model, replace(before, results=results, liveness=None))
+    with caplog.at_level("WARNING", logger="vitconv"):
+        card = train(config(once, epochs=1, resume=True)).checkpoint.card
+    assert asked == ["validating", "testing"]
+    assert card.liveness is not None
+    assert [part.name for part in card.liveness.silent] == ["block0"]
+    assert "Of 1 transformer layer, 1 transformer layer has no part in the answers" in caplog.text
+    assert card.results["evaluation"]["images"] == 360
+    assert open_checkpoint(once).card == card
+
+
+def test_without_test_images_accuracy_is_of_those_that_chose_and_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    photos(tmp_path / "photos")
+    card = train(config(tmp_path / "run", 1, dataset=str(tmp_path / "photos"), batch_size=8)).checkpoint.card
+    reported = card.results["evaluation"]
+    assert reported["chose_epoch"] is True
+    assert reported["top1"] == pytest.approx(card.results["val_accuracy"], abs=1e-6)
+    assert {name: split["use"] for name, split in card.dataset["splits"].items()} == {
+        "train": "trains", "validation": "chooses the epoch and reports",
+    }  # fmt: skip
+    assert "accuracy will be of the images that chose the epoch" in caplog.text
+
+
+def test_a_test_picture_that_cannot_be_read_stops_a_training_before_it_begins(tmp_path: Path) -> None:
+    photos(tmp_path / "photos" / "train")
+    photos(tmp_path / "photos" / "test", seed=100)
+    broken = tmp_path / "photos" / "test" / "cat" / "0.png"
+    broken.write_bytes(broken.read_bytes()[:60])
+    with pytest.raises(DatasetError, match=r"test.cat.0\.png"):
+        train(config(tmp_path / "run", 1, dataset=str(tmp_path / "photos"), batch_size=8))
+    assert not (tmp_path / "run" / CARD).exists()
+
+
+def photos(root: Path, seed: int = 0) -> None:
+    """A folder of ten pictures of each of two classes."""
+    for label, name in enumerate(("cat", "dog")):
+        (root / name).mkdir(parents=True)
+        for index in range(10):
+            pixels = np.random.default_rng((seed, label, index)).integers(0, 256, (8, 8, 3), np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{index}.png")
+
+
+def test_a_short_epoch_has_so_many_images(tmp_path: Path) -> None:
+    card = train(config(tmp_path / "run", 1, epoch_images=130)).checkpoint.card
+    assert card.recipe["epoch_images"] == 130
+    state = TrainingState.read(tmp_path / "run" / STATE)
+    assert state is not None
+    counts = [int(array) for array in state.arrays.values() if array.shape == () and array.dtype.kind == "i"]
+    assert 3 in counts  # the optimizer's steps, of 64 images
 
 
 def test_a_trained_mobilevit_loads_with_the_accuracy_of_its_card(digits_checkpoint: Path) -> None:
@@ -329,6 +426,37 @@ def test_training_sees_the_orders_of_its_epochs_and_so_does_a_resumed_one(
     assert order_of(2, 4) == wanted[2:]
 
 
+# --- the network that a training begins with ---
+
+
+@pytest.mark.parametrize(("from_weights", "factor"), [(False, 3.0), (True, 1.0)])
+def test_random_first_weights_of_branches_are_widened_and_given_ones_are_not(
+    from_weights: bool, factor: float, trained_once: Path
+) -> None:
+    entry, split = catalogue.find("eanet"), numbered(50)
+    init = FirstWeights.open(trained_once, "eanet") if from_weights else None
+
+    def weights(gain: float) -> dict[str, np.ndarray]:
+        recipe = replace(NO_CHANGES, branch_gain=gain)
+        model = new_model(entry, ImageSpec(8, 8), 10, split, Pixels.of(split.images), recipe, 0, init)
+        return {weight.path: weight.numpy() for weight in model.weights}
+
+    plain, widened = weights(1.0), weights(3.0)
+    for name, values in plain.items():
+        leads_out = name in ("block0.attention/project_kernel", "block0.mlp2/kernel")
+        np.testing.assert_allclose(widened[name], values * (factor if leads_out else 1.0), err_msg=name)
+
+
+def test_a_gradient_is_clipped_to_the_recipe_s_length() -> None:
+    from vitconv.training.optimization import compile_model
+
+    entry = catalogue.find("eanet")
+    for clip in (0.0, 1.5):
+        model = entry.build(ImageSpec(8, 8), 10)
+        compile_model(model, replace(NO_CHANGES, gradient_clip=clip), 5)
+        assert model.optimizer.global_clipnorm == (clip or None)
+
+
 # --- stopped and resumed ---
 
 
@@ -362,9 +490,9 @@ def test_a_training_that_is_stopped_again_and_again_ends_as_if_it_had_not_been(
     assert stopped.returncode == 130, stopped.stderr
     assert stopped.stdout == ""
     assert "Traceback" not in stopped.stderr
-    assert [line for line in stopped.stderr.splitlines() if line.startswith("vitconv")] == [
-        stopped.stderr.splitlines()[-1]
-    ]
+    notes = ("vitconv: images are not mirrored",)  # on what a user may not expect of the pictures
+    lines = [line for line in stopped.stderr.splitlines() if not line.startswith(notes)]
+    assert [line for line in lines if line.startswith("vitconv")] == [stopped.stderr.splitlines()[-1]]
     assert open_checkpoint(out).card.results["epoch"] == 1
 
     # Killed at the same moment of the last epoch, where nothing that comes later can make up for it.

@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 
 from vitconv.checkpoints import pretrained
+from vitconv.checkpoints.liveness import Liveness
 from vitconv.data.images import ImageDocument, ImageSpec
 from vitconv.foundation import documents
 from vitconv.foundation.documents import Sha256
@@ -42,7 +43,8 @@ class Card:
     `dataset` has the texts name, source (what opens it again) and version, and the splits; `results` the epoch
     and its validation figures. `weights` is {"file": name, "sha256": hex}, set when the checkpoint is saved.
     `init` tells of the weights that the training began with, where they were not random. `pixels` are the training
-    images' mean, std, min and max of each channel, 0–255; None in a card of an earlier version.
+    images' mean, std, min and max of each channel, 0–255; `liveness` is which layers take part in the answers.
+    Both are None in a card of an earlier version.
     """
 
     model: str
@@ -56,14 +58,18 @@ class Card:
     weights: Mapping[str, str] = field(default_factory=dict)
     init: Mapping[str, Any] | None = None
     pixels: Mapping[str, Any] | None = None
+    liveness: Liveness | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As written to card.json."""
-        own = {name: value for name, value in sorted(vars(self).items()) if name not in ("init", "pixels")}
+        later = ("init", "pixels", "liveness")
+        own = {name: value for name, value in sorted(vars(self).items()) if name not in later}
         if self.init is not None:
             own["init"] = dict(self.init)
         if self.pixels is not None:
             own["pixels"] = dict(self.pixels)
+        if self.liveness is not None:
+            own["liveness"] = self.liveness.to_json()
         return {**own, "labels": list(self.labels), "image": self.image.to_json()}
 
     def trained(self) -> dict[str, Any]:
@@ -77,8 +83,18 @@ class Card:
             "images": measured.get("images"),
             "top1": measured.get("top1", self.results.get("val_accuracy")),
             "top1_interval": measured.get("top1_interval"),
+            "chose_epoch": self.chose_epoch(measured) if measured else None,
             "sha256": self.weights["sha256"],
         }
+
+    def chose_epoch(self, evaluation: Mapping[str, Any]) -> bool:
+        """Whether the epoch was chosen on the images that an evaluation among the results is of."""
+        if "chose_epoch" in evaluation:
+            return bool(evaluation["chose_epoch"])
+        # Of an earlier version, which kept the images' digest.
+        splits = self.dataset.get("splits")
+        validation = splits.get("validation") if isinstance(splits, Mapping) else None
+        return isinstance(validation, Mapping) and validation.get("digest") == evaluation.get("digest")
 
     def summary(self) -> dict[str, Any]:
         """What the card of a training that begins with these weights says of them."""
@@ -185,7 +201,8 @@ def card_from_json(value: Any) -> Card:
     checked = documents.convert(value, _CardDocument)
     image = checked.image.spec
     catalogue.find(checked.model).check(image)
-    return Card(**{**value, "labels": checked.labels, "image": image})
+    liveness = None if checked.liveness is msgspec.UNSET else checked.liveness
+    return Card(**{**value, "labels": checked.labels, "image": image, "liveness": liveness})
 
 
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
@@ -197,8 +214,24 @@ class _DataSet(msgspec.Struct, frozen=True):
     version: str | None = None
 
 
+_Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class _Evaluation(msgspec.Struct, frozen=True):
+    """An `answers.Evaluation`; earlier versions kept no `chose_epoch`."""
+
+    split: _Text
+    digest: Sha256
+    images: Annotated[int, msgspec.Meta(ge=1)]
+    top1: _Share
+    top1_interval: tuple[_Share, _Share]
+    top5: _Share
+    chose_epoch: bool = False
+
+
 class _Results(msgspec.Struct, frozen=True):
-    val_accuracy: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    val_accuracy: _Share = 0.0
+    evaluation: _Evaluation | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -224,6 +257,7 @@ class _CardDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     weights: _Weights
     init: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
     pixels: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    liveness: Liveness | msgspec.UnsetType = msgspec.UNSET
 
 
 def to_safetensors(values: Mapping[str, Any], notes: Mapping[str, str] | None = None) -> bytes:

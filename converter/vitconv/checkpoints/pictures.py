@@ -37,6 +37,11 @@ class SeenPictures:
         """The pictures that the weights were fitted to."""
         return self.splits["train"][0] if "train" in self.splits else np.zeros(0, np.uint64)
 
+    @property
+    def chose(self) -> Keys:
+        """The pictures that the epoch was chosen on."""
+        return self.splits["validation"][0] if "validation" in self.splits else np.zeros(0, np.uint64)
+
     def write(self, folder: Path) -> dict[str, str]:
         """Writes the file; what the card says of it: its name and SHA-256. Raises OutputError."""
         arrays: dict[str, np.ndarray] = {}

@@ -13,7 +13,7 @@ import numpy as np
 from vitconv.checkpoints.checkpoint import Checkpoint
 from vitconv.checkpoints.pictures import SeenPictures
 from vitconv.data import cuts
-from vitconv.data.datasets import Dataset, is_folder_name, open_dataset
+from vitconv.data.datasets import Dataset, Split, is_folder_name, open_dataset
 from vitconv.data.spellings import folded
 from vitconv.foundation.errors import DatasetError
 from vitconv.foundation.progress import Progress
@@ -45,6 +45,17 @@ def open_dataset_of(checkpoint: Checkpoint, name: str | None, progress: Progress
     if card.get("identity") != dataset.identity:
         _compare(checkpoint, dataset, labels, seen, name is None, progress)
     return dataset.for_evaluation(labels, seen.trained)
+
+
+def chose_epoch(checkpoint: Checkpoint, split: Split) -> bool:
+    """Whether the checkpoint's epoch was chosen on pictures of that split, of what `open_dataset_of` gave."""
+    seen = SeenPictures.of(checkpoint)
+    if seen is not None and len(split.pictures):
+        return bool(np.isin(split.pictures, seen.chose).any())
+    validation = _split(checkpoint.card.dataset, "validation")
+    # Another machine may decode a picture a little differently: then the place tells.
+    same_place = split.name == "validation" and split.source == validation.get("source")
+    return same_place or split.digest == validation.get("digest")
 
 
 def _cut(checkpoint: Checkpoint, source: str) -> str | None:

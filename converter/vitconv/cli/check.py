@@ -170,6 +170,7 @@ def _picture_text(picture: Picture, width: int, longest_bar: int = 40) -> str:
 
 def verification_table(result: Verification, width: int) -> str:
     """`vitconv verify`: accuracy and parity, and what failed."""
+    from vitconv.checkpoints.answers import what_chose
     from vitconv.evaluation.parity import VERDICTS
 
     reference = result.reference
@@ -182,7 +183,8 @@ def verification_table(result: Verification, width: int) -> str:
             f"{file.max_abs_error:.1e}", psnr,
         ))  # fmt: skip
     header = ("scheme", "", "top-1", "top-5", "lost", "agreement", "max error", "PSNR dB")
-    lines = [f"{result.dataset}, {result.examples} images", table(header, rows, width)]
+    images = f"{result.dataset}, {result.examples} images, {what_chose(result.chose_epoch)}"
+    lines = [wrapped(images, width, "    "), table(header, rows, width)]
     lines += [
         wrapped(f"{file.path} {'; '.join(file.reasons)}.", width, "    ")
         for file in result.files

@@ -100,6 +100,8 @@ def models_table(entries: Sequence[Mapping[str, Any]], width: int) -> str:
 
 
 def _trained_lines(name: str, trained: Mapping[str, Any]) -> Iterable[str]:
+    from vitconv.checkpoints.answers import what_chose
+
     size = f"{trained['image']['height']}×{trained['image']['width']}"
     yield f"{name} comes with trained weights: {trained['dataset']} at {size}"
     if trained["top1"] is not None:
@@ -107,7 +109,8 @@ def _trained_lines(name: str, trained: Mapping[str, Any]) -> Iterable[str]:
         if trained["top1_interval"]:
             low, high = trained["top1_interval"]
             line += (
-                f" ({low:.1%} to {high:.1%}, 95 % confidence) on {trained['images']} images, {trained['split']}"
+                f" ({low:.1%} to {high:.1%}, 95 % confidence) on {trained['images']} images, {trained['split']}, "
+                f"{what_chose(trained['chose_epoch'])}"
             )
         yield line
 

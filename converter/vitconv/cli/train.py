@@ -7,15 +7,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from vitconv.cli import completion
 from vitconv.cli.console import draws_bars, print_result
+from vitconv.cli.layout import wrapped
 from vitconv.cli.options import DATASET_HELP, PATH, common_options, dataset_option
 from vitconv.cli.progress import tensorflow_progress
 from vitconv.data.cuts import CUTS
 from vitconv.training.distributed.distribution import STRATEGIES
+
+if TYPE_CHECKING:
+    from vitconv.training.train import TrainResult
 
 
 @click.command()
@@ -24,6 +29,9 @@ from vitconv.training.distributed.distribution import STRATEGIES
 @click.option("--out", type=PATH, required=True, help="The checkpoint folder to make.")
 @click.option("--image-size", metavar="SIZE", help="Pixels of a side, or HEIGHTxWIDTH. Default: the model's own.")
 @click.option("--epochs", type=int, help="Passes over the training images. Default: the recipe's.")
+@click.option(
+    "--epoch-images", type=int, metavar="N", help="Let N images make an epoch. Default: all training images."
+)
 @click.option("--batch-size", type=int, help="Images in a step, of all replicas together. Default: the recipe's.")
 @click.option(
     "--seed",
@@ -72,6 +80,7 @@ def train(
     out: Path,
     image_size: str | None,
     epochs: int | None,
+    epoch_images: int | None,
     batch_size: int | None,
     seed: int,
     recipe: str | None,
@@ -93,14 +102,13 @@ def train(
     from vitconv.models import catalogue
     from vitconv.training.distributed.cluster import Cluster
     from vitconv.training.process import prepare_process
-    from vitconv.training.summary import table
     from vitconv.training.train import TrainConfig
     from vitconv.training.train import train as run
 
     size = parse_size(image_size) if image_size is not None else None
     config = TrainConfig(
         model, dataset, out, size, epochs, batch_size, seed, resume, recipe, init, strategy, cut, flip, balance,
-        learning_rate,
+        learning_rate, epoch_images,
     )  # fmt: skip
     entry = catalogue.find(model)  # what is wrong is named before TensorFlow is loaded, which takes seconds
     entry.spec(size)
@@ -111,17 +119,34 @@ def train(
     with tensorflow_progress() as progress, _fit_output():
         prepare_process(config)
         result = run(config, progress, verbose=1 if draws_bars(sys.stderr) else 2)
-    results = result.checkpoint.card.results
-    print_result(
-        as_json,
-        result.to_json(),
-        lambda width: (
-            f"{out if worker is None or worker.is_chief else f'{worker.name}, kept by the chief'}: "
-            f"best epoch {results['epoch']} of {len(result.history)}, "
-            f"validation accuracy {results['val_accuracy']:.2%}"
-            + (f", of each class:\n{table(result.classes)}" if result.classes else "")
-        ),
+    place = str(out) if worker is None or worker.is_chief else f"{worker.name}, kept by the chief"
+    print_result(as_json, result.to_json(), lambda width: result_text(result, place, width))
+
+
+def result_text(result: TrainResult, place: str, width: int) -> str:
+    """What was reached, of each class, on the test images, and whether every layer takes part."""
+    from vitconv.checkpoints.answers import what_chose
+    from vitconv.training.summary import table
+
+    card = result.checkpoint.card
+    results, evaluation = card.results, card.results.get("evaluation")
+    text = (
+        f"{place}: best epoch {results['epoch']} of {len(result.history)}, "
+        f"validation accuracy {results['val_accuracy']:.2%}"
     )
+    lines = [f"{text}, of each class:\n{table(result.classes)}" if result.classes else text]
+    if evaluation:
+        low, high = evaluation["top1_interval"]
+        lines.append(
+            wrapped(
+                f"Accuracy to report: {evaluation['top1']:.2%} (95 % confidence: {low:.1%} to {high:.1%}) on "
+                f"{evaluation['split']}, {evaluation['images']} images, {what_chose(evaluation['chose_epoch'])}.",
+                width,
+            )
+        )
+    if card.liveness is not None and not card.liveness.silent and (sentence := card.liveness.sentence()):
+        lines.append(wrapped(sentence, width))
+    return "\n".join(lines)
 
 
 @contextmanager

@@ -84,6 +84,7 @@ class VerificationDocument(msgspec.Struct, frozen=True, kw_only=True):
     split_digest: str
     dataset: str
     examples: Annotated[int, msgspec.Meta(ge=1, le=10**9)]
+    chose_epoch: bool | None = None  # versions that did not look have none
     limit: Count | None
     max_drop: float | None
     reference: AccuracyDocument

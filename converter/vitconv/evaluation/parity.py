@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from vitconv.checkpoints.answers import accuracy, answered
 from vitconv.conversion.schemes import Limits
 from vitconv.evaluation.layer_errors import LayerError
 from vitconv.foundation.errors import ModelFileError
@@ -15,16 +16,6 @@ from vitconv.foundation.judgement import Interval, Judgement, judge_agreement, j
 
 Verdict = Literal["passed", "failed", "unsure"]
 VERDICTS: dict[Verdict, str] = {"passed": "passed", "failed": "failed", "unsure": "cannot tell"}  # in words
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """Fractions of images whose true class is the most probable one, or among the five most probable, and the
-    mean cross-entropy in nats."""
-
-    top1: float
-    top5: float
-    loss: float
 
 
 @dataclass(frozen=True)
@@ -140,27 +131,6 @@ def compare(
         doubts=doubts,
         enough=max(enough) if len(enough) == len(unsure) > 0 else None,
     )
-
-
-def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> Accuracy:
-    """probabilities: float [N, classes]; labels: int [N]. With fewer than six classes top5 is 1.
-
-    A row with NaN or infinity is wrong, and gives its class the probability 0.
-    """
-    whole = answered(probabilities)
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
-    hits = (order == labels[:, np.newaxis]) & whole[:, np.newaxis]
-    chosen = np.where(whole, probabilities[np.arange(len(labels)), labels], 0.0).astype(np.float64)
-    return Accuracy(
-        top1=float(hits[:, 0].mean()),
-        top5=float(hits.any(axis=1).mean()),
-        loss=float(-np.log(np.clip(chosen, 1e-7, None)).mean()),
-    )
-
-
-def answered(probabilities: np.ndarray) -> np.ndarray:
-    """Which rows hold nothing but numbers: bool [N]."""
-    return np.asarray(np.isfinite(probabilities).all(axis=1))
 
 
 def right(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:

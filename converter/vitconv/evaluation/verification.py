@@ -12,8 +12,9 @@ import numpy as np
 
 from vitconv.checkpoints import checkpoint as checkpoints
 from vitconv.checkpoints import pretrained
+from vitconv.checkpoints.answers import Accuracy, accuracy, keras_probabilities
 from vitconv.checkpoints.checkpoint import Card, Checkpoint
-from vitconv.checkpoints.trained_data import open_dataset_of
+from vitconv.checkpoints.trained_data import chose_epoch, open_dataset_of
 from vitconv.conversion import float_graph, schemes
 from vitconv.conversion.schemes import Scheme
 from vitconv.data.datasets import Split
@@ -23,7 +24,7 @@ from vitconv.evaluation.android import AndroidVerification, runnable_abis, verif
 from vitconv.evaluation.evidence import Answers, Evidence
 from vitconv.evaluation.layer_errors import IMAGES as LAYER_IMAGES
 from vitconv.evaluation.layer_errors import LayerError, layer_errors, losses
-from vitconv.evaluation.parity import Accuracy, FileVerification, accuracy, answered, compare
+from vitconv.evaluation.parity import FileVerification, compare
 from vitconv.exporting import folder_check, manifest
 from vitconv.exporting.manifest import Manifest
 from vitconv.foundation.configs import check_types
@@ -64,7 +65,8 @@ class VerifyConfig:
 class Verification:
     """All files of an export folder. `dataset` names the data set and the split, `split_digest` is of its images.
     `checkpoint` is the SHA-256 of its weights. `folder_problems` are sentences about the folder's other files, see
-    `folder_check.problems`: the verification has then failed. `evidence` is what a report shows and the document
+    `folder_check.problems`: the verification has then failed. `chose_epoch`: the checkpoint's epoch was chosen on
+    these images, so new ones will be a little harder. `evidence` is what a report shows and the document
     leaves out."""
 
     dataset: str
@@ -76,6 +78,7 @@ class Verification:
     split_digest: str = ""
     evidence: Evidence | None = field(default=None, repr=False, compare=False)
     folder_problems: tuple[str, ...] = ()
+    chose_epoch: bool = False
 
     @property
     def passed(self) -> bool:
@@ -93,6 +96,7 @@ class Verification:
         return {
             "dataset": self.dataset,
             "examples": self.examples,
+            "chose_epoch": self.chose_epoch,
             "reference": {**asdict(self.reference), **self._intervals(self.reference)},
             "files": files,
             "folder_problems": list(self.folder_problems),
@@ -159,6 +163,7 @@ def verify(config: VerifyConfig, progress: Progress | None = None) -> Verificati
         split.digest,
         Evidence(Answers(evidence.confusion(expected, labels)), answers, evidence.thumbnails(images, shown)),
         (*folder_check.problems(config.folder, document), *_contradictions(document, checkpoint.card)),
+        chose_epoch(checkpoint, split),
     )
 
 
@@ -237,31 +242,6 @@ def _wrong_metadata(path: Path, digest: str, card: Card) -> Iterator[str]:
 def _described(image: ImageSpec) -> str:
     """In words: height × width and the rule that brings a picture to this size."""
     return f"{image.height}×{image.width} pixels (resized by {image.resize!r})"
-
-
-def keras_probabilities(
-    checkpoint: Checkpoint, images: np.ndarray, progress: Progress | None = None
-) -> np.ndarray:
-    """What the checkpoint itself answers: uint8 [N, H, W, 3] → float32 [N, classes].
-
-    Raises CheckpointError where an answer is NaN or infinite.
-    """
-    model = checkpoint.load()
-    batch = 32
-    answers = []
-    for start in range(0, len(images), batch):
-        if progress:
-            progress("verifying: Keras", start, len(images))
-        answers.append(model.predict_on_batch(images[start : start + batch].astype(np.float32)))
-    if progress:
-        progress("verifying: Keras", len(images), len(images))
-    expected: np.ndarray = np.concatenate(answers)
-    if not answered(expected).all():
-        raise CheckpointError(
-            f"the checkpoint {checkpoint.path} gives NaN or infinity for {np.sum(~answered(expected))} of "
-            f"{len(images)} images, so its weights are broken. Train again."
-        )
-    return expected
 
 
 def _file_probabilities(runner: Runner, images: np.ndarray, what: str, progress: Progress | None) -> np.ndarray:

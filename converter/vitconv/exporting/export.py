@@ -4,6 +4,7 @@ DIR/manifest.json                    what is here, from which checkpoint, made b
 DIR/MODEL-DATASET-SCHEME.tflite      one a scheme, with metadata
 DIR/labels.txt, calibration.json     class names, one a line; the ranges that integer files were made from
 DIR/training.csv                     loss and accuracy of every epoch, where the checkpoint tells
+DIR/liveness.json                    which layers take part in the answers, where the checkpoint tells
 DIR/golden/                          eight images as PNG, golden.json with Keras's probabilities
 """
 
@@ -30,7 +31,7 @@ from vitconv.exporting.folder import Earlier, earlier_export, put_in_place, stag
 from vitconv.foundation.configs import check_types
 from vitconv.foundation.errors import InputError, PromiseError
 from vitconv.foundation.file_names import safe_name
-from vitconv.foundation.files import writable_directory, write_text
+from vitconv.foundation.files import writable_directory, write_json, write_text
 from vitconv.foundation.progress import Progress
 from vitconv.quantization import calibration as calibrations
 from vitconv.quantization import integers, sensitivity
@@ -215,12 +216,14 @@ def _check_runs(path: Path, scheme: Scheme, picture: np.ndarray) -> None:
 
 
 def _add_what_goes_along(staging: Path, checkpoint: Checkpoint, calibration: Calibration | None) -> None:
-    """Labels, ranges, and the training's history."""
+    """Labels, ranges, the training's history, and which layers take part in the answers."""
     write_text(staging / manifest.LABELS, "".join(f"{label}\n" for label in checkpoint.card.labels))
     if calibration is not None:
         calibration.save(staging / manifest.CALIBRATION)
     if (checkpoint.path / checkpoints.HISTORY).is_file():
         shutil.copyfile(checkpoint.path / checkpoints.HISTORY, staging / manifest.HISTORY)
+    if checkpoint.card.liveness is not None:
+        write_json(staging / manifest.LIVENESS, checkpoint.card.liveness.to_json())
 
 
 def _metadata(config: ExportConfig, checkpoint: Checkpoint, dataset: str, scheme: Scheme) -> ModelMetadata:

@@ -22,6 +22,7 @@ MANIFEST = "manifest.json"
 CALIBRATION = "calibration.json"
 LABELS = "labels.txt"
 HISTORY = "training.csv"
+LIVENESS = "liveness.json"
 
 
 class InnerPath(str):
@@ -126,6 +127,6 @@ def calibration_entry(folder: Path) -> dict[str, str]:
 
 
 def digests_of(folder: Path) -> dict[str, str]:
-    """The manifest's `digests` of what an export has written: labels, history, golden images."""
-    written = [folder / LABELS, folder / HISTORY, *sorted((folder / golden.FOLDER).iterdir())]
+    """The manifest's `digests` of what an export has written: labels, history, liveness, golden images."""
+    written = [folder / LABELS, folder / HISTORY, folder / LIVENESS, *sorted((folder / golden.FOLDER).iterdir())]
     return {path.relative_to(folder).as_posix(): sha256(path) for path in written if path.is_file()}

@@ -39,6 +39,15 @@ class Recipe:
     balance: show as many images of every class in an epoch, a rare class's several times.
     fake_quantization: round normalised, activated and added values to eight bits in every step (see
         models.fake_quantization), for a network that is to be exported in int8.
+    epoch_images: so many training images make an epoch, after which weights are validated and kept and from which
+        a stopped training goes on; None for all of them, which on large data is long.
+    gradient_clip: the length that a step's gradient over all weights is cut to where it is longer; 0 cuts nothing.
+    dead_penalty: weight of a penalty that keeps the convolutions out of MobileViT's transformers from falling
+        silent (see models.transformer_exit); 0 leaves them to themselves.
+    shortcut_drop: share of a step's images for which the shortcut around MobileViT's transformers is cut, so that
+        the network has to make use of them.
+    branch_gain: factor of the first weights of each transformer branch's last kernel, where a training begins with
+        random ones: branches that are small beside the tokens' own path hardly come to matter.
     """
 
     optimizer: Literal["adam", "adamw"]
@@ -62,16 +71,31 @@ class Recipe:
     kept_tokens: float = 1.0
     fake_quantization: bool = False
     balance: bool = False
+    epoch_images: int | None = None
+    gradient_clip: float = 0.0
+    dead_penalty: float = 0.0
+    shortcut_drop: float = 0.0
+    branch_gain: float = 1.0
     name: str = "article"
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "batch_size", "epochs"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name.replace('_', ' ')} must be above 0, not {getattr(self, name)}.")
+        if self.epoch_images is not None and self.epoch_images <= 0:
+            raise InputError(f"epoch images must be above 0, not {self.epoch_images}.")
 
     def to_json(self) -> dict[str, Any]:
         """As stored in a checkpoint's card."""
         return asdict(self)
+
+    def images_an_epoch(self, images: int) -> int:
+        """How many of so many training images an epoch has."""
+        return images if self.epoch_images is None else min(self.epoch_images, images)
+
+    def steps_an_epoch(self, images: int) -> int:
+        """How many batches an epoch of so many training images has, the last perhaps a smaller one."""
+        return math.ceil(self.images_an_epoch(images) / self.batch_size)
 
     def changed(self, **values: Any) -> Recipe:
         """The recipe with those of `values` that are not None in place of its own."""
@@ -159,10 +183,18 @@ _EANET_RECIPE = Recipe(
     "adamw", 0.001, batch_size=128, epochs=50, weight_decay=0.0001, rotation=0.1, zoom=0.2, contrast=0.1
 )
 # Chosen so that a training takes hours on two cores. More accuracy would take much longer. "best" starts from
-# nothing, "finetune" from weights of an earlier training, such as one at smaller images.
+# nothing, "finetune" from weights of an earlier training, such as one at smaller images; "pretrain" is for tens of
+# thousands of small pictures, and "best" can go on from it. Without the penalty MobileViT's transformers fall
+# silent within three epochs at this learning rate. Without the cut shortcuts they stay open and idle. At half the
+# rate, or from the network's own small first weights, the last layers of each hardly come to matter.
 _MOBILEVIT_BEST = Recipe(
     "adamw", 0.002, batch_size=32, epochs=60, weight_decay=0.02, crop_margin=1.25, crop_area=0.35, colour=0.2,
-    schedule="cosine", warmup_epochs=2, average=0.99, batch_norm_momentum=0.9, dropout=0.0, name="best",
+    schedule="cosine", warmup_epochs=3, average=0.99, batch_norm_momentum=0.9, dropout=0.0, gradient_clip=1.0,
+    dead_penalty=0.1, shortcut_drop=0.1, branch_gain=2.5, name="best",
+)  # fmt: skip
+_MOBILEVIT_PRETRAIN = replace(
+    _MOBILEVIT_BEST, batch_size=64, epochs=60, crop_area=0.5, warmup_epochs=5, average=0.998, epoch_images=9000,
+    shortcut_drop=0.2, name="pretrain",
 )  # fmt: skip
 _MOBILEVIT_FINETUNE = replace(
     _MOBILEVIT_BEST, learning_rate=0.0006, epochs=10, crop_area=0.5, warmup_epochs=0.5, name="finetune"
@@ -186,14 +218,14 @@ _ENTRIES = (
         "mobilevit_xxs",
         "MobileViT-XXS as the Keras example writes it; attention over all tokens",
         _MOBILEVIT_IMAGE, 32, _MOBILEVIT_RECIPE, _mobilevit_article,
-        (_MOBILEVIT_BEST, _MOBILEVIT_FINETUNE, _MOBILEVIT_QUANTIZATION_AWARE),
+        (_MOBILEVIT_BEST, _MOBILEVIT_PRETRAIN, _MOBILEVIT_FINETUNE, _MOBILEVIT_QUANTIZATION_AWARE),
     ),
     *(
         ModelEntry(
             f"mobilevit_paper_{size}",
             f"MobileViT-{size.upper()} of the paper; attention per position inside 2×2 patches",
             ImageSpec(256, 256, resize="center_crop"), 64, _MOBILEVIT_RECIPE, _mobilevit_paper(size),
-            (_MOBILEVIT_BEST, _MOBILEVIT_FINETUNE, _MOBILEVIT_QUANTIZATION_AWARE),
+            (_MOBILEVIT_BEST, _MOBILEVIT_PRETRAIN, _MOBILEVIT_FINETUNE, _MOBILEVIT_QUANTIZATION_AWARE),
         )
         for size in ("xxs", "xs", "s")
     ),

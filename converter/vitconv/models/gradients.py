@@ -103,3 +103,17 @@ def swish(x: Any) -> tuple[Any, Callable[[Any], Any]]:
         return upstream * (sigmoid * (1.0 - y) + y)  # σ + x · σ · (1 − σ)
 
     return y, gradient
+
+
+def held_above(x: Any, least: float, penalty: float) -> Any:
+    """x as it is. Its gradient has that of penalty · mean(relu(least − x)²) added, whatever the loss is."""
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def function(x: Any) -> tuple[Any, Callable[[Any], Any]]:
+        def gradient(upstream: Any) -> Any:
+            pull = 2.0 * penalty / tf.cast(tf.size(x), x.dtype)
+            return upstream - pull * tf.nn.relu(least - x)
+
+        return tf.identity(x), gradient
+
+    return function(x)

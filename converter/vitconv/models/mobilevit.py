@@ -25,6 +25,7 @@ from vitconv.models.fake_quantization import Add, Swish
 from vitconv.models.gradients import swish
 from vitconv.models.normalisation import LayerNorm
 from vitconv.models.patches import FoldPatches, UnfoldPatches
+from vitconv.models.transformer_exit import ExitConv, ShortcutConcat
 
 
 def article(spec: ImageSpec, classes: int) -> keras.Model:
@@ -81,8 +82,8 @@ def _article_block(x: Any, dim: int, depth: int, name: str) -> Any:
     for index in range(depth):
         x = _article_transformer(x, dim, f"{name}.transformer{index}")
     x = layers.Reshape((height, width, dim), name=f"{name}.pixels")(x)
-    x = _conv_swish(x, channels, 1, name=f"{name}.project")
-    x = layers.Concatenate(name=f"{name}.concat")([shortcut, x])
+    x = ExitConv(channels, 1, padding="same", activation=swish, name=f"{name}.project")(x)
+    x = ShortcutConcat(name=f"{name}.concat")([shortcut, x])
     return _conv_swish(x, dim, 3, name=f"{name}.fuse")
 
 
@@ -175,7 +176,7 @@ def _paper_block(x: Any, dim: int, depth: int, name: str) -> Any:
     x = LayerNorm(1e-5, name=f"{name}.norm")(x)
     x = FoldPatches(height, width, name=f"{name}.fold")(x)  # [4B, H·W/4, C] -> [B, H, W, C]
     x = _conv_bn(x, channels, 1, f"{name}.conv_proj")
-    x = layers.Concatenate(name=f"{name}.concat")([shortcut, x])
+    x = ShortcutConcat(name=f"{name}.concat")([shortcut, x])
     return _conv_bn(x, channels, 3, f"{name}.conv_fusion")
 
 

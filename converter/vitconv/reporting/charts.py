@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 
 from vitconv.conversion.schemes import SCHEMES
 from vitconv.evaluation.layer_errors import LayerError
+from vitconv.models.liveness import ALIVE, Effect
 from vitconv.reporting.findings import ModelFile, Timing
 
 # Stand-ins for the page's variables: matplotlib wants colours, the page has them in light and dark.
@@ -106,6 +107,33 @@ def layers_along_the_graph(files: Sequence[ModelFile], marked: Sequence[LayerErr
     return _svg("signal-to-noise ratio of each layer", draw, height=3.2, width=6.4)
 
 
+def effect_of_layers(parts: Sequence[Effect]) -> Markup:
+    """A row a part, in the order of the network: how far the answers move where it is cut out (a full mark), and
+    where its mean stands in its place (a hollow one); in nats, on a logarithmic axis."""
+
+    def draw(axes: Any) -> None:
+        least, most = 1e-6, max(1.0, *(max(part.kl, part.kl_of_mean) for part in parts))
+        for row, part in enumerate(parts):
+            colour = BAD if part.nats < ALIVE else _SCHEME["float32"]
+            cut, mean = (min(max(value, least), most) for value in (part.kl, part.kl_of_mean))
+            axes.plot([least, min(cut, mean)], [row, row], color=colour, linewidth=3, solid_capstyle="butt")
+            axes.plot([cut, mean], [row, row], color=colour, linewidth=1, alpha=0.6)
+            axes.plot(mean, row, "o", color=colour, markerfacecolor=SURFACE, markersize=6, clip_on=False)
+            axes.plot(cut, row, "o", color=colour, markersize=6, clip_on=False)
+        axes.axvline(ALIVE, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+        axes.plot([], [], "o", color=MUTED, label="cut out")
+        axes.plot([], [], "o", color=MUTED, markerfacecolor=SURFACE, label="its mean in its place")
+        axes.set_xscale("log")
+        axes.set_xlim(least, 2 * most)
+        axes.set_yticks(range(len(parts)), [plain(_short(part.name)) for part in parts], fontsize=8)
+        axes.set_ylim(len(parts) - 0.5, -0.5)
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel("nats by which the answers move")
+        axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, fontsize=9)
+
+    return _svg("effect of each layer", draw, height=1.2 + 0.22 * len(parts), width=6.4)
+
+
 def training_curve(history: Sequence[Mapping[str, float]], key: str, name: str) -> Markup:
     """A figure of every epoch, of the training images and of the validation images."""
 
@@ -126,6 +154,11 @@ def training_curve(history: Sequence[Mapping[str, float]], key: str, name: str) 
 def plain(text: str) -> str:
     """A name of a file that may hold anything: characters that the figures' font has, and no formula."""
     return "".join(char if " " <= char <= "~" else "?" for char in text).replace("$", r"\$")
+
+
+def _short(name: str, most: int = 40) -> str:
+    """So that a name leaves room for the figure."""
+    return name if len(name) <= most else f"{name[: most - 3]}..."
 
 
 def _spaced(starts: Mapping[str, int], least: int) -> dict[str, int]:

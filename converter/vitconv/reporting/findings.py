@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from vitconv.checkpoints.answers import what_chose
+from vitconv.checkpoints.liveness import Liveness
 from vitconv.conversion import schemes
 from vitconv.evaluation.evidence import Disagreement
 from vitconv.evaluation.layer_errors import LayerError
@@ -87,7 +89,8 @@ class ModelFile:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Keras on the images that the files were verified on. `limit` and `max_drop` are verify's options."""
+    """Keras on the images that the files were verified on. `limit` and `max_drop` are verify's options.
+    `chose_epoch`: the epoch was chosen on these images; None where an earlier version did not look."""
 
     dataset: str
     split_digest: str
@@ -99,13 +102,21 @@ class Reference:
     confusion: np.ndarray | None
     limit: int | None
     max_drop: float | None
+    chose_epoch: bool | None = None
+
+    @property
+    def images(self) -> str:
+        """On which images accuracy is, in words."""
+        chose = "" if self.chose_epoch is None else f", {what_chose(self.chose_epoch)}"
+        return f"{self.dataset}, {self.examples} images{chose}"
 
 
 @dataclass(frozen=True, eq=False)
 class Export:
     """A folder. `name` is its path as it was given. thumbnails: PNG files by the image's index. notes: what was
-    left out or changed since the export, and what to do. history: a row an epoch. changed: what is wrong with the
-    labels and golden images, which an app takes along, a sentence each."""
+    left out or changed since the export, and what to do. history: a row an epoch. liveness: which layers take part
+    in Keras's answers. changed: what is wrong with the labels and golden images, which an app takes along, a
+    sentence each."""
 
     name: str
     manifest: Mapping[str, Any]
@@ -119,6 +130,7 @@ class Export:
     thumbnails: Mapping[int, bytes]
     notes: tuple[str, ...]
     changed: tuple[str, ...] = ()
+    liveness: Liveness | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:

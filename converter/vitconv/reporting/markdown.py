@@ -33,6 +33,8 @@ def markdown(
         if file.verified and file.verified.layers and not schemes.find(file.scheme).exact:
             lines += [f"{sentence(culprit_sentence(file) or '')}", ""]
     lines += _layers(export)
+    if export.liveness is not None:
+        lines += [plain(export.liveness.sentence()), ""]
     gaps = missing(export)
     if gaps:
         lines += ["<details><summary>Not measured</summary>", ""]
@@ -93,7 +95,7 @@ def _files(export: Export, found: Recommendation) -> Iterator[str]:
     yield from _table(header, body)
     if reference:
         yield ""
-        yield f"{plain(reference.dataset)}, {reference.examples} images. {plain(export.machine or 'Not timed')}."
+        yield f"{plain(reference.images)}. {plain(export.machine or 'Not timed')}."
     for file in export.files:
         if file.verified and file.verified.reasons:
             yield f"- {file.scheme}: {plain('; '.join(file.verified.reasons))}"

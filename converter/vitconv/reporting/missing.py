@@ -32,6 +32,11 @@ def missing(export: Export) -> dict[str, str]:
         )
     if export.calibration is None:
         found["calibration"] = "Export an integer file: `vitconv export … --quant int8` saves its ranges here."
+    if export.liveness is None:
+        found["liveness"] = (
+            "The checkpoint does not say which layers take part. `vitconv train` measures it at its end (with "
+            "`--resume` also of a finished training), and `vitconv export` copies it."
+        )
     if not export.history:
         found["training"] = (
             "The checkpoint has no history. `vitconv train` writes one, and `vitconv export` copies it."

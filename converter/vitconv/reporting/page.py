@@ -19,6 +19,7 @@ from vitconv.reporting.sections.files import file_table
 from vitconv.reporting.sections.graphs import graphs
 from vitconv.reporting.sections.latency import latency
 from vitconv.reporting.sections.layers import layers
+from vitconv.reporting.sections.liveness import liveness
 from vitconv.reporting.sections.provenance import provenance
 from vitconv.reporting.sections.training import training
 from vitconv.reporting.sections.verdict import verdict
@@ -46,6 +47,7 @@ def page(
         classes=classes(export),
         disagreements=disagreements(export),
         ranges=activation_ranges(export),
+        liveness=liveness(export),
         training=training(export),
         graphs=graphs(export),
         provenance=provenance(export),

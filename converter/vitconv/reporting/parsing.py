@@ -42,6 +42,7 @@ def verification(folder: Path, classes: int) -> Verification | None:
             confusion=_confusion(reference.confusion, classes),
             limit=document.limit,
             max_drop=document.max_drop,
+            chose_epoch=document.chose_epoch,
         ),
         tuple((file.path, file.sha256, _verified(file, examples, classes)) for file in document.files),
     )

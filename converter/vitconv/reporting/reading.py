@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vitconv.benchmarking import benchmark_document
 from vitconv.benchmarking.benchmark_document import FileTimes
+from vitconv.checkpoints import liveness
 from vitconv.evaluation import kept_results
 from vitconv.exporting import folder_check, manifest
 from vitconv.exporting.manifest import Manifest
@@ -73,6 +74,7 @@ def read_export(folder: Path) -> Export:
         thumbnails={index: data for index in sorted(shown) if (data := _picture(folder, index))},
         notes=tuple(found.notes),
         changed=changed,
+        liveness=liveness.read(folder / manifest.LIVENESS),
     )
 
 

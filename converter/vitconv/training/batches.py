@@ -13,12 +13,24 @@ from vitconv.training.augmentation import augment
 
 
 def epoch_order(labels: np.ndarray, recipe: Recipe, seed: int, epoch: int) -> np.ndarray:
-    """Which image comes when: int64 [N], indices into the split whose labels, int [N], are given.
+    """Which image comes when: int64, indices into the split whose labels, int [N], are given.
 
-    Every image once; with `recipe.balance` as many of every class, to one, of which a rare class's are seen
-    several times and a frequent one's not all.
+    Epochs follow each other through shuffled passes over the split. Where an epoch is a part of a pass, no image
+    is seen again before every other was seen.
     """
-    rng = np.random.default_rng((seed, epoch))
+    images = len(labels)
+    an_epoch = recipe.images_an_epoch(images)
+    first = epoch * an_epoch
+    passes = range(first // images, (first + an_epoch - 1) // images + 1)
+    order: np.ndarray = np.concatenate([_pass(labels, recipe, seed, number) for number in passes])
+    start = first - passes[0] * images
+    return order[start : start + an_epoch]
+
+
+def _pass(labels: np.ndarray, recipe: Recipe, seed: int, number: int) -> np.ndarray:
+    """A pass over the split: int64 [N]. Every image once; with `recipe.balance` as many of every class, to one, of
+    which a rare class's are seen several times and a frequent one's not all."""
+    rng = np.random.default_rng((seed, number))
     if not recipe.balance:
         return rng.permutation(len(labels))
     classes = rng.permutation(np.unique(labels))
@@ -47,7 +59,7 @@ def training_batches(training: Split, spec: ImageSpec, recipe: Recipe, seed: int
             self.order = epoch_order(training.labels, recipe, seed, epoch)
 
         def __len__(self) -> int:
-            return -(-len(training) // recipe.batch_size)
+            return recipe.steps_an_epoch(len(training))
 
         def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
             rng = np.random.default_rng((seed, self.epoch, index))

@@ -48,15 +48,27 @@ def new_card(
     dataset: Dataset,
     training: Split,
     validation: Split,
+    reporting: Split,
     recipe: Recipe,
     init: FirstWeights | None,
     pixels: Pixels,
     pictures: Mapping[str, str] | None,
 ) -> Card:
-    """The card before the first epoch. `pictures` names the file of the pictures' keys."""
+    """The card before the first epoch. `reporting` is the split that accuracy is reported on at the end, which may
+    be `validation`. `pictures` names the file of the pictures' keys."""
+    uses = {
+        "trains": training.name,
+        "chooses the epoch": validation.name,
+        "reports": dataset.evaluation_name,
+    }
     splits: dict[str, dict[str, Any]] = {}
-    for split in (training, validation):
-        splits[split.name] = {"source": split.source, "images": len(split), "digest": split.digest}
+    for split in {one.name: one for one in (training, validation, reporting)}.values():
+        splits[split.name] = {
+            "source": split.source,
+            "images": len(split),
+            "digest": split.digest,
+            "use": " and ".join(use for use, name in uses.items() if name == split.name),
+        }
         if missing := classes_missing(dataset, split):
             splits[split.name]["missing"] = missing
     return Card(

@@ -32,15 +32,17 @@ def new_model(
     computes a batch in so many `parts`. `pixels` are the training images'."""
     import keras
 
-    from vitconv.training.optimization import compile_model, prepare
+    from vitconv.training.optimization import compile_model, prepare, widen_branches
 
     keras.utils.set_random_seed(seed)
     model = entry.build(spec, classes)
     if init is not None:
         init.put_into(model)
+    else:
+        widen_branches(model, recipe.branch_gain)
     _adapt(model, pixels)
     prepare(model, recipe, seed)
-    compile_model(model, recipe, -(-len(training) // recipe.batch_size))
+    compile_model(model, recipe, recipe.steps_an_epoch(len(training)))
     if parts > 1:
         cut_batches(model, parts)
     return model

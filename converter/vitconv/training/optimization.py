@@ -16,7 +16,9 @@ def prepare(model: keras.Model, recipe: Recipe, seed: int) -> None:
 
     from vitconv.models.dropout import Dropout
     from vitconv.models.patches import PatchEmbedding
+    from vitconv.models.transformer_exit import ExitConv, ShortcutConcat
 
+    blocks = 0
     for layer in model._flatten_layers():
         if isinstance(layer, Dropout) and recipe.dropout is not None:
             layer.set_rate(recipe.dropout)
@@ -25,8 +27,29 @@ def prepare(model: keras.Model, recipe: Recipe, seed: int) -> None:
         elif isinstance(layer, PatchEmbedding):
             layer.kept = recipe.kept_tokens
             layer.seed_generator.state.assign([seed, 0])
+        elif isinstance(layer, ExitConv):
+            layer.dead_penalty = recipe.dead_penalty
+        elif isinstance(layer, ShortcutConcat):
+            layer.drop = recipe.shortcut_drop
+            blocks += 1
+            layer.seed_generator.state.assign([seed, blocks])  # each block drops other images' shortcuts
         if hasattr(layer, "fake_quantization"):
             layer.fake_quantization = recipe.fake_quantization
+
+
+def widen_branches(model: keras.Model, gain: float) -> None:
+    """Multiplies the kernels that lead out of each attention and each MLP of a fresh network's transformers."""
+    import keras
+
+    from vitconv.models.attention import NormedExternalAttention, NormedSelfAttention
+
+    for layer in model.layers:
+        if isinstance(layer, NormedSelfAttention):
+            layer.output_kernel.assign(layer.output_kernel * gain)
+        elif isinstance(layer, NormedExternalAttention):
+            layer.project_kernel.assign(layer.project_kernel * gain)
+        elif isinstance(layer, keras.layers.Dense) and layer.name.endswith((".mlp2", ".mlp.fc2")):
+            layer.kernel.assign(layer.kernel * gain)
 
 
 def compile_model(model: keras.Model, recipe: Recipe, steps_an_epoch: int) -> None:
@@ -36,7 +59,11 @@ def compile_model(model: keras.Model, recipe: Recipe, steps_an_epoch: int) -> No
     from vitconv.training.fused_adam import FusedAdam
 
     decay = recipe.weight_decay if recipe.optimizer == "adamw" else None
-    optimizer = FusedAdam(_learning_rate(recipe, steps_an_epoch), weight_decay=decay)
+    optimizer = FusedAdam(
+        _learning_rate(recipe, steps_an_epoch),
+        weight_decay=decay,
+        global_clipnorm=recipe.gradient_clip or None,
+    )
     top5 = keras.metrics.TopKCategoricalAccuracy(5, name="top5")
     model.compile(
         optimizer,

@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from vitconv.checkpoints.checkpoint import Card, Checkpoint
+from vitconv.checkpoints.checkpoint import Card
 from vitconv.data.datasets import Dataset, Split
 from vitconv.foundation.intervals import wilson_interval
 from vitconv.training.card import classes_missing
-
-_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -29,18 +27,14 @@ class ClassAccuracy:
         return {**vars(self), "top1": self.right / self.images if self.images else None}
 
 
-def class_accuracies(checkpoint: Checkpoint, validation: Split) -> tuple[ClassAccuracy, ...]:
-    """Runs the kept weights on the validation images once more."""
-    model, labels = checkpoint.load(), np.asarray(validation.labels)
-    answers = np.concatenate(
-        [
-            np.asarray(model.predict_on_batch(validation.images[start : start + _BATCH].astype(np.float32)))
-            for start in range(0, len(validation), _BATCH)
-        ]
-    ).argmax(axis=1)
+def class_accuracies(
+    names: tuple[str, ...], probabilities: np.ndarray, validation: Split
+) -> tuple[ClassAccuracy, ...]:
+    """Of the validation images, given the network's answers to them, float [N, classes]."""
+    labels, answers = np.asarray(validation.labels), probabilities.argmax(axis=1)
     return tuple(
         ClassAccuracy(label, int(np.sum(labels == index)), int(np.sum((labels == index) & (answers == index))))
-        for index, label in enumerate(checkpoint.card.labels)
+        for index, label in enumerate(names)
     )
 
 

@@ -25,7 +25,7 @@ from vitconv.data.datasets import Dataset, Split, open_dataset
 from vitconv.data.images import ImageSpec
 from vitconv.foundation.configs import check_types
 from vitconv.foundation.errors import DatasetError, InputError, UnknownNameError
-from vitconv.foundation.files import remove_leftovers, writable_directory, write_json
+from vitconv.foundation.files import remove_leftovers, writable_directory
 from vitconv.foundation.keras_settings import require_keras
 from vitconv.foundation.memory import enough_memory
 from vitconv.foundation.progress import Progress
@@ -35,19 +35,14 @@ from vitconv.models.catalogue import ModelEntry, Recipe
 from vitconv.training.batch_parts import parts_of
 from vitconv.training.batches import starter, training_batches, validation_batches
 from vitconv.training.card import identity_of, new_card
+from vitconv.training.described import described
 from vitconv.training.distributed.distribution import STRATEGIES, Distribution, open_distribution
 from vitconv.training.first_weights import FirstWeights
 from vitconv.training.keeper import CURVES, HISTORY, keeper
 from vitconv.training.network import new_model
 from vitconv.training.pixels import Pixels
 from vitconv.training.state import STATE, Setup, TrainingState, differences
-from vitconv.training.summary import (
-    ClassAccuracy,
-    class_accuracies,
-    classes_of,
-    no_better_than_guessing,
-    what_differs,
-)
+from vitconv.training.summary import ClassAccuracy, classes_of, no_better_than_guessing, what_differs
 
 _FILES = (checkpoints.CARD, checkpoints.WEIGHTS, pictures.FILE, STATE, HISTORY, CURVES)
 
@@ -63,7 +58,7 @@ class TrainConfig:
     `seed` is 0 to 2³² − 1. `strategy` is one of `distribution.STRATEGIES`; `batch_size` counts the images of all
     its replicas together. `cut` is how to divide pictures that are in no split of their own (see `data.content`).
     `flip` None mirrors half of the images where the recipe does and the data set's labels survive it. `balance`
-    shows as many images of every class in an epoch.
+    shows as many images of every class in an epoch. `epoch_images` is how many images make one; None means all.
     """
 
     model: str
@@ -81,6 +76,7 @@ class TrainConfig:
     flip: bool | None = None
     balance: bool = False
     learning_rate: float | None = None
+    epoch_images: int | None = None
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -98,6 +94,7 @@ class TrainConfig:
             learning_rate=self.learning_rate,
             flip=self.flip,
             balance=self.balance or None,
+            epoch_images=self.epoch_images,
         )
 
 
@@ -179,27 +176,38 @@ class _Training:
         config, recipe, spec, distribution = self.config, self.recipe, self.spec, self.distribution
         training = self.dataset.split("train", _larger(spec, recipe), self.progress)
         validation = self.dataset.split("validation", spec, self.progress)
-        distribution.check_batch(recipe.batch_size, min(len(training), len(validation)))
+        an_epoch = recipe.images_an_epoch(len(training))
+        distribution.check_batch(recipe.batch_size, min(an_epoch, len(validation)))
         if distribution.is_chief:
             mirrored = recipe.flip or not config.recipe_of(self.entry).flip
             for sentence in what_differs(self.dataset, training, validation, mirrored):
                 logger.warning(sentence)
+        reporting = self._reporting(validation)
         identity = identity_of(config.model, config.seed, spec, self.dataset, training, recipe, self.init)
         if resumed is not None:
             resumed.check(identity, self._changed_pictures())
         resumed = _chief_s_state(distribution, identity, resumed)
         history = resumed.history if resumed is not None else []
         if len(history) < recipe.epochs:
-            self._fit(training, validation, self._setup(identity, resumed), resumed, history)
+            self._fit(training, validation, reporting, self._setup(identity, resumed), resumed, history)
         checkpoint = _chief_s_checkpoint(distribution, config.out)
-        classes: tuple[ClassAccuracy, ...] = ()
         if distribution.cluster is None:
-            checkpoint, classes = _with_classes(checkpoint, validation)
+            checkpoint = described(checkpoint, validation, reporting, self.progress)
         if distribution.is_chief and (
             words := no_better_than_guessing(validation, checkpoint.card.results, recipe.flip)
         ):
             logger.warning(words)
-        return TrainResult(checkpoint, tuple(history), classes)
+        if checkpoint.card.liveness is not None and checkpoint.card.liveness.silent:
+            logger.warning(checkpoint.card.liveness.sentence())
+        return TrainResult(checkpoint, tuple(history), classes_of(checkpoint.card))
+
+    def _reporting(self, validation: Split) -> Split:
+        """What accuracy is reported on at the end: the test split where there is one. Its pictures are decoded
+        now, so that one that cannot be read stops no training that is nearly done."""
+        name = self.dataset.evaluation_name
+        if name == validation.name or self.distribution.cluster is not None:
+            return validation
+        return self.dataset.split(name, self.spec, self.progress)
 
     def _setup(self, identity: Mapping[str, Any], resumed: TrainingState | None) -> Setup:
         """As it was where a training goes on: other parts would draw other numbers for dropout."""
@@ -218,6 +226,7 @@ class _Training:
         self,
         training: Split,
         validation: Split,
+        reporting: Split,
         setup: Setup,
         resumed: TrainingState | None,
         history: list[dict[str, float]],
@@ -247,6 +256,7 @@ class _Training:
             self.dataset,
             training,
             validation,
+            reporting,
             recipe,
             self.init,
             pixels,
@@ -291,17 +301,6 @@ def _flipped(config: TrainConfig, entry: ModelEntry, dataset: Dataset) -> Recipe
     if config.flip is None and recipe.flip and not dataset.mirrored_keeps_label:
         return recipe.changed(flip=False)
     return recipe
-
-
-def _with_classes(checkpoint: Checkpoint, validation: Split) -> tuple[Checkpoint, tuple[ClassAccuracy, ...]]:
-    """The checkpoint with each class's accuracy in its card, where it was before or is now."""
-    if known := classes_of(checkpoint.card):
-        return checkpoint, known
-    classes = class_accuracies(checkpoint, validation)
-    results = {**checkpoint.card.results, "classes": [one.to_json() for one in classes]}
-    checkpoint = replace(checkpoint, card=replace(checkpoint.card, results=results))
-    write_json(checkpoint.path / checkpoints.CARD, checkpoint.card.to_json())
-    return checkpoint, classes
 
 
 def _earlier_state(out: Path, resume: bool) -> TrainingState | None:

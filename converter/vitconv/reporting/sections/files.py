@@ -115,6 +115,6 @@ def _measured_on(export: Export, reference: Reference) -> str:
     times = f" Times: {export.machine}; {export.runtime}." if export.machine else ""
     phones = "".join(f" Phone: {place}." for place in export.phones)
     return (
-        f"Accuracy on {reference.dataset}, {reference.examples} images; the small figures are the 95 % confidence "
-        f"interval (Wilson). Lost: points of top-1 against Keras.{times}{phones}"
+        f"Accuracy on {reference.images}. The small figures are the 95 % confidence interval (Wilson). Lost: "
+        f"points of top-1 against Keras.{times}{phones}"
     )

@@ -79,7 +79,7 @@ class Trainer:
         `verbose` is Keras's: 0 silent, 1 a progress bar, 2 a line an epoch.
         """
         replicas, size = self._distribution.replicas, self._recipe.batch_size
-        starts = batch_starts(len(training), size, replicas)
+        starts = batch_starts(self._recipe.images_an_epoch(len(training)), size, replicas)
         test_starts = batch_starts(len(validation), size, replicas)
         train_shares = self._shares(lambda numbers: self._training_shares(training, starts, seed, first, numbers))
         test_shares = self._shares(lambda numbers: self._validation_shares(validation, test_starts, numbers))
