@@ -41,6 +41,14 @@ _DIGITS_FIXTURES = frozenset({"train_command", "export_command"})
 _SLOW_FIXTURES = _DIGITS_FIXTURES | {"tiny_tflite", "pair"}
 # Helpers whose users load TensorFlow and convert networks.
 _SLOW_HELPERS = ("keras", "tensorflow", "converted", "parity", "reference")
+# Files whose tests train, or start commands that load TensorFlow, without saying so by what they import.
+_SLOW_FILES = (
+    "foundation/test_keras_settings.py",
+    "models/test_catalogue.py",
+    "training/test_distribution.py",
+    "training/test_process.py",
+    "training/test_training.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -52,7 +60,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             for value in vars(item.module).values()
         }
         helpers = {str(name).partition(".")[0] for name in used}
-        if _SLOW_FIXTURES & set(item.fixturenames) or helpers & set(_SLOW_HELPERS):
+        by_file = item.path.as_posix().endswith(_SLOW_FILES)
+        if by_file or _SLOW_FIXTURES & set(item.fixturenames) or helpers & set(_SLOW_HELPERS):
             item.add_marker(pytest.mark.slow)
     # What needs the digits network comes last: scripts/test makes it beside the other tests.
     waiting = {item.path for item in items if _DIGITS_FIXTURES & set(getattr(item, "fixturenames", ()))}

@@ -143,7 +143,7 @@ def of_limits(limits: Limits, images: int, lost: int = 0, gained: int = 0) -> Fi
             Limits(2.0),
             (1000, 5),
             (1000, 40),
-            "loses 4.00 points of top-1 (95 % interval 2.93 to 5.46), more than 2",
+            "loses 4.00 points of top-1 (95 % interval 2.87 to 5.51), more than 2",
         ),
         (
             Limits(100, min_agreement=0.96),
