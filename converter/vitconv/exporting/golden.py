@@ -82,8 +82,8 @@ def sample_photographs(spec: ImageSpec) -> Pictures:
     return Pictures(SAMPLES, np.stack(images), (None,) * len(images))
 
 
-def write(out: Path, model: keras.Model, pictures: Pictures) -> None:
-    """Writes FOLDER into `out`."""
+def write(out: Path, model: keras.Model, pictures: Pictures) -> np.ndarray:
+    """Writes FOLDER into `out`; Keras's probabilities, float32 [N, classes]."""
     folder = out / FOLDER
     folder.mkdir()
     probabilities = np.asarray(model(pictures.images.astype(np.float32), training=False))
@@ -96,6 +96,7 @@ def write(out: Path, model: keras.Model, pictures: Pictures) -> None:
             "probabilities": [float(value) for value in probabilities[number]],
         })  # fmt: skip
     write_json(out / FILE, {"split": pictures.source, "images": entries})
+    return probabilities
 
 
 class GoldenImage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

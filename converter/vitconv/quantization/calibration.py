@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,11 +30,14 @@ from vitconv.foundation.documents import Sha256
 from vitconv.foundation.errors import InputError, OutputError, UnknownNameError
 from vitconv.foundation.files import writable_directory, write_text
 from vitconv.foundation.progress import Progress
-from vitconv.quantization import sensitivity
+from vitconv.quantization import answers, sensitivity
+from vitconv.quantization.answers import Rounded
 from vitconv.quantization.histograms import METHODS, Method
 from vitconv.quantization.ranges import DEFAULT_METHOD, TensorRange, measure_ranges, structure_digest
 from vitconv.quantization.sensitivity import Kept
 from vitconv.tflite.graph import Graph
+
+logger = logging.getLogger("vitconv")
 
 DEFAULT_SAMPLES = 100
 
@@ -86,6 +90,7 @@ class Calibration:
     """Ranges of the float graphs that integer schemes are made from, and the images they were seen on.
 
     checkpoint: SHA-256 of its weights. images: the images' indices in the split, in the order they were run.
+    answers: what uint8 probabilities leave of the network's answers to them; None in a file of an earlier version.
     """
 
     checkpoint: str
@@ -97,9 +102,13 @@ class Calibration:
     seed: int
     images: tuple[int, ...]
     graphs: tuple[GraphRanges, ...]
+    answers: Rounded | None = field(default=None, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         own = {**vars(self), "image": self.image.to_json(), "images": list(self.images)}
+        del own["answers"]
+        if self.answers is not None:
+            own["answers"] = self.answers.to_json()
         return {"format": _FORMAT, **own, "graphs": [graph.to_json() for graph in self.graphs]}
 
     def save(self, path: Path) -> None:
@@ -152,7 +161,10 @@ class Calibration:
 
 
 def calibrate(config: CalibrateConfig, progress: Progress | None = None) -> Calibration:
-    """Writes the calibration file of a checkpoint's integer graphs, and returns what it holds."""
+    """Writes the calibration file of a checkpoint's integer graphs, and returns what it holds.
+
+    What a user should know of the images goes to the logger "vitconv".
+    """
     checkpoint = checkpoints.open_checkpoint(config.checkpoint)
     dataset = open_dataset_of(checkpoint, config.dataset)
     writable_directory(config.out.parent)  # before minutes of work, not after
@@ -163,6 +175,11 @@ def calibrate(config: CalibrateConfig, progress: Progress | None = None) -> Cali
     graphs = float_graph.float_graphs(model, calibrated, progress)
     result = measure(graphs, checkpoint, dataset, config.samples, config.seed, config.method, progress)
     result.save(config.out)
+    if result.answers is not None and result.answers.undecided:
+        logger.warning(
+            f"{result.answers.sentence('calibration images')}. Export the integer files with "
+            f"{answers.FLOAT_OUTPUT}: their last softmax is then computed in float."
+        )
     return result
 
 
@@ -200,6 +217,7 @@ def measure(
         seed=seed,
         images=chosen,
         graphs=tuple(_measure_graphs(graphs, images, method, progress)),
+        answers=answers.rounded(answers.of_file(next(iter(graphs.values())).data, images)),
     )
 
 
@@ -315,6 +333,7 @@ class CalibrationDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     seed: int
     images: tuple[Annotated[int, msgspec.Meta(ge=0)], ...]
     graphs: tuple[GraphDocument, ...]
+    answers: Rounded | None = None
 
 
 def read(path: Path) -> Calibration:
