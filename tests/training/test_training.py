@@ -26,6 +26,7 @@ from vitconv.checkpoints import pictures
 from vitconv.checkpoints.checkpoint import CARD, Checkpoint, open_checkpoint, read_tensors
 from vitconv.data.datasets import Split, open_dataset
 from vitconv.data.images import ImageSpec
+from vitconv.data.pixels import Pixels
 from vitconv.foundation.errors import CheckpointError, InputError, OutputError, UnknownNameError
 from vitconv.foundation.files import sha256
 from vitconv.models import catalogue
@@ -33,7 +34,6 @@ from vitconv.models.catalogue import Recipe
 from vitconv.training import batches, keeper
 from vitconv.training import train as training
 from vitconv.training.keeper import CURVES, HISTORY
-from vitconv.training.pixels import Pixels
 from vitconv.training.state import STATE, Setup
 from vitconv.training.train import TrainConfig, TrainResult, train
 
