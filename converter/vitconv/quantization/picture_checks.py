@@ -1,9 +1,9 @@
 """Are calibration images like those that the network was trained on? Ranges of others clip what it needs.
 
 A network's card keeps what it has seen in a few numbers (`data.pixels.Pixels`). What changed calibration images
-cost was measured (docs/int8.md): brighter or swapped colours, grey images and negatives at most 2 points of agreement
-with the float graph; half the contrast up to 8; a tenth of it 27 to 72. So lost contrast is an error, and the rest
-is a warning. One image for all costs nothing in one network and 20 points in another.
+cost was measured (docs/int8.md): brighter or swapped colours, grey images and negatives at most 2 points of
+agreement with the float graph; half the contrast up to 8; a tenth of it 27 to 72. So lost contrast is an error,
+and the rest is a warning. One image for all costs nothing in one network and 20 points in another.
 """
 
 from __future__ import annotations
@@ -128,7 +128,8 @@ def _differences(seen: Pixels, trained: Pixels, count: int) -> Iterator[str]:
             how = (
                 f"neighbouring pixels differ by {_level(seen.detail)}, and by {_level(trained.detail)} in training"
             )
-            yield f"they are {'blurred, or enlarged from small ones' if ratio < 1 else 'noisy or much sharper'} ({how})"
+            what = "blurred, or enlarged from small ones" if ratio < 1 else "noisy or much sharper"
+            yield f"they are {what} ({how})"
 
 
 def _shifts(seen: Pixels, trained: Pixels, count: int) -> Iterator[str]:
