@@ -63,6 +63,13 @@ def test_zeros_are_explained_by_the_output_s_steps_and_what_helps_is_named() -> 
     )
 
 
+def test_one_image_is_enough_where_no_other_is_known_and_else_it_proves_nothing() -> None:
+    assert len(list(lost_answers(np.zeros((1, 1000)), KERAS[:1], 0.96, STEP))) == 1
+    one_of_ten = np.concatenate([np.zeros((1, 1000)), KERAS[1:]])
+    assert list(lost_answers(one_of_ten, KERAS, 0.96, STEP)) == []
+    assert len(list(lost_answers(one_of_ten, KERAS, 1.0, STEP))) == 1
+
+
 def test_zeros_where_keras_is_sure_are_not_blamed_on_the_steps() -> None:
     (said,) = lost_answers(np.zeros((10, 10)), np.array([answer(10, 0.9)] * 10), 0.96, STEP)
     assert said == "gives 0 for every class on 10 of 10 images, so it names none"
