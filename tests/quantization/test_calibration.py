@@ -21,6 +21,7 @@ from vitconv import CalibrateConfig, Calibration, ImageSpec, calibrate, open_che
 from vitconv.conversion import float_graph as float_graph_module
 from vitconv.data.datasets import Split, open_dataset
 from vitconv.foundation.errors import DatasetError, InputError
+from vitconv.foundation.writing import writing
 from vitconv.quantization import calibration
 from vitconv.quantization.calibration import GraphRanges, choose_images
 from vitconv.quantization.ranges import TensorRange, measure_ranges, structure_digest, with_ranges
@@ -166,6 +167,14 @@ def test_images_that_the_network_was_trained_on_are_known(digits_checkpoint: Pat
     assert calibration._trained_on(checkpoint, np.concatenate([seen[:38], others[:2]]))
     assert not calibration._trained_on(checkpoint, np.concatenate([seen[:20], others[:20]]))
     assert not calibration._trained_on(checkpoint, None)
+
+
+def test_two_calibrations_do_not_write_one_file(digits_checkpoint: Path, tmp_path: Path, call: Call) -> None:
+    out = tmp_path / "ranges.json"
+    with writing(out):
+        ended = call("calibrate", digits_checkpoint, "--out", out)
+    refused(ended, f"another vitconv is writing into {out}. Wait until it has ended")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_few_images_are_advised_against() -> None:

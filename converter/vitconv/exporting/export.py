@@ -4,6 +4,7 @@ DIR/manifest.json                    what is here, from which checkpoint, made b
 DIR/MODEL-DATASET-SCHEME.tflite      one a scheme, with metadata
 DIR/labels.txt, calibration.json     class names, one a line; the ranges that integer files were made from
 DIR/training.csv                     loss and accuracy of every epoch, where the checkpoint tells
+DIR/classes.json                     what training saw of each class, and its validation accuracy, likewise
 DIR/golden/                          eight images as PNG, golden.json with Keras's probabilities
 """
 
@@ -25,8 +26,8 @@ from vitconv.checkpoints.trained_data import open_dataset_of
 from vitconv.conversion import float_graph, schemes
 from vitconv.conversion.schemes import Probabilities, Scheme
 from vitconv.data.datasets import Dataset, is_here
-from vitconv.exporting import golden, manifest
-from vitconv.exporting.folder import Earlier, earlier_export, put_in_place, staging_folder
+from vitconv.exporting import classes, golden, manifest
+from vitconv.exporting.folder import Earlier, export_folder, put_in_place
 from vitconv.foundation.configs import check_types
 from vitconv.foundation.errors import InputError, PromiseError
 from vitconv.foundation.file_names import safe_name
@@ -108,9 +109,9 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportResu
     known = _known_calibration(config, checkpoint)
     dataset = _dataset(config, checkpoint, needed=known is None and any(one.needs_calibration for one in wanted))
     out = writable_directory(config.out)
-    earlier = earlier_export(out, checkpoint)
+    names = _names(config, checkpoint, _describe(checkpoint, dataset)["name"], wanted)
 
-    with staging_folder(out) as staging:
+    with export_folder(out, checkpoint, names) as (staging, earlier):
         model = checkpoint.load()
         pictures = golden.choose(checkpoint.card, dataset, progress)
         probabilities = golden.write(staging, model, pictures)
@@ -122,7 +123,7 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportResu
         files = []
         for done, scheme in enumerate(wanted):
             tell(f"exporting {scheme.name}", done, len(wanted))
-            path = staging / f"{checkpoint.card.model}-{safe_name(described['name'])}-{scheme.name}.tflite"
+            path = staging / _model_name(checkpoint, described["name"], scheme)
             graph, kept = _quantized(graphs[scheme.name], scheme, calibration, config.keep_float)
             file = metadata.write(graph, _metadata(config, checkpoint, described["name"], scheme), path.name)
             scheme.check(inspect_graph(file))
@@ -132,9 +133,30 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportResu
         tell("exporting", len(wanted), len(wanted))
         _add_what_goes_along(staging, checkpoint, calibration)
         document = _manifest(checkpoint, described, staging, files, earlier)
-        put_in_place(staging, out, document, earlier)
+        put_in_place(staging, out, document)
     notes = (pictures.note, _coarse_output(wanted, calibration, probabilities))
     return ExportResult(out, document, calibration, tuple(note for note in notes if note is not None))
+
+
+def _model_name(checkpoint: Checkpoint, dataset: str, scheme: Scheme) -> str:
+    return f"{checkpoint.card.model}-{safe_name(dataset)}-{scheme.name}.tflite"
+
+
+def _names(config: ExportConfig, checkpoint: Checkpoint, dataset: str, wanted: Sequence[Scheme]) -> list[str]:
+    """The files that will be written, by their path in the folder, but a calibration that is written as it was
+    given."""
+    names = [*(_model_name(checkpoint, dataset, scheme) for scheme in wanted), manifest.LABELS, *golden.NAMES]
+    given = config.calibration is not None and config.calibration.resolve()
+    if (
+        any(scheme.needs_calibration for scheme in wanted)
+        and given != (config.out / manifest.CALIBRATION).resolve()
+    ):
+        names.append(manifest.CALIBRATION)
+    if (checkpoint.path / checkpoints.HISTORY).is_file():
+        names.append(manifest.HISTORY)
+    if classes.of_card(checkpoint.card) is not None:
+        names.append(classes.FILE)
+    return names
 
 
 def _known_calibration(config: ExportConfig, checkpoint: Checkpoint) -> Calibration | None:
@@ -240,12 +262,14 @@ def _check_runs(path: Path, scheme: Scheme, picture: np.ndarray) -> None:
 
 
 def _add_what_goes_along(staging: Path, checkpoint: Checkpoint, calibration: Calibration | None) -> None:
-    """Labels, ranges, and the training's history."""
+    """Labels, ranges, the training's history, and what it saw of each class."""
     write_text(staging / manifest.LABELS, "".join(f"{label}\n" for label in checkpoint.card.labels))
     if calibration is not None:
         calibration.save(staging / manifest.CALIBRATION)
     if (checkpoint.path / checkpoints.HISTORY).is_file():
         shutil.copyfile(checkpoint.path / checkpoints.HISTORY, staging / manifest.HISTORY)
+    if (trained := classes.of_card(checkpoint.card)) is not None:
+        classes.write(staging, trained)
 
 
 def _metadata(config: ExportConfig, checkpoint: Checkpoint, dataset: str, scheme: Scheme) -> ModelMetadata:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 FOLDER = "golden"
 FILE = f"{FOLDER}/golden.json"
 IMAGES = 8
+NAMES = (FILE, *(f"{FOLDER}/{number}.png" for number in range(IMAGES)))
 SAMPLES = "sample photographs"
 
 

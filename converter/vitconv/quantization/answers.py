@@ -101,9 +101,9 @@ def output_of(graph: Graph) -> str:
 
 
 def lost_answers(actual: np.ndarray, expected: np.ndarray, least: float, step: float | None) -> Iterator[str]:
-    """Why a file's answers, float [N, classes], are none, where the images show that less than the fraction `least`
-    of all are answers, or none of these is. `expected` are Keras's, `step` is the scale of the file's output, None
-    where it is float."""
+    """Why a file's answers, float [N, classes], are none, where the images show that less than the fraction
+    `least` of all are answers, or none of these is. `expected` are Keras's, `step` is the scale of the file's
+    output, None where it is float."""
     most, images = actual.max(axis=1), len(actual)
     flat = most == actual.min(axis=1)
     remedy = f". Export it with {FLOAT_OUTPUT}" if step else ""

@@ -31,6 +31,7 @@ from vitconv.foundation.documents import Sha256
 from vitconv.foundation.errors import InputError, OutputError, UnknownNameError
 from vitconv.foundation.files import writable_directory, write_text
 from vitconv.foundation.progress import Progress
+from vitconv.foundation.writing import writing
 from vitconv.quantization import answers, sensitivity
 from vitconv.quantization.answers import Rounded
 from vitconv.quantization.histograms import METHODS, Method
@@ -169,11 +170,12 @@ def calibrate(config: CalibrateConfig, progress: Progress | None = None) -> Cali
     writable_directory(config.out.parent)  # before minutes of work, not after
     if config.out.is_dir():
         raise OutputError(f"cannot write {config.out}: it is a folder, and a calibration is one file.")
-    model = checkpoint.load()
-    calibrated = [scheme for scheme in schemes.SCHEMES.values() if scheme.needs_calibration]
-    graphs = float_graph.float_graphs(model, calibrated, progress)
-    result = measure(graphs, checkpoint, dataset, config.samples, config.seed, config.method, progress)
-    result.save(config.out)
+    with writing(config.out):
+        model = checkpoint.load()
+        calibrated = [scheme for scheme in schemes.SCHEMES.values() if scheme.needs_calibration]
+        graphs = float_graph.float_graphs(model, calibrated, progress)
+        result = measure(graphs, checkpoint, dataset, config.samples, config.seed, config.method, progress)
+        result.save(config.out)
     if result.answers is not None and result.answers.undecided:
         logger.warning(
             f"{result.answers.sentence('calibration images')}. Export the integer files with "

@@ -3,7 +3,7 @@
 A network's card keeps what it has seen in a few numbers (`data.pixels.Pixels`). What changed calibration images
 cost was measured (docs/int8.md): brighter or swapped colours, grey images and negatives at most 2 points of
 agreement with the float graph; half the contrast up to 8; a tenth of it 27 to 72. So lost contrast is an error,
-and the rest is a warning. One image for all costs nothing in one network and 20 points in another.
+and the rest is a warning. One image for all costs nothing in one network and 18 points in another.
 """
 
 from __future__ import annotations
