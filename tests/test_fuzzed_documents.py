@@ -19,7 +19,8 @@ from vitconv.app import build
 from vitconv.checkpoints import liveness
 from vitconv.checkpoints.checkpoint import open_checkpoint
 from vitconv.evaluation import kept_results
-from vitconv.exporting import folder_check, golden, manifest
+from vitconv.exporting import classes, folder_check, golden, manifest
+from vitconv.exporting.classes import TrainedClass
 from vitconv.foundation import documents
 from vitconv.foundation.errors import InputError
 from vitconv.quantization import calibration
@@ -152,6 +153,18 @@ def state_folder(folder: Path) -> Path:
     return folder
 
 
+def classes_folder(folder: Path) -> Path:
+    known = (TrainedClass("daisy", True, 4, 3), TrainedClass("rose", False), TrainedClass("tulip", True, 0, 0))
+    folder.mkdir()
+    classes.write(folder, known)
+    return folder
+
+
+def read_classes(folder: Path) -> None:
+    for one in classes.read(folder) or ():
+        assert (one.right or 0) <= (one.images or 0)
+
+
 def verified_folder(folder: Path) -> Path:
     made.write_json(made.export_folder(folder) / kept_results.VERIFY, made.verification())
     return folder
@@ -164,6 +177,7 @@ KINDS: dict[str, tuple[Callable[[Path], Path], str, Callable[[Path], None]]] = {
     "calibration": (made.export_folder, manifest.CALIBRATION, read_calibration),
     "liveness": (made.export_folder, manifest.LIVENESS, read_liveness),
     "verification": (verified_folder, kept_results.VERIFY, read_verification),
+    "classes": (classes_folder, classes.FILE, read_classes),
     "state": (state_folder, "state.json", read_state),
     "app from a manifest": (made.export_folder, manifest.MANIFEST, staged),
     "app from golden images": (lambda folder: made.export_folder(folder, digests=False), golden.FILE, staged),

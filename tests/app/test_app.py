@@ -21,7 +21,8 @@ from foundation.test_file_names import ESCAPES
 from made_documents import export_folder
 from vitconv.app import build, tools
 from vitconv.conversion import schemes
-from vitconv.foundation.errors import CheckError, InputError, MissingToolError, ModelFileError
+from vitconv.foundation.errors import CheckError, InputError, MissingToolError, ModelFileError, OutputError
+from vitconv.foundation.writing import writing
 
 unix = pytest.mark.skipif(os.name != "posix", reason="the stand-in for Maven is a shell script")
 
@@ -249,6 +250,20 @@ def test_a_build_that_fails_says_why_and_where_the_rest_is(
     with pytest.raises(CheckError, match=f"the app's build failed: {reason}. Maven's whole output is in"):
         build.build(build.BuildConfig((exported_digits,)))
     assert line in (source / "target" / "build.log").read_text()
+
+
+@unix
+def test_a_second_build_does_not_disturb_the_first(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(tmp_path, monkeypatch, "exit 0")
+    staged = source / "target" / "models"
+    staged.mkdir(parents=True)
+    (staged / "of the first").touch()
+    config = build.BuildConfig((export_folder(tmp_path / "export"),))
+    with writing(source / "target"), pytest.raises(OutputError, match="another vitconv is writing into"):
+        build.build(config)
+    assert [path.name for path in staged.iterdir()] == ["of the first"]
 
 
 @unix

@@ -81,6 +81,34 @@ def test_an_operator_that_quantization_left_in_float_is_noticed() -> None:
         schemes.find("int8").check(inspect_bytes(bytes(data), "int8"))
 
 
+@pytest.mark.parametrize("name", ["int8", "int8-hybrid"])
+def test_float_probabilities_are_what_was_asked_for_and_nothing_else(name: str) -> None:
+    from converted import float_graph, kept_float, ranges
+    from vitconv.quantization import integers
+
+    graph = float_graph("eanet", name)
+    data = integers.quantize(graph, ranges("eanet", name), kept_float("eanet", name), True).data
+    file = inspect_bytes(data, name)
+    asked = schemes.find(name).giving("float32")
+    asked.check(file)
+    with pytest.raises(PromiseError, match="its output is float32, not uint8"):
+        schemes.find(name).check(file)
+    with pytest.raises(PromiseError, match="its output is uint8, not float32"):
+        asked.check(inspected("eanet", name))
+    if asked.integers_only:
+        with pytest.raises(PromiseError, match="it computes in float: SOFTMAX"):
+            asked.check(replace(file, float_ops={"DEQUANTIZE": 1, "SOFTMAX": 2}))
+        with pytest.raises(PromiseError, match="it computes in float: CONV_2D"):
+            asked.check(replace(file, float_ops={"CONV_2D": 1, "SOFTMAX": 1}))
+
+
+def test_files_that_are_float_anyway_are_the_same_with_either_kind_of_probabilities() -> None:
+    for name in ("float32", "float16", "dynamic"):
+        assert schemes.find(name).giving("float32") == schemes.find(name)
+    with pytest.raises(UnknownNameError, match="unknown kind of probabilities 'int8'"):
+        schemes.check_probabilities("int8")
+
+
 @pytest.mark.parametrize("scheme", list(SCHEMES))
 def test_a_shape_that_is_not_fixed_is_noticed(scheme: str) -> None:
     def change(model: Any) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from commands import Call, refused
+from vitconv.data import cache_contents
 from vitconv.data.cache_contents import contents, prune
 from vitconv.data.datasets import open_dataset
 from vitconv.data.images import ImageSpec
+from vitconv.foundation.cache import lock_beside
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +43,25 @@ def test_entries_are_listed_with_their_size_and_removed_by_their_age(cache: Path
     open_dataset("digits").split("validation", ImageSpec(12, 12))
     assert len(prune()) == 2
     assert [path.name for path in cache.iterdir() if path.is_dir()] == ["mine"]
+
+
+def test_an_entry_that_another_process_is_making_stays(cache: Path) -> None:
+    open_dataset("digits").split("validation", ImageSpec(8, 8))
+    (entry,) = contents()
+    with lock_beside(entry.path):
+        assert prune() == []
+        assert contents()[0].path == entry.path
+    assert [removed.path for removed in prune()] == [entry.path]
+    assert list(cache.glob("*/card.json")) == list(cache.glob(".*.lock")) == []
+
+
+def test_an_entry_that_goes_meanwhile_is_not_listed(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_dataset("digits").split("validation", ImageSpec(8, 8))
+    found = list(cache_contents.entries(cache))
+    monkeypatch.setattr(cache_contents, "entries", lambda _: iter(found))
+    shutil.rmtree(found[0][0])
+    assert contents() == []
+    assert prune() == []
 
 
 def test_using_an_entry_makes_it_young_again() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import shutil
@@ -10,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
+from vitconv.data import listing, picture_formats
 from vitconv.data.datasets import Dataset, open_dataset
-from vitconv.data.images import ImageSpec
+from vitconv.data.images import ImageSpec, open_picture
 from vitconv.data.spellings import has_mirrored_classes, split_kind
 from vitconv.foundation.errors import DatasetError
 
@@ -178,16 +180,50 @@ def test_pictures_with_other_suffixes_are_used(tmp_path: Path, suffix: str) -> N
     assert total(open_dataset(str(root))) == 7
 
 
-@pytest.mark.parametrize("suffix", [".tif", ".TIFF", ".avif", ".heic", ".jxl", ".psd"])
+@pytest.mark.parametrize("one", picture_formats.READ, ids=lambda one: one.shown)
+def test_whatever_run_reads_is_used_in_a_folder_too(tmp_path: Path, one: picture_formats.PictureFormat) -> None:
+    """With each of the format's suffixes, in capitals, and without one where the beginning tells."""
+    root = classes(tmp_path / "photos", "a", "b")
+    names = [f"more{suffix}" for suffix in (*one.suffixes, *map(str.upper, one.suffixes))]
+    names += ["more"] if one.beginnings else []
+    for name in names:
+        picture(root / "a" / name, one.pillow)
+        open_picture(root / "a" / name)
+    data = open_dataset(str(root))
+    assert total(data) == 6 + len(names)
+    for split in data.split_names:
+        data.split(split, SPEC)
+
+
+def test_a_format_that_pillow_was_built_without_is_named_as_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(features, "check", lambda name: name != "avif")
+    spec = importlib.util.find_spec("vitconv.data.picture_formats")
+    assert spec is not None
+    assert spec.loader is not None
+    without = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(without)
+    assert "AVIF" not in without.PILLOW_NAMES
+    assert "AVIF" not in without.SHOWN
+    assert ".avif" in without.OTHER_SUFFIXES - without.SUFFIXES
+    assert not without.begins_as_picture(b"\0\0\0 ftypavif\0\0\0\0")
+    monkeypatch.setattr(listing, "picture_formats", without)
+    root = classes(tmp_path / "photos", "a", "b")
+    (root / "a" / "more.avif").write_bytes(b"whatever")
+    assert total(open_dataset(str(root))) == 6
+    assert f"1 files of a kind that is not read (save them as one of {without.SHOWN}): a/more.avif" in caplog.text
+
+
+@pytest.mark.parametrize("suffix", [".heic", ".jxl", ".psd", ".SVG", ".pdf"])
 def test_pictures_that_are_not_read_are_named(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, suffix: str
 ) -> None:
     root = classes(tmp_path / "photos", "a", "b")
     (root / "a" / f"more{suffix}").write_bytes(b"whatever")
     assert total(open_dataset(str(root))) == 6
-    assert (
-        f"1 files of a kind that is not read (save them as one of JPEG, PNG, WebP, BMP, GIF): a/more{suffix}"
-        in (caplog.text)
+    assert f"1 files of a kind that is not read (save them as one of {picture_formats.SHOWN}): a/more{suffix}" in (
+        caplog.text
     )
     for path in (root / "b").iterdir():
         path.rename(path.with_suffix(suffix))

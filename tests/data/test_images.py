@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from vitconv.data.images import FORMATS, LARGEST_SIDE, ImageSpec, decode_picture, open_picture
+from vitconv.data.images import LARGEST_SIDE, ImageSpec, decode_picture, open_picture
+from vitconv.data.picture_formats import PILLOW_NAMES
 from vitconv.foundation.errors import InputError
 
 STRETCH = ImageSpec(12, 20)
@@ -308,7 +309,7 @@ def foreign_formats() -> dict[str, bytes]:
     """Formats that Pillow can both write and read, and that nothing here says it takes."""
     found = {"EPS": EPS}
     Image.init()
-    for name in sorted(set(Image.SAVE) & set(Image.OPEN) - set(FORMATS) - {"MPO"}):
+    for name in sorted(set(Image.SAVE) & set(Image.OPEN) - set(PILLOW_NAMES) - {"MPO"}):
         for mode in ("RGB", "L", "1"):
             stream = io.BytesIO()
             try:
@@ -339,7 +340,7 @@ def test_only_the_documented_formats_are_opened_whatever_the_name(
             decode_picture(data)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", PILLOW_NAMES)
 def test_each_documented_format_is_opened_whatever_the_name(tmp_path: Path, name: str) -> None:
     path = tmp_path / "picture.txt"
     picture(12, 20).save(path, name)
@@ -386,7 +387,7 @@ def damaged(data: bytes, random: np.random.Generator) -> bytes:
 def test_no_damaged_picture_ends_in_anything_but_pixels_or_an_input_error(tmp_path: Path) -> None:
     random = np.random.default_rng(18)
     originals = []
-    for name in FORMATS:
+    for name in PILLOW_NAMES:
         stream = io.BytesIO()
         picture(24, 32).save(stream, name, exif=exif_of_orientation(b"\0\6\0\0")) if name not in (
             "BMP", "GIF"

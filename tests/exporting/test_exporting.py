@@ -79,7 +79,8 @@ def quick(made: dict[tuple[str, str], bytes], monkeypatch: pytest.MonkeyPatch) -
 def test_the_folder_holds_a_file_for_each_scheme_and_what_goes_with_them(exported_digits: Path) -> None:
     made = [name for name in contents(exported_digits) if not name.startswith("results/")]  # tests verify it, too
     assert sorted(made) == sorted([
-        "manifest.json", "labels.txt", "calibration.json", "training.csv", "liveness.json", "golden/golden.json",
+        "manifest.json", "labels.txt", "calibration.json", "training.csv", "liveness.json", "classes.json",
+        "golden/golden.json",
         *(f"golden/{number}.png" for number in range(8)),
         *(f"mobilevit_xxs-digits-{scheme}.tflite" for scheme in SCHEMES),
     ])  # fmt: skip

@@ -8,18 +8,22 @@ import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from commands import Call, refused
 from converted import float_graph
 from vitconv import CalibrateConfig, Calibration, ImageSpec, calibrate, open_checkpoint
+from vitconv.conversion import float_graph as float_graph_module
 from vitconv.data.datasets import Split, open_dataset
 from vitconv.foundation.errors import DatasetError, InputError
+from vitconv.foundation.writing import writing
 from vitconv.quantization import calibration
-from vitconv.quantization.calibration import GraphRanges, check_pictures, choose_images
+from vitconv.quantization.calibration import GraphRanges, choose_images
 from vitconv.quantization.ranges import TensorRange, measure_ranges, structure_digest, with_ranges
 from vitconv.quantization.sensitivity import Kept, UnitCost
 from vitconv.tflite.graph import Graph
@@ -112,18 +116,65 @@ def test_a_data_set_whose_training_images_are_those_of_its_test_is_refused(
     assert not config.out.exists()
 
 
-def test_noise_and_blank_pictures_are_refused_and_photographs_are_not() -> None:
-    random = np.random.default_rng(0)
-    noise = random.integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
-    with pytest.raises(InputError, match="20 of 20 calibration images of here look like noise or one flat colour"):
-        check_pictures(noise, "here")
-    with pytest.raises(InputError, match="noise or one flat colour"):
-        check_pictures(np.full((5, 32, 32, 3), 200, np.uint8), "here")
-    pictures = open_dataset("digits").split("train", ImageSpec(32, 32)).images[:20]
-    check_pictures(pictures, "here")
-    check_pictures(np.concatenate([pictures, noise[:19]]), "here")  # a few odd ones among many do no harm
-    with pytest.raises(InputError, match="21 of 40"):
-        check_pictures(np.concatenate([pictures[:19], noise, noise[:1]]), "here")
+@pytest.fixture
+def without_conversion(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Graphs that nothing can be measured on: for what is said before."""
+    monkeypatch.setattr(float_graph_module, "float_graphs", lambda *_: {"int8": None})
+
+
+def dark_digits(folder: Path, divisor: int) -> Path:
+    """The digits of the test split as a data set of their own, their values divided."""
+    digits = open_dataset("digits").split("test", ImageSpec(32, 32))
+    images = np.rint(digits.images[:200] / divisor).astype(np.uint8)
+    for number, (image, label) in enumerate(zip(images, digits.labels, strict=False)):
+        place = folder / ("test" if number % 2 else "train") / str(label)
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(place / f"{number}.png")
+    return folder
+
+
+@pytest.mark.parametrize("command", ["calibrate", "export"])
+def test_nearly_black_images_are_refused_and_nothing_is_written(
+    command: str, without_conversion: None, digits_checkpoint: Path, tmp_path: Path, call: Call
+) -> None:
+    black, out = dark_digits(tmp_path / "black", 255), tmp_path / "out"
+    quant = ("--quant", "int8") if command == "export" else ()
+    refused(
+        call(command, digits_checkpoint, "--dataset", black, *quant, "--out", out),
+        "calibration images of black are nearly black: values from 0 to 1 with a standard deviation of ",
+        "and the images that the network was trained on had",
+    )
+    assert not out.is_file()
+    assert not list(tmp_path.glob("out/*"))
+
+
+def test_doubtful_images_are_warned_of(
+    digits_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    dark = open_dataset(str(dark_digits(tmp_path / "dark", 3)))
+    monkeypatch.setattr(calibration, "_measure_graphs", lambda *_: ())
+    monkeypatch.setattr(calibration.answers, "of_file", lambda *_: np.array([[0.4, 0.6]]))
+    graphs: Any = {"int8": SimpleNamespace(data=b"")}
+    calibration.measure(graphs, open_checkpoint(digits_checkpoint), dark, samples=50)
+    (said,) = [record.message for record in caplog.records if "calibration images" in record.message]
+    assert said.startswith("the 50 calibration images of dark are doubtful: their contrast is lower (")
+
+
+def test_images_that_the_network_was_trained_on_are_known(digits_checkpoint: Path) -> None:
+    checkpoint, digits = open_checkpoint(digits_checkpoint), open_dataset("digits")
+    seen, others = (digits.split(name, ImageSpec(8, 8)).pictures for name in ("train", "test"))
+    assert calibration._trained_on(checkpoint, seen[:40])
+    assert calibration._trained_on(checkpoint, np.concatenate([seen[:38], others[:2]]))
+    assert not calibration._trained_on(checkpoint, np.concatenate([seen[:20], others[:20]]))
+    assert not calibration._trained_on(checkpoint, None)
+
+
+def test_two_calibrations_do_not_write_one_file(digits_checkpoint: Path, tmp_path: Path, call: Call) -> None:
+    out = tmp_path / "ranges.json"
+    with writing(out):
+        ended = call("calibrate", digits_checkpoint, "--out", out)
+    refused(ended, f"another vitconv is writing into {out}. Wait until it has ended")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_few_images_are_advised_against() -> None:

@@ -11,7 +11,7 @@ from converted import converted, float_graph, images, inspected, ranges
 from graphs import inspect_bytes
 from vitconv.foundation.documents import convert
 from vitconv.foundation.errors import UnknownNameError
-from vitconv.quantization import integers, sensitivity
+from vitconv.quantization import answers, integers, sensitivity
 from vitconv.quantization.ranges import with_ranges
 from vitconv.tflite.graph import Graph
 from vitconv.tflite.layer_names import operations
@@ -79,10 +79,10 @@ def costs_where(monkeypatch: pytest.MonkeyPatch, weights: bool, error: float, ti
     whole = sensitivity.units(graph(), weights=True)["block0"]
     unit = [operation for operation in whole if weights or not operation.has_weights]
     ranged = with_ranges(graph(), ranges(NAME, "int8-hybrid"))
-    trial = sensitivity._Trial(graph().data, ranged.data, images(NAME, 1))
+    trial = sensitivity._Trial(graph(), ranged.data, images(NAME, 1))
     start = () if weights else [operation.tensor for operation in unit]
     errors = iter([1.0, 1.0 - error if weights else 1.0 + error])
-    monkeypatch.setattr(sensitivity, "_error", lambda actual, expected: next(errors))
+    monkeypatch.setattr(sensitivity, "_error", lambda *_: next(errors))
     times = [10.0, 10.0 - time_ms if weights else 10.0 + time_ms]
     monkeypatch.setattr(sensitivity, "_times_ms", lambda files, image: times)
     trial.start_from(start)
@@ -111,10 +111,28 @@ def test_whole_layers_are_float_where_the_error_is_worth_time_and_size(monkeypat
 def test_errors_are_taken_where_the_float_graph_is_least_sure(monkeypatch: pytest.MonkeyPatch) -> None:
     sure, unsure = [0.9, 0.05, 0.05], [0.1, 0.44, 0.46]
     monkeypatch.setattr(sensitivity, "_IMAGES", 2)
-    monkeypatch.setattr(sensitivity, "_answers", lambda data, images: np.array([unsure, sure, sure, unsure]))
-    trial = sensitivity._Trial(b"graph", b"ranged", np.arange(4))
+    monkeypatch.setattr(answers, "of_file", lambda *_: np.array([unsure, sure, sure, unsure]))
+    trial = sensitivity._Trial(graph(), b"ranged", np.arange(4))
     assert list(trial._images) == [0, 3]
     assert trial._expected.tolist() == [unsure, unsure]
+
+
+def test_where_eight_bits_hold_no_answer_every_trial_gives_float(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else all files would give the same zeros, and nothing would cost anything."""
+    ranged = with_ranges(graph(), ranges(NAME, "int8-hybrid")).data
+    start = [operation.tensor for unit in sensitivity.units(graph(), weights=False).values() for operation in unit]
+
+    def last_softmax_is_float() -> bool:
+        trial = sensitivity._Trial(graph(), ranged, images(NAME, 2))
+        trial.start_from([tensor for tensor in start if "attention" not in tensor])
+        return "SOFTMAX" in inspect_bytes(trial._base, "trial").float_ops
+
+    assert not last_softmax_is_float()
+    monkeypatch.setattr(answers, "rounded", lambda _: answers.Rounded(2, 2, 0, (0.001, 0.001)))
+    assert last_softmax_is_float()
+    small = np.array([[3e-4, 1e-4]])
+    assert sensitivity._error(small[:, ::-1], small) == 0
+    assert sensitivity._error(small[:, ::-1], small, 1e-7) == pytest.approx((2 * np.log(3)) ** 2)
 
 
 def test_whole_layers_together_add_no_more_than_a_part_of_the_size() -> None:
@@ -127,7 +145,7 @@ def test_whole_layers_together_add_no_more_than_a_part_of_the_size() -> None:
 def test_large_units_are_not_tried() -> None:
     whole = sensitivity.units(graph(), weights=True)
     ranged = with_ranges(graph(), ranges(NAME, "int8-hybrid"))
-    trial = sensitivity._Trial(graph().data, ranged.data, images(NAME, 1))
+    trial = sensitivity._Trial(graph(), ranged.data, images(NAME, 1))
     trial.start_from(())
     tried = trial.costs({name: whole[name] for name in ("block0", "block0.attention")}, True, None)
     assert [cost.unit for cost in tried] == ["block0"]

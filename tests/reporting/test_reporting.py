@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import json
 import re
 import shutil
@@ -29,11 +30,15 @@ from vitconv.evaluation.evidence import Answers, Evidence
 from vitconv.evaluation.layer_errors import LayerError
 from vitconv.evaluation.parity import FileVerification
 from vitconv.evaluation.verification import Verification, VerifyConfig
-from vitconv.foundation.errors import InputError
+from vitconv.exporting import classes
+from vitconv.exporting.classes import TrainedClass
+from vitconv.foundation.errors import InputError, OutputError
+from vitconv.foundation.writing import writing
 from vitconv.phone.adb import Device
 from vitconv.phone.phone_folder import Pushed
 from vitconv.phone.phone_results import PhoneBenchmark, PhoneTiming
 from vitconv.reporting import charts
+from vitconv.reporting import report as report_module
 from vitconv.reporting.missing import missing
 from vitconv.reporting.page import _templates
 from vitconv.reporting.reading import read_export
@@ -685,7 +690,9 @@ def test_markdown_goes_to_standard_output_unless_a_file_is_named(call: Call, ful
 
 def test_what_cannot_be_written_leaves_nothing(call: Call, full: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    refused(call("report", full, "--out", tmp_path / "file" / "report.html"), "cannot write", "report.html")
+    refused(
+        call("report", full, "--out", tmp_path / "file" / "report.html"), f"cannot write into {tmp_path / 'file'}"
+    )
     refused(call("report", full, "--compare", tmp_path), "is not an export folder")
     assert not (full / "report.html").exists()
 
@@ -731,6 +738,87 @@ def test_half_a_result_is_refused(call: Call, full: Path) -> None:
 
 
 # --- what verify and benchmark keep ---
+
+
+def classes_of(folder: Path, *known: TrainedClass) -> None:
+    """Puts classes.json into the folder as an export does."""
+    classes.write(folder, known)
+    digest = hashlib.sha256((folder / "classes.json").read_bytes()).hexdigest()
+    changed(folder / "manifest.json", lambda document: document.update(digests={"classes.json": digest}))
+
+
+def test_classes_that_training_or_validation_never_saw_are_named_and_the_others_have_their_accuracy(
+    full: Path,
+) -> None:
+    one, two, three, four, five = LABELS
+    known = [TrainedClass(one, True, 4, 4), TrainedClass(two, True, 8, 2), TrainedClass(three, False, 3, 0)]
+    classes_of(full, *known, TrainedClass(four, False), TrainedClass(five, True, 0, 0))
+    result = reported(full)
+    warning = f"Training had no picture of {three}, {four}: no file can name them."
+    assert warning in result.recommendation.warnings
+    section = result.text[result.text.index('<section id="training">') :]
+    section = section[: section.index("</section>")]
+    assert f"No training picture is of {three}, {four}: no file can name them." in section
+    assert f"No validation picture is of {five}: how well it was learnt is not known." in section
+    rows = re.findall(r'<th scope="row">(.*?)</th><td>(\d+)</td><td>(.*?)</td>', section)
+    rows = [tuple(map(html.unescape, row)) for row in rows]
+    assert rows == [(three, "3", "0%"), (two, "8", "25%"), (one, "4", "100%")]  # the lowest first
+    assert warning in reported(full, format="markdown").text
+
+
+def test_a_report_without_classes_shows_none_and_one_without_a_history_only_them(full: Path, make: Make) -> None:
+    assert "of each class" not in reported(full).text
+    other = make("other")
+    classes_of(other, *(TrainedClass(label, True, 2, 1) for label in LABELS))
+    text = reported(other).text
+    assert "Validation accuracy of each class" in text
+    assert "The checkpoint has no history" in text
+    (other / "classes.json").write_text("{}")  # changed since: left out, and named
+    result = reported(other)
+    assert "Validation accuracy of each class" not in result.text
+    assert any("classes.json has changed since the export" in note for note in result.recommendation.warnings)
+
+
+def test_classes_that_no_verified_image_is_of_are_named(full: Path) -> None:
+    def change(document: Any) -> None:
+        for one in (document["reference"], *document["files"]):
+            one["confusion"] = [row for row in one["confusion"] if row[0] != 2]
+
+    assert "No image is of" not in reported(full).text
+    changed(full / kept_results.VERIFY, change)
+    assert f"No image is of {LABELS[2]}: nothing is known of it here." in reported(full).text
+
+
+def test_somebody_else_s_report_html_is_not_replaced_and_one_of_ours_is(call: Call, full: Path) -> None:
+    assert call("report", full).status == 0
+    first = (full / "report.html").read_text()
+    assert call("report", full).status == 0
+    assert (full / "report.html").read_text() == first
+    (full / "report.html").write_text("<html><title>My thesis</title></html>")
+    refused(call("report", full), f"{full / 'report.html'} is no report of vitconv's, and would be replaced")
+    assert "My thesis" in (full / "report.html").read_text()
+    assert call("report", full, "--out", full / "report.html").status == 0  # who names it means it
+    assert (full / "report.html").read_text() == first
+
+
+def test_results_and_report_wait_for_another_command_s_and_say_so_where_it_does_not_end(
+    full: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = digests(full)
+    monkeypatch.setattr(kept_results, "_WAIT_S", 0.1)
+    monkeypatch.setattr(report_module, "_WAIT_S", 0.1)
+    with writing(full / "results"), writing(full / "report.html"):
+        for write in (lambda: timed(full, int8=1.0), lambda: verified(full), lambda: reported(full)):
+            with pytest.raises(OutputError, match="another vitconv is writing into"):
+                write()
+    assert digests(full) == before
+    reported(full)
+
+
+def test_an_export_that_is_written_does_not_keep_results_out(full: Path) -> None:
+    """It leaves the folder's results alone, and may take minutes."""
+    with writing(full):
+        timed(full, int8=1.0)
 
 
 def test_a_phone_s_serial_becomes_a_safe_name(make: Make) -> None:

@@ -26,6 +26,7 @@ from vitconv.checkpoints import pictures
 from vitconv.checkpoints.checkpoint import CARD, Checkpoint, open_checkpoint, read_tensors, save
 from vitconv.data.datasets import Split, open_dataset
 from vitconv.data.images import ImageSpec
+from vitconv.data.pixels import Pixels
 from vitconv.foundation.errors import CheckpointError, DatasetError, InputError, OutputError, UnknownNameError
 from vitconv.foundation.files import sha256
 from vitconv.models import catalogue
@@ -35,7 +36,6 @@ from vitconv.training import train as training
 from vitconv.training.first_weights import FirstWeights
 from vitconv.training.keeper import CURVES, HISTORY
 from vitconv.training.network import new_model
-from vitconv.training.pixels import Pixels
 from vitconv.training.state import STATE, Setup, TrainingState
 from vitconv.training.summary import classes_of
 from vitconv.training.train import TrainConfig, TrainResult, train

@@ -29,6 +29,7 @@ from vitconv.foundation.file_names import FileName, safe_name
 from vitconv.foundation.files import atomic_directory, sha256, writable_directory, write_json
 from vitconv.foundation.judgement import fewest_agreeing
 from vitconv.foundation.progress import Progress
+from vitconv.foundation.writing import writing
 
 # What Maven says when it starts a step, and what that is in words; the steps in between take no time.
 _STEPS = {
@@ -97,11 +98,12 @@ def build(config: BuildConfig, progress: Progress | None = None) -> BuildResult:
     maven = _find_maven()
     target = writable_directory(source / "target")
     staged = target / "models"
-    models = stage(config.exports, staged, config.schemes)
-    command = [maven, "--batch-mode", "--no-transfer-progress", f"--file={source / 'pom.xml'}", "verify"]
-    _run([*command, "-DskipUnitTests", f"-Dmodels={staged.resolve()}"], target / "build.log", progress)
-    built = tools.built_apks()
-    return BuildResult(models, tuple(_package(name, built) for name in ("release", "debug")))
+    with writing(target):
+        models = stage(config.exports, staged, config.schemes)
+        command = [maven, "--batch-mode", "--no-transfer-progress", f"--file={source / 'pom.xml'}", "verify"]
+        _run([*command, "-DskipUnitTests", f"-Dmodels={staged.resolve()}"], target / "build.log", progress)
+        built = tools.built_apks()
+        return BuildResult(models, tuple(_package(name, built) for name in ("release", "debug")))
 
 
 def stage(exports: tuple[Path, ...], out: Path, wanted: tuple[str, ...] | None = None) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ import numpy as np
 from vitconv.checkpoints import pretrained
 from vitconv.checkpoints.liveness import Liveness
 from vitconv.data.images import ImageDocument, ImageSpec
+from vitconv.data.pixels import Pixels
 from vitconv.foundation import documents
 from vitconv.foundation.documents import Sha256
 from vitconv.foundation.errors import CheckpointError
@@ -43,8 +44,8 @@ class Card:
     `dataset` has the texts name, source (what opens it again) and version, and the splits; `results` the epoch
     and its validation figures. `weights` is {"file": name, "sha256": hex}, set when the checkpoint is saved.
     `init` tells of the weights that the training began with, where they were not random. `pixels` are the training
-    images' mean, std, min and max of each channel, 0–255; `liveness` is which layers take part in the answers.
-    Both are None in a card of an earlier version.
+    images' statistics, see `data.pixels.Pixels`; `liveness` is which layers take part in the answers. Both are
+    None in a card of an earlier version.
     """
 
     model: str
@@ -256,7 +257,7 @@ class _CardDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     results: _Results
     weights: _Weights
     init: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
-    pixels: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    pixels: Pixels | msgspec.UnsetType = msgspec.UNSET
     liveness: Liveness | msgspec.UnsetType = msgspec.UNSET
 
 

@@ -16,6 +16,7 @@ from vitconv.cli.options import PATH, checkpoint_argument, common_options, datas
 from vitconv.cli.progress import tensorflow_progress
 
 if TYPE_CHECKING:
+    from vitconv.conversion.schemes import Probabilities
     from vitconv.quantization.calibration import Calibration
     from vitconv.quantization.histograms import Method
 
@@ -77,6 +78,14 @@ def calibrate(
     help="Layers that int8-hybrid keeps in float, such as 'block0.*', instead of the measured choice. "
     "Can be repeated.",
 )
+@click.option(
+    "--probabilities",
+    type=click.Choice(["uint8", "float32"]),
+    default="uint8",
+    show_default=True,
+    help="What int8 and int8-hybrid files give. uint8: in steps of 1/256. float32: their last softmax stays "
+    "float, for many classes that the network can hardly tell apart.",
+)
 @click.option("--author", default="unknown", show_default=True, help="Author in the files' metadata.")
 @click.option("--licence", default="unknown", show_default=True, help="Licence in the files' metadata.")
 @common_options
@@ -88,6 +97,7 @@ def export(
     calibration: Path | None,
     samples: int | None,
     keep_float: tuple[str, ...],
+    probabilities: str,
     author: str,
     licence: str,
     as_json: bool,
@@ -107,8 +117,9 @@ def export(
     if "all" in wanted:
         wanted = list(schemes.SCHEMES)
     config = ExportConfig(
-        checkpoint, out, tuple(wanted), dataset, calibration, keep_float or None, samples, author, licence
-    )
+        checkpoint, out, tuple(wanted), dataset, calibration, keep_float or None, samples, author, licence,
+        cast("Probabilities", probabilities),
+    )  # fmt: skip
     open_checkpoint(checkpoint)  # before TensorFlow is loaded
     with tensorflow_progress() as progress:
         result = run(config, progress)

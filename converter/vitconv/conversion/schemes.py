@@ -8,6 +8,9 @@
 | int8    | int8    | integers only | uint8 raw pixels → uint8 probabilities |
 | int8-hybrid | int8 | integers, but float for operations that measurement says must stay float | the same |
 
+On request (`giving`), the last two keep their last softmax in float and give float32 probabilities. Those in uint8
+have steps of 1/256, too coarse for a thousand classes that the network can hardly tell apart.
+
 All of them have batch 1, fixed shapes of at most four dimensions, TFLite's own operators only, and load on the
 newest TFLite for Android. A promise that a file breaks is an error, never a warning.
 """
@@ -15,9 +18,9 @@ newest TFLite for Android. A promise that a file breaks is an error, never a war
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from vitconv.foundation.errors import PromiseError, UnknownNameError
 from vitconv.models.forms import TRAINING_FORM, GraphForm
@@ -27,6 +30,13 @@ if TYPE_CHECKING:
     import keras
 
     from vitconv.tflite.inspection import Inspection
+
+
+Probabilities = Literal["uint8", "float32"]
+"""What integer schemes give."""
+
+# What computes float32 probabilities from integer logits.
+_FLOAT_END = {"DEQUANTIZE": 1, "SOFTMAX": 1}
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,7 @@ class Scheme:
     hybrid: of an integer scheme, some operations may stay float inside.
     form: how the layers write themselves into the float graph that is then quantized.
     external_form: the same of networks with external attention, where it differs.
+    float_output: of an integer scheme, the last softmax is float and gives float32 probabilities.
     marker: its mark in charts, in matplotlib's letters.
     """
 
@@ -72,6 +83,7 @@ class Scheme:
     form: GraphForm = TRAINING_FORM
     external_form: GraphForm | None = None
     hybrid: bool = False
+    float_output: bool = False
     marker: str = "o"
 
     @property
@@ -99,6 +111,10 @@ class Scheme:
         """Whether activation ranges must be known before the file can be written."""
         return self.integer
 
+    def giving(self, probabilities: Probabilities) -> Scheme:
+        """The scheme with this kind of probabilities; one that is not integer gives float32 anyway."""
+        return replace(self, float_output=self.integer and probabilities == "float32")
+
     def form_of(self, model: keras.Model) -> GraphForm:
         """The form that this network's layers are to be traced in."""
         from vitconv.models.attention import NormedExternalAttention
@@ -117,9 +133,10 @@ class Scheme:
 
     def _broken(self, file: Inspection) -> Iterable[str]:
         pixels = "uint8" if self.integer else "float32"
-        for tensor, what in ((file.inputs[0], "input"), (file.outputs[0], "output")):
-            if tensor.dtype != pixels:
-                yield f"its {what} is {tensor.dtype}, not {pixels}"
+        given = "float32" if self.float_output else pixels
+        for tensor, what, dtype in ((file.inputs[0], "input", pixels), (file.outputs[0], "output", given)):
+            if tensor.dtype != dtype:
+                yield f"its {what} is {tensor.dtype}, not {dtype}"
             if tensor.shape[:1] != (1,):
                 yield f"its {what} has the shape {list(tensor.shape)}, not batch 1"
         scale, zero_point = file.inputs[0].scale, file.inputs[0].zero_point
@@ -134,9 +151,10 @@ class Scheme:
         if not file.loads_on(ANDROID_RELEASE):
             yield f"it needs TFLite {file.runtime_needed}, newer than Android's {release_name(ANDROID_RELEASE)}"
         if self.integers_only:
-            if file.float_ops:
-                yield f"it computes in float: {', '.join(file.float_ops)}"
-            if not file.all_integer:
+            allowed_ops = _FLOAT_END if self.float_output else {}
+            if too_many := [name for name, count in file.float_ops.items() if count > allowed_ops.get(name, 0)]:
+                yield f"it computes in float: {', '.join(too_many)}"
+            if not file.all_integer and not self.float_output:
                 yield "it holds float tensors"
         # On-the-fly quantization leaves small weights and tables in float32, and so does what is kept in float.
         mixed = self.weights == "int8" and (self.hybrid or not self.integer)
@@ -174,6 +192,12 @@ _SCHEMES = (
 )
 
 SCHEMES = {scheme.name: scheme for scheme in _SCHEMES}
+
+
+def check_probabilities(kind: str) -> None:
+    """Raises UnknownNameError for a kind of output that there isn't."""
+    if kind not in get_args(Probabilities):
+        raise UnknownNameError("kind of probabilities", kind, get_args(Probabilities))
 
 
 def find(name: str) -> Scheme:

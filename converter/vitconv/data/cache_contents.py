@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vitconv.data.prepared import CARD, entries
-from vitconv.foundation.cache import cache_directory
+from vitconv.foundation.cache import cache_directory, lock_beside
+from vitconv.foundation.errors import OutputError
+from vitconv.foundation.files import writable_directory
 
 _DAY = 86_400
 
@@ -33,25 +37,32 @@ def contents() -> list[Entry]:
     """The entries, the one that was last used first; not what is kept beside them, which is small."""
     found = []
     for folder, card in entries(cache_directory()):
-        image = card["key"].get("image", {})
-        found.append(
-            Entry(
-                path=folder,
-                dataset=str(card.get("dataset", card["key"].get("dataset", folder.name))),
-                split=str(card.get("split", card["key"].get("split", ""))),
-                image=f"{image.get('height')}×{image.get('width')}",
-                bytes=sum(file.stat().st_size for file in folder.iterdir()),
-                days=max(0.0, (time.time() - (folder / CARD).stat().st_mtime) / _DAY),
-            )
-        )
+        with suppress(FileNotFoundError):  # another process has removed it meanwhile
+            found.append(_entry(folder, card))
     return sorted(found, key=lambda entry: entry.days)
+
+
+def _entry(folder: Path, card: Mapping[str, Any]) -> Entry:
+    image = card["key"].get("image", {})
+    return Entry(
+        path=folder,
+        dataset=str(card.get("dataset", card["key"].get("dataset", folder.name))),
+        split=str(card.get("split", card["key"].get("split", ""))),
+        image=f"{image.get('height')}×{image.get('width')}",
+        bytes=sum(file.stat().st_size for file in folder.iterdir()),
+        days=max(0.0, (time.time() - (folder / CARD).stat().st_mtime) / _DAY),
+    )
 
 
 def prune(days: float = 0) -> list[Entry]:
     """Removes entries that were not used for so many days; they are made again when they are wanted. Whoever reads
-    one goes on reading it."""
+    one goes on reading it, and one that another process is making stays. Raises OutputError where the cache cannot
+    be written."""
     old = [entry for entry in contents() if entry.days >= days]
+    if old:
+        writable_directory(cache_directory())
     for entry in old:
-        shutil.rmtree(entry.path, ignore_errors=True)
-        entry.path.with_name(f".{entry.path.name}.lock").unlink(missing_ok=True)
+        with suppress(OutputError), lock_beside(entry.path, wait_s=0) as lock:
+            shutil.rmtree(entry.path, ignore_errors=True)
+            lock.unlink(missing_ok=True)
     return [entry for entry in old if not entry.path.exists()]

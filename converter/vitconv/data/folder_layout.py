@@ -12,9 +12,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from vitconv.data import picture_formats
 from vitconv.data.listing import Listing, Parts, PictureFile, named
 from vitconv.data.spellings import (
-    FORMATS,
     class_name,
     folded,
     is_wrapper,
@@ -285,4 +285,5 @@ def _no_pictures(listing: Listing, folder: Parts) -> str:
         for left_out in [name for name in names if name.startswith(prefix)][:1]
     ]
     more = f" Left out: {'; '.join(left)}." if left else ""
-    return f"the class folder {inside} has no pictures in it ({FORMATS}).{more} Add some, or remove the folder."
+    formats = picture_formats.SHOWN
+    return f"the class folder {inside} has no pictures in it ({formats}).{more} Add some, or remove the folder."

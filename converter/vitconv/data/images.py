@@ -14,8 +14,9 @@ from typing import Any, BinaryIO, Literal, cast, get_args
 
 import msgspec
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError, features
+from PIL import ExifTags, Image, UnidentifiedImageError
 
+from vitconv.data.picture_formats import PILLOW_NAMES, SHOWN
 from vitconv.foundation import documents
 from vitconv.foundation.errors import InputError
 
@@ -23,15 +24,6 @@ ResizeRule = Literal["stretch", "center_crop"]
 
 # Far beyond any classifier's; a mistyped or damaged size must not ask for terabytes.
 LARGEST_SIDE = 4096
-
-# Pillow knows some forty formats, and goes by a file's content, not its name. Only these are decoded: some of the
-# others start a program (Ghostscript for EPS), are barely tested, or lead to other files.
-FORMATS = tuple(
-    name
-    for name in ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
-    if name not in ("WEBP", "AVIF") or features.check(name.lower())
-)
-_READABLE = ", ".join({"WEBP": "WebP"}.get(name, name) for name in FORMATS)
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -146,8 +138,8 @@ def parse_size(text: str) -> int | tuple[int, int]:
 
 
 def open_picture(path: Path) -> Image.Image:
-    """Decodes a picture file completely, if it is one of FORMATS. Raises InputError that names the file where that
-    is impossible."""
+    """Decodes a picture file completely, if it is of a format that is read (see picture_formats.py). Raises
+    InputError that names the file where that is impossible."""
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise InputError(f"{path} is a pipe or a device, not a picture file.")
@@ -160,18 +152,18 @@ def open_picture(path: Path) -> Image.Image:
     except IsADirectoryError:
         raise InputError(f"{path} is a folder, not a picture. Name a file in it.") from None
     except UnidentifiedImageError:
-        raise InputError(f"{path} is not a picture that can be read ({_READABLE}).") from None
+        raise InputError(f"{path} is not a picture that can be read ({SHOWN}).") from None
     # Pillow's decoders meet a damaged file with many kinds of exception, not only OSError.
     except Exception as error:
         raise InputError(f"cannot read the picture {path}: {_words(error)}.") from error
 
 
 def decode_picture(encoded: bytes) -> Image.Image:
-    """Decodes the bytes of a picture file completely, if it is one of FORMATS. Raises InputError."""
+    """Decodes the bytes of a picture file completely, as `open_picture` does. Raises InputError."""
     try:
         return _decode(io.BytesIO(encoded))
     except UnidentifiedImageError:
-        raise InputError(f"these bytes are no picture that can be read ({_READABLE}).") from None
+        raise InputError(f"these bytes are no picture that can be read ({SHOWN}).") from None
     except Exception as error:
         raise InputError(f"the picture cannot be decoded: {_words(error)}.") from error
 
@@ -180,7 +172,7 @@ def _decode(source: BinaryIO) -> Image.Image:
     with _FILTERING, warnings.catch_warnings():
         # Of metadata that it cannot read, which is what `prepare` makes a note of, and of large pictures.
         warnings.simplefilter("ignore")
-        picture: Image.Image = Image.open(source, formats=FORMATS)
+        picture: Image.Image = Image.open(source, formats=PILLOW_NAMES)
         if picture.format == "TIFF":
             picture.load()  # which reads its metadata once more
     with picture:

@@ -8,10 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vitconv.data.spellings import FORMATS, OTHER_PICTURES, PICTURES, is_litter
+from vitconv.data import picture_formats
+from vitconv.data.spellings import is_litter
 
-# A file of another name is a picture where it begins as one: many data sets have no suffixes.
-_BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")
 # Not worth a look: there may be one beside every picture.
 _NO_PICTURES = frozenset(
     {
@@ -128,17 +127,17 @@ def _leads_elsewhere(entry: os.DirEntry[str], root: Path, linked: set[str]) -> b
 
 def _is_picture(entry: os.DirEntry[str]) -> bool:
     suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122  of a name, in a loop over 100,000 of them
-    if suffix in PICTURES:
+    if suffix in picture_formats.SUFFIXES:
         return True
-    if suffix in _NO_PICTURES or suffix in OTHER_PICTURES:
+    if suffix in _NO_PICTURES or suffix in picture_formats.OTHER_SUFFIXES:
         return False
+    # A file of another name is a picture where it begins as one: many data sets have no suffixes.
     with open(entry.path, "rb") as stream:  # noqa: PTH123
-        start = stream.read(12)
-    return start.startswith(_BEGINNINGS) or (start[:4] == b"RIFF" and start[8:] == b"WEBP")
+        return picture_formats.begins_as_picture(stream.read(picture_formats.BEGINNING))
 
 
 def _why_not(name: str) -> str:
     suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
-    if suffix in OTHER_PICTURES:
-        return f"files of a kind that is not read (save them as one of {FORMATS})"
+    if suffix in picture_formats.OTHER_SUFFIXES:
+        return f"files of a kind that is not read (save them as one of {picture_formats.SHOWN})"
     return "files that are no pictures"

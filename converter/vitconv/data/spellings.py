@@ -6,19 +6,6 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-# Pillow reads these, and so does the app's side of it.
-PICTURES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".png", ".webp", ".bmp", ".gif"})
-FORMATS = "JPEG, PNG, WebP, BMP, GIF"
-
-# Pictures to a person's eye; a user wants to know that they were left out.
-OTHER_PICTURES = frozenset(
-    {
-        ".tif", ".tiff", ".avif", ".heic", ".heif", ".jp2", ".j2k", ".jxl", ".svg", ".eps", ".ico", ".psd", ".tga",
-        ".ppm", ".pgm", ".pbm", ".exr", ".hdr", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2",
-        ".raw", ".dcm", ".pdf", ".mp4", ".mov", ".avi",
-    }
-)  # fmt: skip
-
 _SPLITS = {
     "train": ("train", "training", "trn"),
     "validation": (

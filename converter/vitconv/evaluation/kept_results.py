@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,7 @@ from vitconv.evaluation.layer_errors import LayerError
 from vitconv.exporting import manifest
 from vitconv.foundation import documents, files
 from vitconv.foundation.errors import InputError
+from vitconv.foundation.writing import writing
 
 if TYPE_CHECKING:
     from vitconv.evaluation.verification import Verification, VerifyConfig
@@ -32,6 +34,7 @@ BENCHMARK = f"{FOLDER}/benchmark.json"
 PHONES = f"{FOLDER}/benchmark-*.json"
 DISAGREEMENTS = f"{FOLDER}/disagreements"
 
+_WAIT_S = 30.0  # for another command's results, which are written in a moment
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
@@ -121,13 +124,15 @@ def keep_verification(config: VerifyConfig, result: Verification) -> None:
         document["reference"]["confusion"] = result.evidence.reference.to_json()["confusion"]
         for file in document["files"]:
             file.update(result.evidence.files[file["path"]].to_json())
-        with files.atomic_directory(config.folder / DISAGREEMENTS) as pictures:
-            for index, data in result.evidence.thumbnails.items():
-                (pictures / f"{index}.png").write_bytes(data)
     for file in document["files"]:
         if "layers" in file:
             file["layers"] = [_rounded(layer) for layer in file["layers"]]
-    _write(config.folder / VERIFY, document)
+    with _results(config.folder):  # else the pictures may be of another verification than the document
+        if result.evidence:
+            with files.atomic_directory(config.folder / DISAGREEMENTS) as pictures:
+                for index, data in result.evidence.thumbnails.items():
+                    (pictures / f"{index}.png").write_bytes(data)
+        _write(config.folder / VERIFY, document)
 
 
 def keep_benchmark(paths: tuple[Path, ...], document: dict[str, Any]) -> None:
@@ -136,14 +141,21 @@ def keep_benchmark(paths: tuple[Path, ...], document: dict[str, Any]) -> None:
     Raises OutputError where one cannot be written.
     """
     for folder, part in _by_folder(paths, document):
-        _write(folder / BENCHMARK, part)
+        with _results(folder):
+            _write(folder / BENCHMARK, part)
 
 
 def keep_phone_benchmark(paths: tuple[Path, ...], document: dict[str, Any]) -> None:
     """The same of a phone; what was measured before something failed counts."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", document["device"]["serial"])
     for folder, part in _by_folder(paths, document):
-        _write(folder / FOLDER / f"benchmark-{name}.json", part)
+        with _results(folder):
+            _write(folder / FOLDER / f"benchmark-{name}.json", part)
+
+
+def _results(folder: Path) -> AbstractContextManager[None]:
+    """Has an export folder's results for this command alone."""
+    return writing(files.writable_directory(folder / FOLDER), _WAIT_S)
 
 
 def _by_folder(paths: tuple[Path, ...], document: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:

@@ -31,6 +31,7 @@ from vitconv.foundation.configs import check_types
 from vitconv.foundation.errors import CheckpointError, InputError, ModelFileError
 from vitconv.foundation.intervals import wilson_interval
 from vitconv.foundation.progress import Progress
+from vitconv.quantization.answers import lost_answers
 from vitconv.runtimes.litert import Runner
 from vitconv.tflite import flatbuffer, metadata
 from vitconv.tflite.graph import Graph
@@ -141,11 +142,13 @@ def verify(config: VerifyConfig, progress: Progress | None = None) -> Verificati
         limits = scheme.limits if config.max_drop is None else replace(scheme.limits, max_drop=config.max_drop)
         with Runner(config.folder / entry.path) as runner:
             actual = _file_probabilities(runner, images, f"verifying {scheme.name}", progress)
+            step = runner.outputs[0].scale
         file = compare(entry.path, scheme.name, actual, expected, labels, limits)
+        lost = lost_answers(actual, expected, limits.min_agreement, step)
         layers = None
         if model is not None:
             layers = _layers(model, scheme, config.folder / entry.path, images, progress)
-        reasons = (*described[entry.path], *file.reasons, *_layer_reasons(layers or (), scheme))
+        reasons = (*described[entry.path], *file.reasons, *lost, *_layer_reasons(layers or (), scheme))
         files.append(replace(file, reasons=reasons, layers=layers, sha256=entry.sha256))
         furthest = evidence.disagreements(actual, expected, labels) if scheme.integer else ()
         answers[entry.path] = Answers(evidence.confusion(actual, labels), furthest)

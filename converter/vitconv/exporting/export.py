@@ -5,6 +5,7 @@ DIR/MODEL-DATASET-SCHEME.tflite      one a scheme, with metadata
 DIR/labels.txt, calibration.json     class names, one a line; the ranges that integer files were made from
 DIR/training.csv                     loss and accuracy of every epoch, where the checkpoint tells
 DIR/liveness.json                    which layers take part in the answers, where the checkpoint tells
+DIR/classes.json                     what training saw of each class, and its validation accuracy, likewise
 DIR/golden/                          eight images as PNG, golden.json with Keras's probabilities
 """
 
@@ -24,17 +25,17 @@ from vitconv.checkpoints import pretrained
 from vitconv.checkpoints.checkpoint import Checkpoint
 from vitconv.checkpoints.trained_data import open_dataset_of
 from vitconv.conversion import float_graph, schemes
-from vitconv.conversion.schemes import Scheme
+from vitconv.conversion.schemes import Probabilities, Scheme
 from vitconv.data.datasets import Dataset, is_here
-from vitconv.exporting import golden, manifest
-from vitconv.exporting.folder import Earlier, earlier_export, put_in_place, staging_folder
+from vitconv.exporting import classes, golden, manifest
+from vitconv.exporting.folder import Earlier, export_folder, put_in_place
 from vitconv.foundation.configs import check_types
 from vitconv.foundation.errors import InputError, PromiseError
 from vitconv.foundation.file_names import safe_name
 from vitconv.foundation.files import writable_directory, write_json, write_text
 from vitconv.foundation.progress import Progress
+from vitconv.quantization import answers, integers, sensitivity
 from vitconv.quantization import calibration as calibrations
-from vitconv.quantization import integers, sensitivity
 from vitconv.quantization.calibration import Calibration
 from vitconv.quantization.sensitivity import Kept
 from vitconv.runtimes.litert import Runner
@@ -50,7 +51,9 @@ class ExportConfig:
     `calibrate` wrote and, where given, makes calibration images unnecessary. Where neither it nor `dataset` nor
     `samples` is given, the calibration file that comes with vitconv for these weights is taken, if there is one;
     `samples` None means DEFAULT_SAMPLES otherwise. `keep_float` are patterns of layer
-    names (`block0.attention`, `stage2.*`) that stay float in int8-hybrid; None lets measurement decide."""
+    names (`block0.attention`, `stage2.*`) that stay float in int8-hybrid; None lets measurement decide.
+    `probabilities` is what integer files give: "uint8" in steps of 1/256, or "float32", for which their last
+    softmax stays float."""
 
     checkpoint: Path
     out: Path
@@ -61,6 +64,7 @@ class ExportConfig:
     samples: int | None = None
     author: str = "unknown"
     licence: str = "unknown"
+    probabilities: Probabilities = "uint8"
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -68,6 +72,7 @@ class ExportConfig:
             raise InputError(f"there is no scheme to export. Name at least one of: {', '.join(schemes.SCHEMES)}.")
         for name in self.schemes:
             schemes.find(name)
+        schemes.check_probabilities(self.probabilities)
         if self.samples is not None:
             calibrations.check_samples(self.samples)
         hybrids = [name for name, scheme in schemes.SCHEMES.items() if scheme.hybrid]
@@ -101,16 +106,16 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportResu
     """
     tell = progress or (lambda what, done, total: None)
     checkpoint = checkpoints.open_checkpoint(config.checkpoint)
-    wanted = [schemes.find(name) for name in dict.fromkeys(config.schemes)]
+    wanted = [schemes.find(name).giving(config.probabilities) for name in dict.fromkeys(config.schemes)]
     known = _known_calibration(config, checkpoint)
     dataset = _dataset(config, checkpoint, needed=known is None and any(one.needs_calibration for one in wanted))
     out = writable_directory(config.out)
-    earlier = earlier_export(out, checkpoint)
+    names = _names(config, checkpoint, _describe(checkpoint, dataset)["name"], wanted)
 
-    with staging_folder(out) as staging:
+    with export_folder(out, checkpoint, names) as (staging, earlier):
         model = checkpoint.load()
         pictures = golden.choose(checkpoint.card, dataset, progress)
-        golden.write(staging, model, pictures)
+        probabilities = golden.write(staging, model, pictures)
         graphs = float_graph.float_graphs(model, wanted, progress)
         calibration, dataset = _calibration(config, checkpoint, dataset, known, graphs, progress)
         if calibration is not None and earlier.calibration:
@@ -119,7 +124,7 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportResu
         files = []
         for done, scheme in enumerate(wanted):
             tell(f"exporting {scheme.name}", done, len(wanted))
-            path = staging / f"{checkpoint.card.model}-{safe_name(described['name'])}-{scheme.name}.tflite"
+            path = staging / _model_name(checkpoint, described["name"], scheme)
             graph, kept = _quantized(graphs[scheme.name], scheme, calibration, config.keep_float)
             file = metadata.write(graph, _metadata(config, checkpoint, described["name"], scheme), path.name)
             scheme.check(inspect_graph(file))
@@ -129,9 +134,30 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportResu
         tell("exporting", len(wanted), len(wanted))
         _add_what_goes_along(staging, checkpoint, calibration)
         document = _manifest(checkpoint, described, staging, files, earlier)
-        put_in_place(staging, out, document, earlier)
-    notes = () if pictures.note is None else (pictures.note,)
-    return ExportResult(out, document, calibration, notes)
+        put_in_place(staging, out, document)
+    notes = (pictures.note, _coarse_output(wanted, calibration, probabilities))
+    return ExportResult(out, document, calibration, tuple(note for note in notes if note is not None))
+
+
+def _model_name(checkpoint: Checkpoint, dataset: str, scheme: Scheme) -> str:
+    return f"{checkpoint.card.model}-{safe_name(dataset)}-{scheme.name}.tflite"
+
+
+def _names(config: ExportConfig, checkpoint: Checkpoint, dataset: str, wanted: Sequence[Scheme]) -> list[str]:
+    """The files that will be written, by their path in the folder, but a calibration that is written as it was
+    given."""
+    names = [*(_model_name(checkpoint, dataset, scheme) for scheme in wanted), manifest.LABELS, *golden.NAMES]
+    given = config.calibration is not None and config.calibration.resolve()
+    if (
+        any(scheme.needs_calibration for scheme in wanted)
+        and given != (config.out / manifest.CALIBRATION).resolve()
+    ):
+        names.append(manifest.CALIBRATION)
+    if (checkpoint.path / checkpoints.HISTORY).is_file():
+        names.append(manifest.HISTORY)
+    if classes.of_card(checkpoint.card) is not None:
+        names.append(classes.FILE)
+    return names
 
 
 def _known_calibration(config: ExportConfig, checkpoint: Checkpoint) -> Calibration | None:
@@ -192,7 +218,8 @@ def _quantized(
     kept = measured.kept
     if scheme.hybrid and keep_float is not None:
         kept = sensitivity.matching(graph, keep_float)
-    return integers.quantize(graph, measured.ranges, kept.tensors if kept else ()), kept
+    tensors = kept.tensors if kept else ()
+    return integers.quantize(graph, measured.ranges, tensors, scheme.float_output), kept
 
 
 def _facts(kept: Kept | None) -> dict[str, Any]:
@@ -200,6 +227,26 @@ def _facts(kept: Kept | None) -> dict[str, Any]:
     if kept is None:
         return {}
     return {"keep_float": list(kept.layers), "sensitivity": [vars(unit) for unit in kept.units]}
+
+
+def _coarse_output(
+    wanted: Sequence[Scheme], calibration: Calibration | None, probabilities: np.ndarray
+) -> str | None:
+    """A sentence where uint8 probabilities cannot hold the network's answers to the calibration images, or to the
+    golden ones, whose probabilities are given; else None."""
+    names = [scheme.name for scheme in wanted if scheme.integer and not scheme.float_output]
+    if not names:
+        return None
+    seen = [(answers.rounded(probabilities), "golden images")]
+    if calibration is not None and calibration.answers is not None:
+        seen.insert(0, (calibration.answers, "calibration images"))
+    for found, what in seen:
+        if found.undecided:
+            return (
+                f"{found.sentence(what)}. {' and '.join(names)} cannot be used like this. Export with "
+                f"{answers.FLOAT_OUTPUT}, or train until the network is surer of its answers."
+            )
+    return None
 
 
 def _check_runs(path: Path, scheme: Scheme, picture: np.ndarray) -> None:
@@ -216,7 +263,7 @@ def _check_runs(path: Path, scheme: Scheme, picture: np.ndarray) -> None:
 
 
 def _add_what_goes_along(staging: Path, checkpoint: Checkpoint, calibration: Calibration | None) -> None:
-    """Labels, ranges, the training's history, and which layers take part in the answers."""
+    """Labels, ranges, the training's history, the layers that take part, and what training saw of each class."""
     write_text(staging / manifest.LABELS, "".join(f"{label}\n" for label in checkpoint.card.labels))
     if calibration is not None:
         calibration.save(staging / manifest.CALIBRATION)
@@ -224,6 +271,8 @@ def _add_what_goes_along(staging: Path, checkpoint: Checkpoint, calibration: Cal
         shutil.copyfile(checkpoint.path / checkpoints.HISTORY, staging / manifest.HISTORY)
     if checkpoint.card.liveness is not None:
         write_json(staging / manifest.LIVENESS, checkpoint.card.liveness.to_json())
+    if (trained := classes.of_card(checkpoint.card)) is not None:
+        classes.write(staging, trained)
 
 
 def _metadata(config: ExportConfig, checkpoint: Checkpoint, dataset: str, scheme: Scheme) -> ModelMetadata:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 FOLDER = "golden"
 FILE = f"{FOLDER}/golden.json"
 IMAGES = 8
+NAMES = (FILE, *(f"{FOLDER}/{number}.png" for number in range(IMAGES)))
 SAMPLES = "sample photographs"
 
 
@@ -82,8 +83,8 @@ def sample_photographs(spec: ImageSpec) -> Pictures:
     return Pictures(SAMPLES, np.stack(images), (None,) * len(images))
 
 
-def write(out: Path, model: keras.Model, pictures: Pictures) -> None:
-    """Writes FOLDER into `out`."""
+def write(out: Path, model: keras.Model, pictures: Pictures) -> np.ndarray:
+    """Writes FOLDER into `out`; Keras's probabilities, float32 [N, classes]."""
     folder = out / FOLDER
     folder.mkdir()
     probabilities = np.asarray(model(pictures.images.astype(np.float32), training=False))
@@ -96,6 +97,7 @@ def write(out: Path, model: keras.Model, pictures: Pictures) -> None:
             "probabilities": [float(value) for value in probabilities[number]],
         })  # fmt: skip
     write_json(out / FILE, {"split": pictures.source, "images": entries})
+    return probabilities
 
 
 class GoldenImage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 
 from vitconv.conversion import schemes
 from vitconv.data.images import ImageDocument
-from vitconv.exporting import golden
+from vitconv.exporting import classes, golden
 from vitconv.foundation import documents
 from vitconv.foundation.documents import Sha256
 from vitconv.foundation.errors import InputError, UnknownNameError
@@ -127,6 +127,12 @@ def calibration_entry(folder: Path) -> dict[str, str]:
 
 
 def digests_of(folder: Path) -> dict[str, str]:
-    """The manifest's `digests` of what an export has written: labels, history, liveness, golden images."""
-    written = [folder / LABELS, folder / HISTORY, folder / LIVENESS, *sorted((folder / golden.FOLDER).iterdir())]
+    """The manifest's `digests` of what an export wrote: labels, history, liveness, classes, golden images."""
+    written = [
+        folder / LABELS,
+        folder / HISTORY,
+        folder / LIVENESS,
+        folder / classes.FILE,
+        *sorted((folder / golden.FOLDER).iterdir()),
+    ]
     return {path.relative_to(folder).as_posix(): sha256(path) for path in written if path.is_file()}

@@ -26,17 +26,20 @@ def cache_directory() -> Path:
 
 
 @contextmanager
-def lock_beside(folder: Path) -> Iterator[None]:
-    """Lets one process (or thread) at a time make `folder`; the system frees it even after a kill."""
-    from filelock import FileLock
+def lock_beside(folder: Path, wait_s: float = -1) -> Iterator[Path]:
+    """Lets one process (or thread) at a time make `folder`; the system frees it even after a kill. Gives the
+    lock's file. Raises OutputError where another has it after so many seconds, -1 for any number."""
+    from filelock import FileLock, Timeout
 
     path = folder.with_name(f".{folder.name}.lock")
-    lock = FileLock(path)
+    lock = FileLock(path, timeout=wait_s)
     try:
         lock.acquire()
+    except Timeout:
+        raise OutputError(f"another vitconv is making {folder}. Wait until it has ended.") from None
     except OSError as error:
         raise OutputError(f"cannot lock {path}: {error.strerror or error}.") from error
     try:
-        yield
+        yield path
     finally:
         lock.release()

@@ -46,7 +46,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """
     temporary = _beside(path)
     try:
-        with _blaming(path, temporary):
+        with blaming(path, temporary):
             yield temporary
             temporary.replace(path)
     finally:
@@ -71,7 +71,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     temporary = _beside(path)
     old = temporary.with_suffix(_OLD)
     try:
-        with _blaming(path, temporary, old):
+        with blaming(path, temporary, old):
             temporary.mkdir()
             yield temporary
             with _SWAPPING:
@@ -179,7 +179,7 @@ def _moved(path: Path) -> int:
 
 
 @contextmanager
-def _blaming(path: Path, *ours: Path) -> Iterator[None]:
+def blaming(path: Path, *ours: Path) -> Iterator[None]:
     """Turns an error of writing `path`, or one of `ours`, into an OutputError."""
     try:
         yield

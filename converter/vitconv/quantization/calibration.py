@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ import numpy as np
 
 from vitconv.checkpoints import checkpoint as checkpoints
 from vitconv.checkpoints.checkpoint import Checkpoint
+from vitconv.checkpoints.pictures import Keys, SeenPictures
 from vitconv.checkpoints.trained_data import open_dataset_of
 from vitconv.conversion import float_graph, schemes
 from vitconv.data.datasets import Dataset, Split
@@ -29,19 +31,21 @@ from vitconv.foundation.documents import Sha256
 from vitconv.foundation.errors import InputError, OutputError, UnknownNameError
 from vitconv.foundation.files import writable_directory, write_text
 from vitconv.foundation.progress import Progress
-from vitconv.quantization import sensitivity
+from vitconv.foundation.writing import writing
+from vitconv.quantization import answers, sensitivity
+from vitconv.quantization.answers import Rounded
 from vitconv.quantization.histograms import METHODS, Method
+from vitconv.quantization.picture_checks import check_pictures
 from vitconv.quantization.ranges import DEFAULT_METHOD, TensorRange, measure_ranges, structure_digest
 from vitconv.quantization.sensitivity import Kept
 from vitconv.tflite.graph import Graph
 
+logger = logging.getLogger("vitconv")
+
 DEFAULT_SAMPLES = 100
 
 _FORMAT = 3  # of the file
-
-# Correlation of neighbouring pixels, as measured (median): tf_flowers 0.95, cifar100 0.90, digits 0.40 at their
-# own 8×8 pixels and more when enlarged; noise 0.00, none of 200 images above 0.08.
-_LEAST_CORRELATION = 0.15
+_FAMILIAR = 0.9  # of the images; a data set may have been edited since the training
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ class Calibration:
     """Ranges of the float graphs that integer schemes are made from, and the images they were seen on.
 
     checkpoint: SHA-256 of its weights. images: the images' indices in the split, in the order they were run.
+    answers: what uint8 probabilities leave of the network's answers to them; None in a file of an earlier version.
     """
 
     checkpoint: str
@@ -97,9 +102,13 @@ class Calibration:
     seed: int
     images: tuple[int, ...]
     graphs: tuple[GraphRanges, ...]
+    answers: Rounded | None = field(default=None, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         own = {**vars(self), "image": self.image.to_json(), "images": list(self.images)}
+        del own["answers"]
+        if self.answers is not None:
+            own["answers"] = self.answers.to_json()
         return {"format": _FORMAT, **own, "graphs": [graph.to_json() for graph in self.graphs]}
 
     def save(self, path: Path) -> None:
@@ -152,17 +161,26 @@ class Calibration:
 
 
 def calibrate(config: CalibrateConfig, progress: Progress | None = None) -> Calibration:
-    """Writes the calibration file of a checkpoint's integer graphs, and returns what it holds."""
+    """Writes the calibration file of a checkpoint's integer graphs, and returns what it holds.
+
+    What a user should know of the images goes to the logger "vitconv".
+    """
     checkpoint = checkpoints.open_checkpoint(config.checkpoint)
     dataset = open_dataset_of(checkpoint, config.dataset)
     writable_directory(config.out.parent)  # before minutes of work, not after
     if config.out.is_dir():
         raise OutputError(f"cannot write {config.out}: it is a folder, and a calibration is one file.")
-    model = checkpoint.load()
-    calibrated = [scheme for scheme in schemes.SCHEMES.values() if scheme.needs_calibration]
-    graphs = float_graph.float_graphs(model, calibrated, progress)
-    result = measure(graphs, checkpoint, dataset, config.samples, config.seed, config.method, progress)
-    result.save(config.out)
+    with writing(config.out):
+        model = checkpoint.load()
+        calibrated = [scheme for scheme in schemes.SCHEMES.values() if scheme.needs_calibration]
+        graphs = float_graph.float_graphs(model, calibrated, progress)
+        result = measure(graphs, checkpoint, dataset, config.samples, config.seed, config.method, progress)
+        result.save(config.out)
+    if result.answers is not None and result.answers.undecided:
+        logger.warning(
+            f"{result.answers.sentence('calibration images')}. Export the integer files with "
+            f"{answers.FLOAT_OUTPUT}: their last softmax is then computed in float."
+        )
     return result
 
 
@@ -177,7 +195,8 @@ def measure(
 ) -> Calibration:
     """Runs `samples` images of the data set's training split through float graphs, given by scheme.
 
-    Raises InputError where there are none to take but those that accuracy is measured on, or where they are noise.
+    What is doubtful about them goes to the logger "vitconv". Raises InputError where there are none to take but
+    those that accuracy is measured on, and for images whose ranges would be useless (see `picture_checks`).
     """
     image = checkpoint.card.image
     training = dataset.split("train", image, progress)
@@ -189,7 +208,9 @@ def measure(
             "which accuracy is measured. Calibrate on other images."
         )
     images = training.images[list(chosen)]
-    check_pictures(images, dataset.name)
+    familiar = _trained_on(checkpoint, training.pictures[list(chosen)] if len(training.pictures) else None)
+    for doubt in check_pictures(images, dataset.name, checkpoint.card.pixels, familiar):
+        logger.warning(doubt)
     return Calibration(
         checkpoint=checkpoint.card.weights["sha256"],
         dataset=f"{dataset.name} {dataset.version}",
@@ -200,7 +221,16 @@ def measure(
         seed=seed,
         images=chosen,
         graphs=tuple(_measure_graphs(graphs, images, method, progress)),
+        answers=answers.rounded(answers.of_file(next(iter(graphs.values())).data, images)),
     )
+
+
+def _trained_on(checkpoint: Checkpoint, pictures: Keys | None) -> bool:
+    """Whether these pictures are ones that the network was trained on, all or nearly."""
+    seen = SeenPictures.of(checkpoint)
+    if seen is None or pictures is None:
+        return False
+    return bool(np.isin(pictures, seen.trained).mean() > _FAMILIAR)
 
 
 def _measure_graphs(
@@ -227,26 +257,6 @@ def check_method(method: str) -> None:
     """Raises UnknownNameError for a method that there isn't."""
     if method not in METHODS:
         raise UnknownNameError("calibration method", method, METHODS)
-
-
-def check_pictures(images: np.ndarray, source: str) -> None:
-    """Raises InputError where most of the images, uint8 [N, H, W, 3], are noise or blank.
-
-    Ranges seen on noise are not those of photographs: the file would clip what matters, and nothing would say so.
-    """
-    pixels = images.astype(np.float32).mean(axis=-1)  # [N, H, W]
-    left, right = pixels[:, :, :-1], pixels[:, :, 1:]
-    left = left - left.mean(axis=(1, 2), keepdims=True)
-    right = right - right.mean(axis=(1, 2), keepdims=True)
-    spread = np.sqrt((left**2).sum(axis=(1, 2)) * (right**2).sum(axis=(1, 2)))
-    correlation = (left * right).sum(axis=(1, 2)) / np.where(spread > 0, spread, np.inf)
-    strange = int(np.sum(correlation < _LEAST_CORRELATION))
-    if 2 * strange > len(images):
-        raise InputError(
-            f"{strange} of {len(images)} calibration images of {source} look like noise or one flat "
-            "colour: their neighbouring pixels hardly correlate. Calibrate on pictures like those that the phone "
-            "will see."
-        )
 
 
 def choose_images(
@@ -315,6 +325,7 @@ class CalibrationDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     seed: int
     images: tuple[Annotated[int, msgspec.Meta(ge=0)], ...]
     graphs: tuple[GraphDocument, ...]
+    answers: Rounded | None = None
 
 
 def read(path: Path) -> Calibration:

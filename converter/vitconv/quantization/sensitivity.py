@@ -19,8 +19,7 @@ import numpy as np
 
 from vitconv.foundation.errors import UnknownNameError
 from vitconv.foundation.progress import Progress
-from vitconv.foundation.quiet import native_output
-from vitconv.quantization import integers
+from vitconv.quantization import answers, integers
 from vitconv.quantization.ranges import TensorRange, with_ranges
 from vitconv.tflite.graph import Graph
 from vitconv.tflite.layer_names import Operation, operations
@@ -35,7 +34,8 @@ _SIZE_AS_TIME = 0.25
 # more than that: it is to remain a file of int8 weights.
 _LARGEST, _LARGEST_TOGETHER = 0.1, 0.3
 _TIMED_RUNS = 6
-_HALF_A_STEP = 1 / 512  # of a probability in eight bits, which cannot tell less from nothing
+_HALF_A_STEP = answers.STEP / 2  # eight bits cannot tell a smaller probability from nothing
+_SMALLEST = 1e-7  # that counts in float
 
 _MOVES_ONLY = ("RESHAPE", "TRANSPOSE", "SPLIT", "CONCATENATION")
 _OWN_UNIT = ("attention", "attn", "norm", "norm1", "norm2")
@@ -98,9 +98,11 @@ def search(
     """Measures the units of the float graph and keeps float what is worth it.
 
     images: uint8 [N, H, W, 3]. Errors are taken on those few that the float graph is least sure of: there they
-    change answers, and small probabilities, which eight bits round much, have no part in them.
+    change answers, and small probabilities, which eight bits round much, have no part in them. Where eight bits
+    cannot hold the network's answers at all (`answers.Rounded.undecided`), the output is float in every file that
+    is tried: all would give the same zeros.
     """
-    trial = _Trial(graph.data, with_ranges(graph, ranges).data, images)
+    trial = _Trial(graph, with_ranges(graph, ranges).data, images)
     kept = {operation.tensor for unit in units(graph, weights=False).values() for operation in unit}
     costs: list[UnitCost] = []
     for weights in (False, True):
@@ -120,15 +122,18 @@ def search(
 class _Trial:
     """Compares files that differ in one unit from one that it starts from."""
 
-    def __init__(self, graph: bytes, ranged: bytes, images: np.ndarray) -> None:
+    def __init__(self, graph: Graph, ranged: bytes, images: np.ndarray) -> None:
         self._ranged = ranged
-        expected = _answers(graph, images)
-        unsure = np.argsort(_margins(expected, _best_two(expected)), kind="stable")[:_IMAGES]
+        expected = answers.of_file(graph.data, images)
+        coarse = answers.rounded(expected).undecided
+        self._always = frozenset([answers.output_of(graph)]) if coarse else frozenset()
+        self._floor = _SMALLEST if coarse else _HALF_A_STEP
+        unsure = np.argsort(_margins(expected, _best_two(expected), self._floor), kind="stable")[:_IMAGES]
         self._images, self._expected = images[unsure], expected[unsure]
 
     def start_from(self, kept: Iterable[str]) -> None:
         """The file in which the operations that compute these tensors are float, and no others."""
-        self._kept = frozenset(kept)
+        self._kept = frozenset(kept) | self._always
         self._base = integers.quantize_inside(self._ranged, self._kept)
         self._error = self._error_of(self._base)
 
@@ -165,7 +170,7 @@ class _Trial:
         return UnitCost(name, weights, len(unit), error, time_ms, error > _ERROR_FOR_TIME * price * self._error)
 
     def _error_of(self, data: bytes) -> float:
-        return _error(_answers(data, self._images), self._expected)
+        return _error(answers.of_file(data, self._images), self._expected, self._floor)
 
 
 def _within(most: float, costs: Iterable[tuple[UnitCost, float]]) -> Iterator[UnitCost]:
@@ -206,12 +211,12 @@ def _unit_of(layer: str) -> str:
     return layer if own in _OWN_UNIT or not block else block
 
 
-def _error(actual: np.ndarray, expected: np.ndarray) -> float:
+def _error(actual: np.ndarray, expected: np.ndarray, floor: float = _HALF_A_STEP) -> float:
     """Of probabilities [N, classes]: the mean squared error of log(p₁ / p₂), where p₁ and p₂ are those of the two
     classes that the float graph finds likeliest. Its sign is the answer; probabilities that are all but zero, of
     which there are many among a hundred classes, have no part in it."""
     best = _best_two(expected)
-    return float(np.mean((_margins(actual, best) - _margins(expected, best)) ** 2))
+    return float(np.mean((_margins(actual, best, floor) - _margins(expected, best, floor)) ** 2))
 
 
 def _best_two(probabilities: np.ndarray) -> np.ndarray:
@@ -219,37 +224,17 @@ def _best_two(probabilities: np.ndarray) -> np.ndarray:
     return np.argsort(-probabilities, axis=1)[:, :2]
 
 
-def _margins(probabilities: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """log(p₁ / p₂) of two classes each: float [N] of float [N, classes] and int [N, 2]."""
-    logs = np.log(np.maximum(np.take_along_axis(probabilities, classes, axis=1), _HALF_A_STEP))
+def _margins(probabilities: np.ndarray, classes: np.ndarray, floor: float) -> np.ndarray:
+    """log(p₁ / p₂) of two classes each: float [N] of float [N, classes] and int [N, 2]. `floor` is the smallest
+    probability that counts."""
+    logs = np.log(np.maximum(np.take_along_axis(probabilities, classes, axis=1), floor))
     return np.asarray(logs[:, 0] - logs[:, 1])
-
-
-def _interpreter(data: bytes, threads: int) -> Any:
-    from ai_edge_litert.interpreter import Interpreter
-
-    with native_output():
-        interpreter = Interpreter(model_content=data, num_threads=threads)
-        interpreter.allocate_tensors()
-    return interpreter
-
-
-def _answers(data: bytes, images: np.ndarray) -> np.ndarray:
-    """The file's probabilities, float [N, classes]."""
-    interpreter = _interpreter(data, threads=2)
-    (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
-    rows = []
-    for image in images:
-        interpreter.set_tensor(source["index"], image[np.newaxis].astype(np.float32))
-        interpreter.invoke()
-        rows.append(interpreter.get_tensor(target["index"])[0].astype(np.float64))
-    return np.array(rows)
 
 
 def _times_ms(files: Sequence[bytes], image: np.ndarray) -> list[float]:
     """Each file's least processor time of a run on one thread. The files take turns, so that what disturbs the
     machine (other processes cost caches, if not time) disturbs all alike."""
-    interpreters = [_interpreter(data, threads=1) for data in files]
+    interpreters = [answers.loaded(data, threads=1) for data in files]
     times: list[list[float]] = [[] for _ in files]
     for interpreter in interpreters:
         (source,) = interpreter.get_input_details()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,13 @@ from vitconv.conversion import schemes
 from vitconv.evaluation.evidence import Disagreement
 from vitconv.evaluation.layer_errors import LayerError
 from vitconv.evaluation.parity import Verdict
+from vitconv.exporting.classes import TrainedClass
 from vitconv.quantization.calibration import Calibration
 from vitconv.tflite.inspection import Inspection
 
 Interval = tuple[float, float]
+
+_SHOWN = 5  # labels in a sentence
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,8 +118,8 @@ class Reference:
 class Export:
     """A folder. `name` is its path as it was given. thumbnails: PNG files by the image's index. notes: what was
     left out or changed since the export, and what to do. history: a row an epoch. liveness: which layers take part
-    in Keras's answers. changed: what is wrong with the labels and golden images, which an app takes along, a
-    sentence each."""
+    in Keras's answers. classes: what training saw of each, None where the export does not tell. changed: what is
+    wrong with the labels and golden images, which an app takes along, a sentence each."""
 
     name: str
     manifest: Mapping[str, Any]
@@ -131,6 +134,7 @@ class Export:
     notes: tuple[str, ...]
     changed: tuple[str, ...] = ()
     liveness: Liveness | None = None
+    classes: tuple[TrainedClass, ...] | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -150,3 +154,9 @@ class Export:
             (file for file in verified if schemes.find(file.scheme).integers_only),
             verified[-1] if verified else None,
         )
+
+
+def some(labels: Sequence[str]) -> str:
+    """A few of the labels, and that there are more where there are."""
+    shown = ", ".join(labels[:_SHOWN])
+    return f"{shown} and {len(labels) - _SHOWN} more" if len(labels) > _SHOWN else shown

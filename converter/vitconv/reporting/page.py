@@ -25,6 +25,8 @@ from vitconv.reporting.sections.training import training
 from vitconv.reporting.sections.verdict import verdict
 from vitconv.reporting.two_exports import Comparison, rows
 
+TITLE = "which file to ship"  # the end of every page's title
+
 
 def page(
     export: Export,
@@ -36,6 +38,7 @@ def page(
     gaps = missing(export)
     return _templates().get_template("page.html").render(
         export=export,
+        title=TITLE,
         missing=gaps,
         verdict=verdict(export, found),
         comparison=comparison,

@@ -12,8 +12,9 @@ from vitconv.benchmarking import benchmark_document
 from vitconv.benchmarking.benchmark_document import FileTimes
 from vitconv.checkpoints import liveness
 from vitconv.evaluation import kept_results
-from vitconv.exporting import folder_check, manifest
-from vitconv.exporting.manifest import Manifest
+from vitconv.exporting import classes, folder_check, manifest
+from vitconv.exporting.classes import TrainedClass
+from vitconv.exporting.manifest import InnerPath, Manifest
 from vitconv.foundation import files
 from vitconv.foundation.errors import InputError, ModelFileError
 from vitconv.quantization import calibration
@@ -75,6 +76,7 @@ def read_export(folder: Path) -> Export:
         notes=tuple(found.notes),
         changed=changed,
         liveness=liveness.read(folder / manifest.LIVENESS),
+        classes=_classes(folder, document),
     )
 
 
@@ -168,6 +170,14 @@ def _calibration(folder: Path, document: Manifest) -> Calibration | None:
     if document.calibration is None or not path.is_file() or files.sha256(path) != document.calibration.sha256:
         return None
     return calibration.read(path)
+
+
+def _classes(folder: Path, document: Manifest) -> tuple[TrainedClass, ...] | None:
+    """None where there is none, or another than the export wrote, which `folder_check` says."""
+    digest, path = (document.digests or {}).get(InnerPath(classes.FILE)), folder / classes.FILE
+    if digest is None or not path.is_file() or files.sha256(path) != digest:
+        return None
+    return classes.read(folder)
 
 
 def _history(path: Path) -> tuple[dict[str, float], ...]:

@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from vitconv.conversion import schemes
 from vitconv.evaluation.layer_errors import LayerLoss, losses
+from vitconv.exporting.classes import never_trained
 from vitconv.reporting.chance import Chance, chance
-from vitconv.reporting.findings import Export, ModelFile, Reference
+from vitconv.reporting.findings import Export, ModelFile, Reference, some
 from vitconv.tflite.runtime_versions import ANDROID_RELEASE, release_name
 
 # Files whose times are this close are equally fast: no reader would feel it, and the smaller one is better.
@@ -201,6 +202,9 @@ def _failures(export: Export, guessing: Chance) -> Iterator[str]:
 
 def _warnings(export: Export) -> Iterator[str]:
     yield from export.notes
+    if unknown := never_trained(export.classes or ()):
+        them = "it" if len(unknown) == 1 else "them"
+        yield f"Training had no picture of {some(unknown)}: no file can name {them}."
     reference = export.reference
     for file in export.files:
         if broken_layers(file):

@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vitconv.foundation.configs import check_types
-from vitconv.foundation.errors import UnknownNameError
-from vitconv.foundation.files import write_text
+from vitconv.foundation.errors import InputError, UnknownNameError
+from vitconv.foundation.files import writable_directory, write_text
+from vitconv.foundation.writing import writing
 from vitconv.reporting.findings import Export
 from vitconv.reporting.markdown import markdown
 from vitconv.reporting.missing import missing
-from vitconv.reporting.page import page
+from vitconv.reporting.page import TITLE, page
 from vitconv.reporting.reading import read_export
 from vitconv.reporting.recommendation import Recommendation, broken_layers, obstacle, recommend
 from vitconv.reporting.two_exports import Comparison, compare
+
+_WAIT_S = 30.0  # for another report, which is written in a moment
+_START = 4096  # bytes of a page, in which its title is
 
 Format = Literal["html", "markdown"]
 FORMATS: tuple[Format, ...] = ("html", "markdown")
@@ -79,8 +83,8 @@ class Report:
 def report(config: ReportConfig) -> Report:
     """Reads what is in the folder, and writes the report where the config says.
 
-    Raises InputError for what is no export folder or holds a broken result, OutputError for a place that cannot be
-    written; nothing is left there then.
+    Raises InputError for what is no export folder or holds a broken result, and where somebody else's report.html
+    is in the folder; OutputError for a place that cannot be written. Nothing is left there then.
     """
     export = read_export(config.folder)
     found = recommend(export)
@@ -89,7 +93,22 @@ def report(config: ReportConfig) -> Report:
         against = read_export(config.compare)
         comparison, other = compare(export, against), recommend(against)
     text = (page if config.format == "html" else markdown)(export, found, comparison, other)
-    path = config.out or (config.folder / "report.html" if config.format == "html" else None)
+    path = config.out
+    if path is None and config.format == "html":
+        path = config.folder / "report.html"
+        _check_place(path)
     if path is not None:
-        write_text(path, text)
+        with writing(writable_directory(path.parent) / path.name, _WAIT_S):
+            write_text(path, text)
     return Report(export, found, text, path, comparison)
+
+
+def _check_place(path: Path) -> None:
+    """Raises InputError where somebody else's file is: nobody has said that it is to be replaced."""
+    if path.is_file():
+        with path.open("rb") as stream:
+            start = stream.read(_START)
+        if start and f"{TITLE}</title>".encode() not in start:
+            raise InputError(
+                f"{path} is no report of vitconv's, and would be replaced. Give another file with --out."
+            )

@@ -8,10 +8,10 @@ import numpy as np
 
 from vitconv.data.datasets import Split
 from vitconv.data.images import ImageSpec
+from vitconv.data.pixels import Pixels
 from vitconv.models.catalogue import ModelEntry, Recipe
 from vitconv.training.batch_parts import cut_batches
 from vitconv.training.first_weights import FirstWeights
-from vitconv.training.pixels import Pixels
 
 if TYPE_CHECKING:
     import keras

@@ -23,6 +23,7 @@ from vitconv.checkpoints.pictures import SeenPictures
 from vitconv.data.cuts import check_cut
 from vitconv.data.datasets import Dataset, Split, open_dataset
 from vitconv.data.images import ImageSpec
+from vitconv.data.pixels import Pixels
 from vitconv.foundation.configs import check_types
 from vitconv.foundation.errors import DatasetError, InputError, UnknownNameError
 from vitconv.foundation.files import remove_leftovers, writable_directory
@@ -40,7 +41,6 @@ from vitconv.training.distributed.distribution import STRATEGIES, Distribution, 
 from vitconv.training.first_weights import FirstWeights
 from vitconv.training.keeper import CURVES, HISTORY, keeper
 from vitconv.training.network import new_model
-from vitconv.training.pixels import Pixels
 from vitconv.training.state import STATE, Setup, TrainingState, differences
 from vitconv.training.summary import ClassAccuracy, classes_of, no_better_than_guessing, what_differs
 

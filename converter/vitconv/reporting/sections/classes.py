@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vitconv.reporting import charts
-from vitconv.reporting.findings import Export
+from vitconv.reporting.findings import Export, some
 from vitconv.reporting.sections.graphics import Bar, png_address
 
 _WHOLE_MATRIX = 12  # classes, up to which the matrix is shown with its numbers
@@ -45,7 +45,8 @@ class MatrixCell:
 @dataclass(frozen=True)
 class Classes:
     """Of one file. The confusion matrix is in `matrix`, (label, cells) of each row, where there are few classes,
-    else `picture` is the address of its picture."""
+    else `picture` is the address of its picture. `unseen` is a sentence on classes that no image is of, or
+    empty."""
 
     path: str
     scheme: str
@@ -54,6 +55,7 @@ class Classes:
     matrix: tuple[tuple[str, tuple[MatrixCell, ...]], ...]
     picture: str
     mistakes: tuple[Mistake, ...]
+    unseen: str
 
 
 def classes(export: Export) -> Classes | None:
@@ -72,6 +74,7 @@ def classes(export: Export) -> Classes | None:
         matrix=_matrix(labels, mine, shares) if small else (),
         picture="" if small else png_address(charts.thin(shares)),
         mistakes=_mistakes(labels, mine),
+        unseen=_unseen(labels, mine if keras is None else keras),
     )
 
 
@@ -98,6 +101,13 @@ def _rows(labels: tuple[str, ...], mine: np.ndarray, keras: np.ndarray | None) -
             )
         )
     return tuple(rows)
+
+
+def _unseen(labels: tuple[str, ...], counts: np.ndarray) -> str:
+    missing = [label for label, images in zip(labels, counts.sum(axis=1), strict=True) if not images]
+    if not missing:
+        return ""
+    return f"No image is of {some(missing)}: nothing is known of {'it' if len(missing) == 1 else 'them'} here."
 
 
 def _matrix(
