@@ -200,19 +200,22 @@ def test_a_task_that_goes_wrong(call: Call, ready: StandInPhone, mode: str, word
 
 
 @pytest.mark.parametrize(
-    "file",
-    [{}, {**PASSED, "passed": "yes"}, {**PASSED, "agreement": None}, {**PASSED, "images": True}, "text", None],
+    ("file", "words"),
+    [
+        ({}, "`files[0].path` is missing"),
+        ({**PASSED, "passed": "yes"}, "`files[0].passed` must be true or false, not 'yes'"),
+        ({**PASSED, "agreement": None}, "`files[0].agreement` must be a number, not null"),
+        ({**PASSED, "images": True}, "`files[0].images` must be a whole number, not true"),
+        ({**PASSED, "reasons": [7]}, "`files[0].reasons[0]` must be a text, not 7"),
+        ("text", "`files[0]` must be a JSON object, not 'text'"),
+        (None, "`files[0]` must be a JSON object, not null"),
+    ],
 )
-def test_a_result_of_another_version_is_named(call: Call, ready: StandInPhone, file: Any) -> None:
-    settings(ready, selftest=[file if isinstance(file, dict) and "passed" in file else {"passed": True}])
-    if not isinstance(file, dict):
-        settings(ready, selftest=[PASSED])
-        with pytest.raises(app_tasks.DeviceRunError, match="a file that is no object"):
-            app_tasks._check({"passed": True, "files": [file]}, {"files": list}, app_tasks._SELFTEST_FILE)
-        return
+def test_a_result_of_another_version_is_named(call: Call, ready: StandInPhone, file: Any, words: str) -> None:
+    settings(ready, selftest=[file])
     ended = call("app", "selftest")
     assert ended.status == 1
-    assert "not as this version expects" in ended.err
+    assert f"not as this version expects: {words}. Install this version's app." in ended.err
 
 
 def test_unplugged_during_a_task(call: Call, ready: StandInPhone) -> None:

@@ -55,7 +55,7 @@ def _selftest(settings: dict[str, Any]) -> dict[str, Any]:
     files = settings["selftest"]
     return {
         "task": "selftest",
-        "passed": all(file["passed"] for file in files),
+        "passed": all(isinstance(file, dict) and file.get("passed") for file in files),
         "device": {"model": "as the app sees it"},
         "files": files,
     }

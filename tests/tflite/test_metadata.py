@@ -168,8 +168,10 @@ def test_a_file_of_another_tool_has_the_inputs_size_and_stretches(tiny_tflite: d
     ("files", "words"),
     [
         ({}, "labels.txt"),
-        ({"labels.txt": "a", "vitconv.json": "{"}, "JSONDecodeError"),
-        ({"labels.txt": "a", "vitconv.json": '{"image": {"height": 16}}'}, "`width` is missing"),
+        ({"labels.txt": "a", "vitconv.json": "{"}, r"\(it is no JSON \(.* at line 1, column 2\)\). Export"),
+        ({"labels.txt": "a", "vitconv.json": '{"image": {"height": 16}}'}, "`image.width` is missing"),
+        ({"labels.txt": "a", "vitconv.json": "[]"}, "it must be a JSON object"),
+        ({"labels.txt": "a", "vitconv.json": '{"image": 1, "image": 2}'}, "has the key 'image' twice"),
         ({"labels.txt": "a" * (17 << 20)}, "hold more than"),
         ({f"{number}.txt": "" for number in range(70)}, "70 files are attached"),
     ],

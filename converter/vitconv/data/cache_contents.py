@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vitconv.data.prepared import CARD, entries
+from vitconv.data.prepared import CARD, EntryCard, entries
 from vitconv.foundation.cache import cache_directory, lock_beside
 from vitconv.foundation.errors import OutputError
 from vitconv.foundation.files import writable_directory
@@ -42,13 +42,15 @@ def contents() -> list[Entry]:
     return sorted(found, key=lambda entry: entry.days)
 
 
-def _entry(folder: Path, card: Mapping[str, Any]) -> Entry:
-    image = card["key"].get("image", {})
+def _entry(folder: Path, card: EntryCard) -> Entry:
+    key: Mapping[str, Any] = card.key
+    image = key.get("image")
+    height, width = (image.get("height"), image.get("width")) if isinstance(image, Mapping) else (None, None)
     return Entry(
         path=folder,
-        dataset=str(card.get("dataset", card["key"].get("dataset", folder.name))),
-        split=str(card.get("split", card["key"].get("split", ""))),
-        image=f"{image.get('height')}×{image.get('width')}",
+        dataset=str(card.dataset or key.get("dataset", folder.name)),
+        split=str(card.split or key.get("split", "")),
+        image=f"{height}×{width}",
         bytes=sum(file.stat().st_size for file in folder.iterdir()),
         days=max(0.0, (time.time() - (folder / CARD).stat().st_mtime) / _DAY),
     )

@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import PIL
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from vitconv.data.content import Keys
 from vitconv.data.images import ImageSpec
 from vitconv.data.sources import Example, Part
+from vitconv.foundation import documents
 from vitconv.foundation.cache import cache_directory, lock_beside
 from vitconv.foundation.errors import DatasetError, InputError, OutputError
 from vitconv.foundation.files import (
@@ -45,6 +47,18 @@ _THREADS = min(8, os.cpu_count() or 1)
 _MOST_NAMED = 100  # pictures in one message
 
 logger = logging.getLogger("vitconv")
+
+
+class EntryCard(msgspec.Struct, frozen=True):
+    """What stands beside prepared images: from what they were made, the sizes of the files, the SHA-256 over
+    images and labels. Earlier versions kept less of where they come from."""
+
+    key: dict[str, Any]
+    bytes: dict[str, int]
+    sha256: str
+    dataset: str | None = None
+    split: str | None = None
+    place: str | None = None
 
 
 @dataclass(frozen=True)
@@ -128,14 +142,13 @@ def _finish_digest(digest: hashlib._Hash, labels: NDArray[np.int64]) -> str:
 
 def _open(folder: Path, key: dict[str, Any], shape: tuple[int, ...]) -> Prepared | None:
     """The entry, or None where there is none, or none that can be trusted."""
+    card = _read_card(folder)
     try:
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        if card["key"] != key or card["bytes"] != _sizes(folder):
+        if card is None or card.key != key or card.bytes != _sizes(folder):
             return None
         images = np.load(folder / "images.npy", mmap_mode="r")
         labels, pictures = np.load(folder / "labels.npy"), np.load(folder / "pictures.npy")
-        digest = card["sha256"]
-    except (OSError, EOFError, ValueError, KeyError, TypeError):
+    except (OSError, EOFError, ValueError):
         return None
     if (images.dtype, images.shape, labels.dtype, labels.shape) != (np.uint8, shape, np.int64, shape[:1]):
         return None
@@ -144,7 +157,7 @@ def _open(folder: Path, key: dict[str, Any], shape: tuple[int, ...]) -> Prepared
     with suppress(OSError):
         os.utime(folder / CARD)  # when it was last used, for `vitconv cache`
     labels.setflags(write=False)
-    return Prepared(images, labels, str(digest), pictures)
+    return Prepared(images, labels, card.sha256, pictures)
 
 
 def _sizes(folder: Path) -> dict[str, int]:
@@ -157,22 +170,27 @@ def _earlier(cache: Path, dataset: str, key: Mapping[str, Any]) -> dict[int, NDA
     if "pictures" not in key:  # its keys are not known before it is read
         return found
     for folder, card in entries(cache):
-        if card.get("dataset") != dataset or not _same_but_pictures(card["key"], key):
+        if card.dataset != dataset or not _same_but_pictures(card.key, key):
             continue
         with suppress(OSError, EOFError, ValueError):
-            if card["bytes"] == _sizes(folder):
+            if card.bytes == _sizes(folder):
                 images = np.load(folder / "images.npy", mmap_mode="r")
                 found.update(zip(np.load(folder / "pictures.npy").tolist(), images, strict=True))
     return found
 
 
-def entries(cache: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+def entries(cache: Path) -> Iterator[tuple[Path, EntryCard]]:
     """The folders of prepared images, and what their cards say; of no others."""
-    for card in sorted(cache.glob(f"*/{CARD}")):
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            value = json.loads(card.read_text(encoding="utf-8"))
-            if isinstance(value["key"], dict) and isinstance(value["bytes"], dict):
-                yield card.parent, value
+    for path in sorted(cache.glob(f"*/{CARD}")):
+        if card := _read_card(path.parent):
+            yield path.parent, card
+
+
+def _read_card(folder: Path) -> EntryCard | None:
+    """None where there is none, or something else."""
+    with suppress(OSError, InputError):
+        return documents.convert(documents.parse((folder / CARD).read_bytes()), EntryCard)
+    return None
 
 
 def _same_but_pictures(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
@@ -185,7 +203,7 @@ def _remove_replaced(folder: Path, key: Mapping[str, Any], place: str | None) ->
     if place is None:
         return
     for other, card in entries(folder.parent):
-        if other != folder and card.get("place") == place and _same_but_pictures(card["key"], key):
+        if other != folder and card.place == place and _same_but_pictures(card.key, key):
             shutil.rmtree(other, ignore_errors=True)
 
 

@@ -6,7 +6,6 @@ the app's folder, and then one line to the log: "done ID ok", or "done ID failed
 
 from __future__ import annotations
 
-import json
 import re
 import time
 import uuid
@@ -17,6 +16,9 @@ from pathlib import Path
 from shlex import quote
 from typing import Any, TypeVar
 
+import msgspec
+
+from vitconv.foundation import documents
 from vitconv.foundation.errors import DeviceLostError, DeviceRunError, InputError, UnknownNameError
 from vitconv.phone import apk
 from vitconv.phone.adb import Adb, Phone
@@ -32,16 +34,50 @@ MOST_RUNS, MOST_THREADS = 10_000, 64
 _RESULTS = f"/sdcard/Android/data/{PACKAGE}/files/results"
 _POLL_SECONDS = 0.5
 _POLLS_WITHOUT_PROCESS = 6  # how often in turn the app may not be seen running before it counts as dead
-_NUMBER = (int, float)
-_SELFTEST_FILE: dict[str, Any] = {
-    "path": str, "scheme": str, "agreement": _NUMBER, "max_abs_error": _NUMBER, "images": int, "passed": bool,
-    "reasons": list,
-}  # fmt: skip
-_TIMED_FILE: dict[str, Any] = {
-    "path": str, "threads": int, "runs": int, "init_ms": _NUMBER, "first_ms": _NUMBER, "mean_ms": _NUMBER,
-    "p50_ms": (*_NUMBER, type(None)), "p90_ms": (*_NUMBER, type(None)), "p95_ms": (*_NUMBER, type(None)),
-    "peak_memory_mb": (*_NUMBER, type(None)), "nodes": (int, type(None)), "delegated_nodes": (int, type(None)),
-}  # fmt: skip
+
+
+class CheckedFile(msgspec.Struct, frozen=True):
+    """A file of the app's self-test, as far as it is read here."""
+
+    path: str
+    scheme: str
+    agreement: float
+    max_abs_error: float
+    images: int
+    passed: bool
+    reasons: tuple[str, ...]
+
+
+class SelfTestDocument(msgspec.Struct, frozen=True):
+    """What the app's self-test writes."""
+
+    passed: bool
+    files: tuple[CheckedFile, ...]
+
+
+class TimedFile(msgspec.Struct, frozen=True):
+    """A file of the app's benchmark, as far as it is read here."""
+
+    path: str
+    threads: int
+    runs: int
+    init_ms: float
+    first_ms: float
+    mean_ms: float
+    p50_ms: float | None = None
+    p90_ms: float | None = None
+    p95_ms: float | None = None
+    peak_memory_mb: float | None = None
+    nodes: int | None = None
+    delegated_nodes: int | None = None
+
+
+class BenchmarkDocument(msgspec.Struct, frozen=True):
+    """What the app's benchmark writes."""
+
+    machine: str
+    runtime: str
+    files: tuple[TimedFile, ...]
 
 
 @dataclass(frozen=True)
@@ -153,7 +189,7 @@ def benchmark_in_app(task: BenchmarkTask, device: str, progress: Progress) -> li
             words += ["--es", "model", task.model] if task.model else []
             try:
                 document = _run_task(adb, phone, "benchmark", words, task.timeout_s)
-                _check(document, {"machine": str, "runtime": str, "files": list}, _TIMED_FILE)
+                _check(document, BenchmarkDocument)
             except DeviceRunError as error:
                 return TaskResult(phone.serial, whole, str(error))
             for file in document["files"]:
@@ -180,7 +216,7 @@ def selftest(timeout_s: float, device: str, progress: Progress) -> list[TaskResu
     def one(phone: Phone) -> TaskResult:
         try:
             document = _run_task(adb, phone, "selftest", [], timeout_s)
-            _check(document, {"passed": bool, "files": list}, _SELFTEST_FILE)
+            _check(document, SelfTestDocument)
         except DeviceRunError as error:
             return TaskResult(phone.serial, None, str(error))
         return TaskResult(phone.serial, document, None)
@@ -213,11 +249,11 @@ def _run_task(adb: Adb, phone: Phone, task: str, words: list[str], seconds: floa
             "again."
         )
     try:
-        document = json.loads(data)
+        document: Any = documents.parse(data)
         if not isinstance(document, dict):
-            raise ValueError("it is no JSON object")
-    except (ValueError, RecursionError) as error:
-        raise DeviceRunError(f"the result of the {task} on {phone.serial} cannot be read: {error}.") from error
+            raise InputError("it is no JSON object.")
+    except InputError as error:
+        raise DeviceRunError(f"the result of the {task} on {phone.serial} cannot be read: {error}") from error
     told = document.get("device")
     document["device"] = {**(told if isinstance(told, dict) else {}), **phone.device.to_json()}
     return document
@@ -263,29 +299,14 @@ def _crash(phone: Phone) -> str:
     return f": {telling[-1][:300]}" if telling else ""
 
 
-def _check(document: dict[str, Any], fields: dict[str, Any], file_fields: dict[str, Any]) -> None:
+def _check(document: dict[str, Any], structure: type[msgspec.Struct]) -> None:
     """Raises DeviceRunError where a document of the app lacks something that is read here."""
-    problem = _misfit(document, fields) or next(
-        (
-            problem if isinstance(file, dict) else "a file that is no object"
-            for file in document["files"]
-            if not isinstance(file, dict) or (problem := _misfit(file, file_fields))
-        ),
-        None,
-    )
-    if problem:
+    try:
+        documents.convert(document, structure)
+    except InputError as error:
         raise DeviceRunError(
-            f"the app's result is not as this version expects: {problem}. Install this version's app."
-        )
-
-
-def _misfit(values: dict[str, Any], fields: dict[str, Any]) -> str | None:
-    for name, kinds in fields.items():
-        value = values.get(name)
-        # A truth value is an int to Python.
-        if not isinstance(value, kinds) or (isinstance(value, bool) and kinds is not bool):
-            return f"{name} is {value!r}"
-    return None
+            f"the app's result is not as this version expects: {error} Install this version's app."
+        ) from error
 
 
 def _check_timeout(seconds: float) -> None:

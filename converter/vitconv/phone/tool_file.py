@@ -8,7 +8,6 @@ accepts it.
 
 from __future__ import annotations
 
-import json
 import logging
 import struct
 import urllib.request
@@ -18,9 +17,10 @@ from datetime import datetime, timezone
 from hashlib import sha256
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
 
-from vitconv.foundation import files
+import msgspec
+
+from vitconv.foundation import documents, files
 from vitconv.foundation.cache import cache_directory, lock_beside
 from vitconv.foundation.errors import InputError, MissingToolError
 from vitconv.phone.adb import Device
@@ -89,29 +89,35 @@ def _check_machine(tool: ToolFile, device: Device) -> None:
 def _kept(abi: str) -> ToolFile | None:
     """The one that a download left, if it still is what it was."""
     path = _place(abi)
-    with suppress(OSError, KeyError):
-        note = _read_note(path)
-        digest = files.sha256(path)
-        if note["sha256"] == digest:
-            return ToolFile(path, digest, str(note["url"]))
+    note = _read_note(path)
+    with suppress(OSError):
+        if note is not None and files.sha256(path) == note.sha256:
+            return ToolFile(path, note.sha256, note.url)
     return None
 
 
-def _read_note(path: Path) -> dict[str, Any]:
-    """What is remembered of a program: "url", "sha256", and the digest "trusted" of each address; or nothing."""
-    try:
-        note = json.loads(_note(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return note if isinstance(note, dict) else {}
+class _Note(msgspec.Struct, frozen=True):
+    """What is remembered of a program: where it came from, and the digest of what was accepted from each address.
+    An earlier version kept no `trusted`."""
+
+    url: str
+    sha256: str
+    trusted: dict[str, str] | None = None
+
+
+def _read_note(path: Path) -> _Note | None:
+    """None where there is none that can be read."""
+    with suppress(OSError, InputError):
+        return documents.convert(documents.parse(_note(path).read_bytes()), _Note)
+    return None
 
 
 def _trusted(path: Path) -> dict[str, str]:
     """Address → the digest of what came from there and was accepted."""
     note = _read_note(path)
-    trusted = note.get("trusted")
-    pairs = trusted.items() if isinstance(trusted, dict) else [(note.get("url"), note.get("sha256"))]
-    return {url: digest for url, digest in pairs if isinstance(url, str) and isinstance(digest, str)}
+    if note is None:
+        return {}
+    return {note.url: note.sha256} if note.trusted is None else note.trusted
 
 
 def _download(abi: str, accept_changed: bool) -> ToolFile:

@@ -16,9 +16,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from ai_edge_litert import schema_py_generated as schema
 
-from vitconv.data.images import ImageSpec
+from vitconv.data.images import ImageDocument, ImageSpec
+from vitconv.foundation import documents
 from vitconv.foundation.errors import InputError, MissingToolError, ModelFileError, PromiseError
 from vitconv.tflite import archive, flatbuffer
 from vitconv.tflite.graph import Graph
@@ -26,6 +28,12 @@ from vitconv.tflite.graph import Graph
 _RECORD = "TFLITE_METADATA"
 _LABELS = "labels.txt"
 _FACTS = "vitconv.json"
+
+
+class _Facts(msgspec.Struct, frozen=True):
+    """vitconv.json."""
+
+    image: ImageDocument
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,7 @@ def read(graph: Graph) -> ModelMetadata | None:
         return _read_record(graph.model, record, archive.read(graph.data))
     # Corrupt bytes reach many places of the generated code and zipfile, each with an exception of its own.
     except Exception as error:
-        reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+        reason = str(error).rstrip(".") if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
         raise ModelFileError(
             f"the model's metadata cannot be read as an image classifier's ({reason}). Export the model again."
         ) from error
@@ -238,7 +246,7 @@ def _read_record(parsed: Any, record: bytes, files: dict[str, bytes]) -> ModelMe
         description = description[: -len(mapping)].removesuffix("\n\n")
     labels = files[_label_file(root, records.AssociatedFileType.TENSOR_AXIS_LABELS)]
     if _FACTS in files:
-        image = ImageSpec.from_json(json.loads(files[_FACTS])["image"])
+        image = documents.convert(documents.parse(files[_FACTS]), _Facts).image.spec
     else:
         _, height, width, channels = flatbuffer.tensor_shape(source)
         image = ImageSpec(height, width, channels)
