@@ -23,7 +23,8 @@ from vitconv.data.datasets import Split, open_dataset
 from vitconv.foundation.errors import DatasetError, InputError
 from vitconv.foundation.writing import writing
 from vitconv.quantization import calibration
-from vitconv.quantization.calibration import GraphRanges, choose_images
+from vitconv.quantization.calibration import GraphRanges
+from vitconv.quantization.choosing import choose_images, trained_on
 from vitconv.quantization.ranges import TensorRange, measure_ranges, structure_digest, with_ranges
 from vitconv.quantization.sensitivity import Kept, UnitCost
 from vitconv.tflite.graph import Graph
@@ -163,10 +164,10 @@ def test_doubtful_images_are_warned_of(
 def test_images_that_the_network_was_trained_on_are_known(digits_checkpoint: Path) -> None:
     checkpoint, digits = open_checkpoint(digits_checkpoint), open_dataset("digits")
     seen, others = (digits.split(name, ImageSpec(8, 8)).pictures for name in ("train", "test"))
-    assert calibration._trained_on(checkpoint, seen[:40])
-    assert calibration._trained_on(checkpoint, np.concatenate([seen[:38], others[:2]]))
-    assert not calibration._trained_on(checkpoint, np.concatenate([seen[:20], others[:20]]))
-    assert not calibration._trained_on(checkpoint, None)
+    assert trained_on(checkpoint, seen[:40])
+    assert trained_on(checkpoint, np.concatenate([seen[:38], others[:2]]))
+    assert not trained_on(checkpoint, np.concatenate([seen[:20], others[:20]]))
+    assert not trained_on(checkpoint, None)
 
 
 def test_two_calibrations_do_not_write_one_file(digits_checkpoint: Path, tmp_path: Path, call: Call) -> None:

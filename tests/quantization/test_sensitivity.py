@@ -11,7 +11,7 @@ from converted import converted, float_graph, images, inspected, ranges
 from graphs import inspect_bytes
 from vitconv.foundation.documents import convert
 from vitconv.foundation.errors import UnknownNameError
-from vitconv.quantization import answers, integers, sensitivity
+from vitconv.quantization import integers, output_steps, sensitivity
 from vitconv.quantization.ranges import with_ranges
 from vitconv.tflite.graph import Graph
 from vitconv.tflite.layer_names import operations
@@ -111,7 +111,7 @@ def test_whole_layers_are_float_where_the_error_is_worth_time_and_size(monkeypat
 def test_errors_are_taken_where_the_float_graph_is_least_sure(monkeypatch: pytest.MonkeyPatch) -> None:
     sure, unsure = [0.9, 0.05, 0.05], [0.1, 0.44, 0.46]
     monkeypatch.setattr(sensitivity, "_IMAGES", 2)
-    monkeypatch.setattr(answers, "of_file", lambda *_: np.array([unsure, sure, sure, unsure]))
+    monkeypatch.setattr(output_steps, "of_file", lambda *_: np.array([unsure, sure, sure, unsure]))
     trial = sensitivity._Trial(graph(), b"ranged", np.arange(4))
     assert list(trial._images) == [0, 3]
     assert trial._expected.tolist() == [unsure, unsure]
@@ -128,7 +128,7 @@ def test_where_eight_bits_hold_no_answer_every_trial_gives_float(monkeypatch: py
         return "SOFTMAX" in inspect_bytes(trial._base, "trial").float_ops
 
     assert not last_softmax_is_float()
-    monkeypatch.setattr(answers, "rounded", lambda _: answers.Rounded(2, 2, 0, (0.001, 0.001)))
+    monkeypatch.setattr(output_steps, "rounded", lambda _: output_steps.Rounded(2, 2, 0, (0.001, 0.001)))
     assert last_softmax_is_float()
     small = np.array([[3e-4, 1e-4]])
     assert sensitivity._error(small[:, ::-1], small) == 0

@@ -27,7 +27,7 @@ from vitconv.exporting import golden
 from vitconv.exporting.manifest import Manifest
 from vitconv.foundation.errors import MissingToolError, ModelFileError
 from vitconv.foundation.progress import Progress
-from vitconv.quantization.answers import STEP
+from vitconv.quantization.output_steps import STEP
 from vitconv.runtimes.android.libraries import ABIS, folder
 from vitconv.runtimes.android.runner import AndroidRunner
 from vitconv.runtimes.litert import Runner

@@ -31,7 +31,7 @@ from vitconv.foundation.configs import check_types
 from vitconv.foundation.errors import CheckpointError, InputError, ModelFileError
 from vitconv.foundation.intervals import wilson_interval
 from vitconv.foundation.progress import Progress
-from vitconv.quantization.answers import lost_answers
+from vitconv.quantization.output_steps import lost_answers
 from vitconv.runtimes.litert import Runner
 from vitconv.tflite import flatbuffer, metadata
 from vitconv.tflite.graph import Graph

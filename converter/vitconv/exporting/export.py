@@ -34,8 +34,8 @@ from vitconv.foundation.errors import InputError, PromiseError
 from vitconv.foundation.file_names import safe_name
 from vitconv.foundation.files import writable_directory, write_json, write_text
 from vitconv.foundation.progress import Progress
-from vitconv.quantization import answers, integers, sensitivity
 from vitconv.quantization import calibration as calibrations
+from vitconv.quantization import integers, output_steps, sensitivity
 from vitconv.quantization.calibration import Calibration
 from vitconv.quantization.sensitivity import Kept
 from vitconv.runtimes.litert import Runner
@@ -157,6 +157,8 @@ def _names(config: ExportConfig, checkpoint: Checkpoint, dataset: str, wanted: S
         names.append(manifest.HISTORY)
     if classes.of_card(checkpoint.card) is not None:
         names.append(classes.FILE)
+    if checkpoint.card.liveness is not None:
+        names.append(manifest.LIVENESS)
     return names
 
 
@@ -237,14 +239,14 @@ def _coarse_output(
     names = [scheme.name for scheme in wanted if scheme.integer and not scheme.float_output]
     if not names:
         return None
-    seen = [(answers.rounded(probabilities), "golden images")]
+    seen = [(output_steps.rounded(probabilities), "golden images")]
     if calibration is not None and calibration.answers is not None:
         seen.insert(0, (calibration.answers, "calibration images"))
     for found, what in seen:
         if found.undecided:
             return (
                 f"{found.sentence(what)}. {' and '.join(names)} cannot be used like this. Export with "
-                f"{answers.FLOAT_OUTPUT}, or train until the network is surer of its answers."
+                f"{output_steps.FLOAT_OUTPUT}, or train until the network is surer of its answers."
             )
     return None
 

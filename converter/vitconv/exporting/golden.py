@@ -28,7 +28,7 @@ from vitconv.foundation.errors import InputError
 from vitconv.foundation.file_names import FileName
 from vitconv.foundation.files import write_json
 from vitconv.foundation.progress import Progress
-from vitconv.quantization.calibration import choose_images
+from vitconv.quantization.choosing import choose_images
 
 if TYPE_CHECKING:
     import keras

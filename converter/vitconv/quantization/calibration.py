@@ -6,12 +6,10 @@ Images come from the training split, prepared exactly as for training's evaluati
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,10 +18,9 @@ import numpy as np
 
 from vitconv.checkpoints import checkpoint as checkpoints
 from vitconv.checkpoints.checkpoint import Checkpoint
-from vitconv.checkpoints.pictures import Keys, SeenPictures
 from vitconv.checkpoints.trained_data import open_dataset_of
 from vitconv.conversion import float_graph, schemes
-from vitconv.data.datasets import Dataset, Split
+from vitconv.data.datasets import Dataset
 from vitconv.data.images import ImageDocument, ImageSpec
 from vitconv.foundation import documents
 from vitconv.foundation.configs import check_types
@@ -32,9 +29,10 @@ from vitconv.foundation.errors import InputError, OutputError, UnknownNameError
 from vitconv.foundation.files import writable_directory, write_text
 from vitconv.foundation.progress import Progress
 from vitconv.foundation.writing import writing
-from vitconv.quantization import answers, sensitivity
-from vitconv.quantization.answers import Rounded
+from vitconv.quantization import output_steps, sensitivity
+from vitconv.quantization.choosing import choose_images, digests_of, trained_on
 from vitconv.quantization.histograms import METHODS, Method
+from vitconv.quantization.output_steps import Rounded
 from vitconv.quantization.picture_checks import check_pictures
 from vitconv.quantization.ranges import DEFAULT_METHOD, TensorRange, measure_ranges, structure_digest
 from vitconv.quantization.sensitivity import Kept
@@ -45,7 +43,6 @@ logger = logging.getLogger("vitconv")
 DEFAULT_SAMPLES = 100
 
 _FORMAT = 3  # of the file
-_FAMILIAR = 0.9  # of the images; a data set may have been edited since the training
 
 
 @dataclass(frozen=True)
@@ -179,7 +176,7 @@ def calibrate(config: CalibrateConfig, progress: Progress | None = None) -> Cali
     if result.answers is not None and result.answers.undecided:
         logger.warning(
             f"{result.answers.sentence('calibration images')}. Export the integer files with "
-            f"{answers.FLOAT_OUTPUT}: their last softmax is then computed in float."
+            f"{output_steps.FLOAT_OUTPUT}: their last softmax is then computed in float."
         )
     return result
 
@@ -201,14 +198,14 @@ def measure(
     image = checkpoint.card.image
     training = dataset.split("train", image, progress)
     evaluation = dataset.split(dataset.evaluation_name, image, progress)
-    chosen = choose_images(training, samples, seed, held_out=_digests(evaluation.images))
+    chosen = choose_images(training, samples, seed, held_out=digests_of(evaluation.images))
     if not chosen:
         raise InputError(
             f"all training images of {dataset.name} are also in the held-out split ({evaluation.source}), on "
             "which accuracy is measured. Calibrate on other images."
         )
     images = training.images[list(chosen)]
-    familiar = _trained_on(checkpoint, training.pictures[list(chosen)] if len(training.pictures) else None)
+    familiar = trained_on(checkpoint, training.pictures[list(chosen)] if len(training.pictures) else None)
     for doubt in check_pictures(images, dataset.name, checkpoint.card.pixels, familiar):
         logger.warning(doubt)
     return Calibration(
@@ -221,16 +218,8 @@ def measure(
         seed=seed,
         images=chosen,
         graphs=tuple(_measure_graphs(graphs, images, method, progress)),
-        answers=answers.rounded(answers.of_file(next(iter(graphs.values())).data, images)),
+        answers=output_steps.rounded(output_steps.of_file(next(iter(graphs.values())).data, images)),
     )
-
-
-def _trained_on(checkpoint: Checkpoint, pictures: Keys | None) -> bool:
-    """Whether these pictures are ones that the network was trained on, all or nearly."""
-    seen = SeenPictures.of(checkpoint)
-    if seen is None or pictures is None:
-        return False
-    return bool(np.isin(pictures, seen.trained).mean() > _FAMILIAR)
 
 
 def _measure_graphs(
@@ -257,35 +246,6 @@ def check_method(method: str) -> None:
     """Raises UnknownNameError for a method that there isn't."""
     if method not in METHODS:
         raise UnknownNameError("calibration method", method, METHODS)
-
-
-def choose_images(
-    split: Split, samples: int, seed: int, held_out: frozenset[bytes] = frozenset()
-) -> tuple[int, ...]:
-    """Indices of `samples` images (all, if there are fewer), as evenly over the classes as the split allows.
-
-    Images whose digest is in `held_out` are passed over.
-    """
-    rng = np.random.default_rng(seed)
-    labels = np.asarray(split.labels)
-    shuffled = rng.permutation(len(labels))
-    # The k-th image of its class comes before any class's (k+1)-th.
-    turn = np.empty(len(labels), np.int64)
-    seen: dict[int, int] = {}
-    for index in shuffled:
-        label = int(labels[index])
-        turn[index] = seen[label] = seen.get(label, -1) + 1
-    ordered = shuffled[np.argsort(turn[shuffled], kind="stable")]
-    chosen = (int(index) for index in ordered if not held_out or _digest(split.images[index]) not in held_out)
-    return tuple(islice(chosen, samples))
-
-
-def _digests(images: np.ndarray) -> frozenset[bytes]:
-    return frozenset(map(_digest, images))
-
-
-def _digest(image: np.ndarray) -> bytes:
-    return hashlib.sha256(image.tobytes()).digest()
 
 
 class _Format(msgspec.Struct, frozen=True):

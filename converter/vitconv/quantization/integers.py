@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from vitconv.conversion.compaction import compact
 from vitconv.conversion.float_graph import converting
-from vitconv.quantization import answers
+from vitconv.quantization import output_steps
 from vitconv.quantization.ranges import TensorRange, with_ranges
 from vitconv.tflite.graph import Graph
 
@@ -24,7 +24,7 @@ def quantize(
     from tensorflow.lite.python.util import modify_model_io_type
 
     # Float input and output first: only their QUANTIZE and DEQUANTIZE can be made to take and give uint8.
-    kept = {*keep_float, answers.output_of(graph)} if float_output else keep_float
+    kept = {*keep_float, output_steps.output_of(graph)} if float_output else keep_float
     with_float_ends = quantize_inside(with_ranges(graph, ranges).data, kept)
     with converting("int8"):
         data = bytes(modify_model_io_type(with_float_ends, tf.uint8, tf.float32 if float_output else tf.uint8))

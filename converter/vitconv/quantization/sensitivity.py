@@ -19,7 +19,7 @@ import numpy as np
 
 from vitconv.foundation.errors import UnknownNameError
 from vitconv.foundation.progress import Progress
-from vitconv.quantization import answers, integers
+from vitconv.quantization import integers, output_steps
 from vitconv.quantization.ranges import TensorRange, with_ranges
 from vitconv.tflite.graph import Graph
 from vitconv.tflite.layer_names import Operation, operations
@@ -34,7 +34,7 @@ _SIZE_AS_TIME = 0.25
 # more than that: it is to remain a file of int8 weights.
 _LARGEST, _LARGEST_TOGETHER = 0.1, 0.3
 _TIMED_RUNS = 6
-_HALF_A_STEP = answers.STEP / 2  # eight bits cannot tell a smaller probability from nothing
+_HALF_A_STEP = output_steps.STEP / 2  # eight bits cannot tell a smaller probability from nothing
 _SMALLEST = 1e-7  # that counts in float
 
 _MOVES_ONLY = ("RESHAPE", "TRANSPOSE", "SPLIT", "CONCATENATION")
@@ -99,8 +99,8 @@ def search(
 
     images: uint8 [N, H, W, 3]. Errors are taken on those few that the float graph is least sure of: there they
     change answers, and small probabilities, which eight bits round much, have no part in them. Where eight bits
-    cannot hold the network's answers at all (`answers.Rounded.undecided`), the output is float in every file that
-    is tried: all would give the same zeros.
+    cannot hold the network's answers at all (`output_steps.Rounded.undecided`), the output is float in every file
+    that is tried: all would give the same zeros.
     """
     trial = _Trial(graph, with_ranges(graph, ranges).data, images)
     kept = {operation.tensor for unit in units(graph, weights=False).values() for operation in unit}
@@ -124,9 +124,9 @@ class _Trial:
 
     def __init__(self, graph: Graph, ranged: bytes, images: np.ndarray) -> None:
         self._ranged = ranged
-        expected = answers.of_file(graph.data, images)
-        coarse = answers.rounded(expected).undecided
-        self._always = frozenset([answers.output_of(graph)]) if coarse else frozenset()
+        expected = output_steps.of_file(graph.data, images)
+        coarse = output_steps.rounded(expected).undecided
+        self._always = frozenset([output_steps.output_of(graph)]) if coarse else frozenset()
         self._floor = _SMALLEST if coarse else _HALF_A_STEP
         unsure = np.argsort(_margins(expected, _best_two(expected), self._floor), kind="stable")[:_IMAGES]
         self._images, self._expected = images[unsure], expected[unsure]
@@ -170,7 +170,7 @@ class _Trial:
         return UnitCost(name, weights, len(unit), error, time_ms, error > _ERROR_FOR_TIME * price * self._error)
 
     def _error_of(self, data: bytes) -> float:
-        return _error(answers.of_file(data, self._images), self._expected, self._floor)
+        return _error(output_steps.of_file(data, self._images), self._expected, self._floor)
 
 
 def _within(most: float, costs: Iterable[tuple[UnitCost, float]]) -> Iterator[UnitCost]:
@@ -234,7 +234,7 @@ def _margins(probabilities: np.ndarray, classes: np.ndarray, floor: float) -> np
 def _times_ms(files: Sequence[bytes], image: np.ndarray) -> list[float]:
     """Each file's least processor time of a run on one thread. The files take turns, so that what disturbs the
     machine (other processes cost caches, if not time) disturbs all alike."""
-    interpreters = [answers.loaded(data, threads=1) for data in files]
+    interpreters = [output_steps.loaded(data, threads=1) for data in files]
     times: list[list[float]] = [[] for _ in files]
     for interpreter in interpreters:
         (source,) = interpreter.get_input_details()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vitconv.quantization.answers import STEP, Rounded, lost_answers, rounded
+from vitconv.quantization.output_steps import STEP, Rounded, lost_answers, rounded
 
 
 def answer(classes: int, *best: float) -> np.ndarray:
