@@ -50,6 +50,7 @@ def test_a_few_lost_answers_are_no_reason_to_warn() -> None:
     assert not Rounded(100, 0, 5, (0.0, 1.0)).undecided
     assert Rounded(100, 1, 5, (0.0, 1.0)).undecided
     assert Rounded(8, 1, 1, (0.0, 1.0)).undecided
+    assert Rounded(1, 1, 0, (0.001, 0.001)).undecided  # all there is
 
 
 KERAS = np.array([answer(1000, 0.0017)] * 10)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vitconv.data import pixels as pixels_module
 from vitconv.data.datasets import open_dataset
 from vitconv.data.images import ImageSpec
 from vitconv.data.pixels import Pixels, thumbnails
@@ -198,8 +199,10 @@ def test_few_pictures_are_not_called_copies() -> None:
 # --- the statistics ---
 
 
-def test_spread_colour_and_detail_are_what_they_say() -> None:
-    images = photographs(70, seed=3)  # more than are looked at together
+@pytest.mark.parametrize("at_once", [1, 10_000, 1 << 22])
+def test_spread_colour_and_detail_are_what_they_say(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pixels_module, "_AT_ONCE", at_once)
+    images = photographs(70, seed=3)
     pixels = Pixels.of(images)
     cells = images.astype(float).reshape(70, 8, 4, 8, 4, 3).mean(axis=(2, 4))
     np.testing.assert_allclose(thumbnails(images), cells)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vitconv.foundation import documents
 
 _GRID = 8  # cells of a side, by which images of any size can be compared
+_AT_ONCE = 1 << 22  # values, which take 32 MiB in 64 bits
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,14 @@ class Pixels:
 
     @classmethod
     def of(cls, images: NDArray[np.uint8]) -> Pixels:
-        """Of uint8 [N, H, W, 3]. Some images at a time: int64 takes memory."""
+        """Of uint8 [N, H, W, 3]. Some images at a time: 64 bits take memory."""
         total, squares = np.zeros(3, np.int64), np.zeros(3, np.int64)
         least, greatest = np.full(3, 255), np.zeros(3, np.int64)
         cells, cell_squares = np.zeros(()), np.zeros(())
         colour = detail = 0
-        for start in range(0, len(images), 64):
-            part = images[start : start + 64]
+        step = max(1, _AT_ONCE // int(np.prod(images.shape[1:])))
+        for start in range(0, len(images), step):
+            part = images[start : start + step]
             pixels = part.astype(np.int64)
             total += pixels.sum(axis=(0, 1, 2))
             squares += (pixels**2).sum(axis=(0, 1, 2))

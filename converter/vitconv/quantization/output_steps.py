@@ -15,8 +15,8 @@ import numpy as np
 
 from vitconv.foundation.judgement import judge_agreement
 from vitconv.foundation.quiet import native_output
+from vitconv.tflite import flatbuffer
 from vitconv.tflite.graph import Graph
-from vitconv.tflite.layer_names import operations
 
 STEP = 1 / 256  # of uint8 probabilities: TFLite's integer softmax has this scale and no other
 FLOAT_OUTPUT = "--probabilities float32"
@@ -41,7 +41,7 @@ class Rounded:
     def undecided(self) -> bool:
         """Whether so many answers are lost that uint8 probabilities are of no use."""
         lost = self.silent + self.tied
-        return lost >= 2 and lost > _LOSABLE * self.images
+        return lost > _LOSABLE * self.images and (lost > 1 or self.images == 1)
 
     def to_json(self) -> dict[str, Any]:
         return {**vars(self), "largest": list(self.largest)}
@@ -96,8 +96,8 @@ def loaded(data: bytes, threads: int) -> Any:
 def output_of(graph: Graph) -> str:
     """The name of the tensor with the graph's probabilities, by which `integers.quantize` keeps the operation in
     float that computes it."""
-    *_, last = operations(graph)
-    return last.tensor
+    main = graph.model.subgraphs[0]
+    return flatbuffer.text(main.tensors[main.outputs[0]].name)
 
 
 def lost_answers(actual: np.ndarray, expected: np.ndarray, least: float, step: float | None) -> Iterator[str]:
