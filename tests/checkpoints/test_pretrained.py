@@ -72,7 +72,7 @@ def shipped(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ship(run: Path, name: str, root: Path) -> None:
     ended = CliRunner().invoke(
         script("ship-checkpoint").ship,
-        [str(run), name, "--root", str(root), "--weakness", "Knows no letters."],
+        [str(run), name, "--root", str(root), "--samples", "60", "--weakness", "Knows no letters."],
         catch_exceptions=False,
     )
     assert ended.exit_code == 0, ended.output

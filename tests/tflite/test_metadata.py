@@ -5,6 +5,7 @@ import json
 import random
 import time
 import zipfile
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -157,7 +158,7 @@ def test_a_corrupt_model_gets_no_metadata(tiny_tflite: dict[str, bytes]) -> None
 
 
 def test_a_file_of_another_tool_has_the_inputs_size_and_stretches(tiny_tflite: dict[str, bytes]) -> None:
-    theirs = with_archive(with_metadata(tiny_tflite["float32"], TINY), {"labels.txt": "1\r\n2\r\n3\r\n4\r\n5"})
+    theirs = with_archive(bare(tiny_tflite["float32"]), {"labels.txt": "1\r\n2\r\n3\r\n4\r\n5"})
     found = metadata_of(theirs)
     assert found is not None
     assert found.image == ImageSpec(16, 16, resize="stretch")
@@ -179,13 +180,13 @@ def test_a_file_of_another_tool_has_the_inputs_size_and_stretches(tiny_tflite: d
 def test_an_archive_that_is_not_whole_is_corrupt(
     tiny_tflite: dict[str, bytes], files: dict[str, str], words: str
 ) -> None:
-    broken = with_archive(with_metadata(tiny_tflite["float32"], TINY), files)
+    broken = with_archive(bare(tiny_tflite["float32"]), files)
     with pytest.raises(ModelFileError, match=words):
         metadata_of(broken)
 
 
 def test_metadata_without_their_archive_are_corrupt(tiny_tflite: dict[str, bytes]) -> None:
-    model = flatbuffer.serialize(flatbuffer.parse(with_metadata(tiny_tflite["float32"], TINY), "tiny"))
+    model = bare(tiny_tflite["float32"])
     with pytest.raises(ModelFileError, match="metadata cannot be read"):
         metadata_of(model)
 
@@ -203,6 +204,28 @@ def test_random_damage_gives_an_answer_or_a_clear_error(tiny_tflite: dict[str, b
         assert found is None or isinstance(found, ModelMetadata)
         answers += 1
     assert 0 < answers < 600
+
+
+def test_any_label_file_gives_its_lines_or_a_clear_error(tiny_tflite: dict[str, bytes]) -> None:
+    model = bare(tiny_tflite["int8"])
+    chance = random.Random(33)
+    pieces = [b"a", b"b c", "größe".encode(), b"\n", b"\r", b"\r\n", b"\0", b"\x1b[2J", b"\xef\xbb\xbf",
+              b"\xff\xfe", b"\xfe\xff", b"\xff", b"\xd8\x00", b" ", b"\t", "\u2028".encode(),
+              b"x" * 5000]  # fmt: skip
+    outcomes, messages = {"read": 0, "named": 0}, []
+    for _ in range(400):
+        labels = b"".join(chance.choices(pieces, k=chance.randrange(12)))
+        try:
+            found = metadata_of(with_archive(model, {"labels.txt": labels}))
+        except ModelFileError as error:
+            messages.append(str(error))
+            outcomes["named"] += 1
+        else:
+            assert found
+            assert all(isinstance(label, str) for label in found.labels)
+            outcomes["read"] += 1
+    assert min(outcomes.values()) > 20, outcomes
+    assert all(message.isprintable() for message in messages)
 
 
 def damage(data: bytes, chance: random.Random) -> bytes:
@@ -244,9 +267,14 @@ def _read_with_tflite_support(model: bytes) -> tuple[dict[str, Any], dict[str, b
     return record, {name: displayer.get_associated_file_buffer(name) for name in names}
 
 
-def with_archive(model: bytes, files: dict[str, str]) -> bytes:
-    """The model with another archive behind it."""
-    stream = io.BytesIO(flatbuffer.serialize(flatbuffer.parse(model, "tiny")))
+def bare(model: bytes) -> bytes:
+    """With metadata that name an archive, and without the archive."""
+    return flatbuffer.serialize(flatbuffer.parse(with_metadata(model, TINY), "tiny"))
+
+
+def with_archive(model: bytes, files: Mapping[str, str | bytes]) -> bytes:
+    """A model without archive, with one behind it."""
+    stream = io.BytesIO(model)
     with zipfile.ZipFile(stream, "a", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
             archive.writestr(name, content)

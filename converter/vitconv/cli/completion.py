@@ -57,8 +57,10 @@ def recipes(context: click.Context, parameter: click.Parameter, typed: str) -> l
     """Those of the model that is named before; of all models where none is."""
     from vitconv.models.catalogue import CATALOGUE
 
-    named = CATALOGUE.get(context.params.get("model") or "")
-    entries = [named] if named else CATALOGUE.values()
+    # An option without its value ends click's parsing: the model is then among the words that are left.
+    words = (context.params.get("model"), *context.args)
+    named = [CATALOGUE[word] for word in words if word in CATALOGUE]
+    entries = named[:1] or CATALOGUE.values()
     return _beginning(typed, dict.fromkeys(name for entry in entries for name in entry.recipes))
 
 
