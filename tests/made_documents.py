@@ -34,7 +34,8 @@ def export_folder(folder: Path, digests: bool = True, model: str = "eanet") -> P
         files.append({"scheme": scheme, "path": path.name, "bytes": len(data), "sha256": digest(data)})
     (folder / "labels.txt").write_text("".join(f"{label}\n" for label in LABELS))
     (folder / "training.csv").write_text("epoch,loss\n1,0.5\n")
-    write_json(folder / "liveness.json", liveness())
+    if digests:
+        write_json(folder / "liveness.json", liveness())
     write_json(folder / "calibration.json", calibration())
     (folder / "golden").mkdir()
     images = []

@@ -168,7 +168,7 @@ def test_several_are_named_and_counted(made: Path, tmp_path: Path) -> None:
     (out / "manifest.json").unlink()
     for path in out.rglob("*.*"):
         path.write_bytes(b"mine")
-    with pytest.raises(InputError, match=r"calibration\.json, .*float32\.tflite, .* and 6 more would be replaced"):
+    with pytest.raises(InputError, match=r"calibration\.json, .*float32\.tflite, .* and 7 more would be replaced"):
         exports(out, made)
 
 
