@@ -19,7 +19,7 @@ from vitconv.conversion.schemes import SCHEMES
 from vitconv.foundation.errors import InputError, PromiseError
 from vitconv.models import catalogue
 from vitconv.quantization import integers
-from vitconv.quantization.ranges import TensorRange
+from vitconv.quantization.ranges import TensorRange, measure_ranges
 from vitconv.runtimes.litert import Runner
 
 FLOAT_ERROR = 1e-4  # in a probability, as the float32 scheme promises
@@ -109,6 +109,22 @@ def test_the_articles_networks_are_small_graphs_of_four_dimensions_at_most(tmp_p
         assert runner.partitions == 1
         expected = model(picture, training=False).numpy()
         np.testing.assert_allclose(runner.probabilities(picture), expected, atol=FLOAT_ERROR)
+
+
+def test_odd_feature_maps_are_resized_in_float_and_in_integers(tmp_path: Path) -> None:
+    # At 96 pixels the paper's last block has 3 × 3; at 224, which is its weights' own size elsewhere, 7 × 7.
+    model, scheme = ours("mobilevit_paper_xxs", 96, CLASSES), schemes.find("int8")
+    shown = np.rint(pictures(16, 96, seed=3)).astype(np.uint8)
+    graph = conversion.convert_float(model, scheme)
+    data = integers.quantize(graph, measure_ranges(graph, shown)).data
+    file = inspect_bytes(data, "mobilevit_paper_xxs-int8.tflite")
+    scheme.check(file)
+    assert file.ops["RESIZE_BILINEAR"]["count"] == 2
+    expected = model(shown.astype(np.float32), training=False).numpy()
+    with Runner(write(tmp_path, graph.data)) as runner:
+        np.testing.assert_allclose(runner.probabilities(shown), expected, atol=FLOAT_ERROR)
+    with Runner(write(tmp_path, data)) as runner:
+        assert np.mean(np.abs(runner.probabilities(shown) - expected)) < 0.01
 
 
 @pytest.mark.parametrize("name", ["mobilevit_xxs", "eanet"])

@@ -55,13 +55,20 @@ def test_the_article_s_network_answers_as_its_reference_at_its_own_size() -> Non
     assert_same(ours, reference(images, training=False).numpy(), images)
 
 
+def test_odd_feature_maps_are_enlarged_for_their_patches_as_in_the_reference() -> None:
+    # 96 pixels leave 3 × 3 for the last block, as 224 leave 7 × 7.
+    ours, reference = pair("mobilevit_paper_xxs", 96, 10)
+    images = pictures(4, 96, seed=5)
+    assert_same(ours, reference(images, training=False).numpy(), images)
+
+
 def test_the_network_takes_images_that_are_not_square() -> None:
     for name in ("mobilevit_xxs", "mobilevit_paper_xxs"):
         model = catalogue.find(name).build(ImageSpec(64, 128), 5)
         assert model(np.zeros((1, 64, 128, 3), np.float32), training=False).shape == (1, 5)
 
 
-@pytest.mark.parametrize(("name", "size"), [("mobilevit_xxs", 48), ("mobilevit_paper_s", 96), ("eanet", 33)])
+@pytest.mark.parametrize(("name", "size"), [("mobilevit_xxs", 48), ("mobilevit_paper_s", 100), ("eanet", 33)])
 def test_a_size_that_does_not_divide_is_refused(name: str, size: int) -> None:
     with pytest.raises(InputError, match=f"multiples of .*, not {size}"):
         catalogue.find(name).spec(size)

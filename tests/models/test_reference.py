@@ -99,9 +99,9 @@ def test_the_paper_s_mobilevit_has_timm_s_number_of_parameters(variant: Variant,
 def test_an_image_size_that_does_not_divide_into_patches_is_refused() -> None:
     from reference import mobilevit_article, mobilevit_paper
 
-    for build in (mobilevit_article.build, mobilevit_paper.build):
-        with pytest.raises(ValueError, match="multiple of 64, not 224"):
-            build(image_size=224)
+    for build, step in ((mobilevit_article.build, 64), (mobilevit_paper.build, 32)):
+        with pytest.raises(ValueError, match=f"multiple of {step}, not 240"):
+            build(image_size=240)
 
 
 @every_network

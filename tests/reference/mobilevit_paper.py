@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 Variant = Literal["xxs", "xs", "s"]
@@ -45,10 +46,11 @@ DEPTHS = (2, 4, 3)
 def build(variant: Variant = "xxs", num_classes: int = 1000, image_size: int = 256) -> keras.Model:
     """RGB [batch, image_size, image_size, 3], 0–255 → class probabilities [batch, num_classes].
 
-    `image_size` must be a multiple of 64, so that every feature map divides into 2 × 2 patches.
+    `image_size` must be a multiple of 32. Feature maps that don't divide into 2 × 2 patches are enlarged by one
+    row and column first.
     """
-    if image_size % 64:
-        raise ValueError(f"image_size must be a multiple of 64, not {image_size}.")
+    if image_size % 32:
+        raise ValueError(f"image_size must be a multiple of 32, not {image_size}.")
     widths = WIDTHS[variant]
     image = keras.Input((image_size, image_size, 3), name="image")
     x = layers.Rescaling(1 / 255, name="rescale")(image)
@@ -90,13 +92,32 @@ def _inverted_residual(
     return y
 
 
+def _interpolate(x: keras.KerasTensor, height: int, width: int) -> keras.KerasTensor:
+    """Bilinear, by a matrix for the rows and one for the columns (torch's interpolate, align_corners=False)."""
+    _, rows, columns, _ = x.shape
+    if (rows, columns) == (height, width):
+        return x
+    return ops.einsum("hr,wc,brcd->bhwd", _weights(rows, height), _weights(columns, width), x)
+
+
+def _weights(old: int, new: int) -> np.ndarray:
+    """[new, old]: what each new pixel takes of each old one; centres are half a pixel in from the edges."""
+    weights = np.zeros((new, old), np.float32)
+    for index in range(new):
+        place = min(max((index + 0.5) * old / new - 0.5, 0), old - 1)
+        first = min(int(place), old - 2)
+        weights[index, first], weights[index, first + 1] = 1 - (place - first), place - first
+    return weights
+
+
 def _mobilevit_block(x: keras.KerasTensor, dim: int, *, depth: int, name: str) -> keras.KerasTensor:
     """[batch, H, W, C] → the same shape. A pixel attends to those at its own place in all 2 × 2 patches."""
     _, height, width, channels = x.shape
-    rows, columns = height // PATCH, width // PATCH
+    rows, columns = -(-height // PATCH), -(-width // PATCH)
     y = _convolution(x, channels, kernel=3, stride=1, name=f"{name}_local")
     y = layers.Conv2D(dim, 1, use_bias=False, name=f"{name}_widen")(y)
 
+    y = _interpolate(y, rows * PATCH, columns * PATCH)
     # [batch, H, W, dim] -> [batch, 2, 2, rows, columns, dim] -> [batch * 4, rows * columns, dim]
     y = ops.reshape(y, (-1, rows, PATCH, columns, PATCH, dim))
     y = ops.transpose(y, (0, 2, 4, 1, 3, 5))
@@ -107,7 +128,8 @@ def _mobilevit_block(x: keras.KerasTensor, dim: int, *, depth: int, name: str) -
     # [batch * 4, rows * columns, dim] -> [batch, rows, 2, columns, 2, dim] -> [batch, H, W, dim]
     y = ops.reshape(y, (-1, PATCH, PATCH, rows, columns, dim))
     y = ops.transpose(y, (0, 3, 1, 4, 2, 5))
-    y = ops.reshape(y, (-1, height, width, dim))
+    y = ops.reshape(y, (-1, rows * PATCH, columns * PATCH, dim))
+    y = _interpolate(y, height, width)
 
     y = _convolution(y, channels, kernel=1, stride=1, name=f"{name}_narrow")
     y = layers.Concatenate(name=f"{name}_concatenate")([x, y])

@@ -224,7 +224,7 @@ _ENTRIES = (
         ModelEntry(
             f"mobilevit_paper_{size}",
             f"MobileViT-{size.upper()} of the paper; attention per position inside 2×2 patches",
-            ImageSpec(256, 256, resize="center_crop"), 64, _MOBILEVIT_RECIPE, _mobilevit_paper(size),
+            ImageSpec(256, 256, resize="center_crop"), 32, _MOBILEVIT_RECIPE, _mobilevit_paper(size),
             (_MOBILEVIT_BEST, _MOBILEVIT_PRETRAIN, _MOBILEVIT_FINETUNE, _MOBILEVIT_QUANTIZATION_AWARE),
         )
         for size in ("xxs", "xs", "s")

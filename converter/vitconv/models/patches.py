@@ -60,11 +60,14 @@ class PatchEmbedding(layers.Layer):
 class UnfoldPatches(layers.Layer):
     """Gathers the pixels that have the same position inside their 2×2 patch (Mehta & Rastegari, 2022).
 
-    x: float [B, H, W, C] → float [B·4, H·W/4, C]. `FoldPatches` undoes it.
+    x: float [B, H, W, C] → float [B·4, H·W/4, C]. `FoldPatches` undoes it. An odd height or width is enlarged by
+    one first, bilinearly, as the published weights' own code does.
     """
 
     def call(self, x: Any) -> Any:
         _, height, width, channels = x.shape
+        x = _resized(x, height, width, _even(height), _even(width))
+        height, width = _even(height), _even(width)
         x = tf.nn.space_to_depth(x, 2)  # [B, H/2, W/2, 4·C]
         x = ops.reshape(x, (-1, height * width // 4, 4, channels))
         x = ops.transpose(x, (0, 2, 1, 3))  # [B, N, 4, C] -> [B, 4, N, C]
@@ -73,7 +76,8 @@ class UnfoldPatches(layers.Layer):
 
 @keras.saving.register_keras_serializable("vitconv")
 class FoldPatches(layers.Layer):
-    """Puts unfolded patches back in their places: float [B·4, H·W/4, C] → float [B, H, W, C]."""
+    """Puts unfolded patches back in their places: float [B·4, H·W/4, C] → float [B, H, W, C], H·W of the even
+    numbers that `UnfoldPatches` made of an odd height or width, which come back."""
 
     def __init__(self, height: int, width: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -84,8 +88,20 @@ class FoldPatches(layers.Layer):
         _, patches, channels = x.shape
         x = ops.reshape(x, (-1, 4, patches, channels))
         x = ops.transpose(x, (0, 2, 1, 3))  # [B, 4, N, C] -> [B, N, 4, C]
-        x = ops.reshape(x, (-1, self.height // 2, self.width // 2, 4 * channels))
-        return tf.nn.depth_to_space(x, 2)
+        height, width = _even(self.height), _even(self.width)
+        x = ops.reshape(x, (-1, height // 2, width // 2, 4 * channels))
+        return _resized(tf.nn.depth_to_space(x, 2), height, width, self.height, self.width)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "height": self.height, "width": self.width}
+
+
+def _even(size: int) -> int:
+    return size + size % 2
+
+
+def _resized(x: Any, height: int, width: int, new_height: int, new_width: int) -> Any:
+    """float [B, height, width, C] → float [B, new_height, new_width, C], bilinearly between pixels' centres."""
+    if (height, width) == (new_height, new_width):
+        return x
+    return tf.image.resize(x, (new_height, new_width))
