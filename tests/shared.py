@@ -34,11 +34,10 @@ def made_once(make: Callable[Arguments, Value]) -> Callable[Arguments, Value]:
     @cache
     @wraps(make)
     def made(*arguments: Arguments.args, **more: Arguments.kwargs) -> Value:
+        # The file's name, not the module's: that of a program is __main__.
+        name = f"{Path(make.__code__.co_filename).stem}-{make.__qualname__}"
         key = sha256(repr((arguments, sorted(more.items()))).encode()).hexdigest()[:16]
-        kept = (
-            folder()
-            / f"{re.sub(r'[^A-Za-z0-9]+', '-', f'{Path(make.__code__.co_filename).stem}.{make.__qualname__}')}-{key}.pickle"
-        )
+        kept = folder() / f"{re.sub(r'[^A-Za-z0-9]+', '-', name)}-{key}.pickle"
         with kept.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if kept.exists():
