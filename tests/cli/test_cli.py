@@ -372,6 +372,6 @@ def test_an_export_that_was_killed_leaves_no_trace_in_the_next_one(
         str(out), "file", "mobilevit_xxs-digits-float32.tflite",
     ]  # fmt: skip
     assert {path.name for path in out.iterdir()} == {
-        "manifest.json", "labels.txt", "training.csv", "liveness.json", "golden",
+        "manifest.json", "labels.txt", "training.csv", "liveness.json", "classes.json", "golden",
         "mobilevit_xxs-digits-float32.tflite",
     }  # fmt: skip

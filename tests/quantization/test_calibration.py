@@ -154,7 +154,7 @@ def test_doubtful_images_are_warned_of(
 ) -> None:
     dark = open_dataset(str(dark_digits(tmp_path / "dark", 3)))
     monkeypatch.setattr(calibration, "_measure_graphs", lambda *_: ())
-    monkeypatch.setattr(calibration.answers, "of_file", lambda *_: np.array([[0.4, 0.6]]))
+    monkeypatch.setattr(calibration.output_steps, "of_file", lambda *_: np.array([[0.4, 0.6]]))
     graphs: Any = {"int8": SimpleNamespace(data=b"")}
     calibration.measure(graphs, open_checkpoint(digits_checkpoint), dark, samples=50)
     (said,) = [record.message for record in caplog.records if "calibration images" in record.message]

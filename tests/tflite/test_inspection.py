@@ -11,7 +11,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from graphs import inspect_bytes, with_metadata
-from tflite.test_metadata import TINY, damage, with_archive
+from tflite.test_metadata import TINY, bare, damage, with_archive
 from vitconv.foundation.errors import ModelFileError
 from vitconv.tflite import flatbuffer
 from vitconv.tflite.inspection import Inspection, TensorInfo, inspect
@@ -160,7 +160,7 @@ def test_missing_metadata_are_a_problem(tiny_tflite: dict[str, bytes]) -> None:
 
 
 def test_labels_that_do_not_fit_the_outputs_are_a_problem(tiny_tflite: dict[str, bytes]) -> None:
-    mutant = with_archive(with_metadata(tiny_tflite["float32"], TINY), {"labels.txt": "one\ntwo\nthree\n"})
+    mutant = with_archive(bare(tiny_tflite["float32"]), {"labels.txt": "one\ntwo\nthree\n"})
     found = inspect_bytes(mutant, "tiny")
     assert "Its 3 labels do not fit its 5 outputs." in found.problems
     assert found.metadata is not None
