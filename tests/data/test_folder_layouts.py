@@ -195,6 +195,17 @@ def test_whatever_run_reads_is_used_in_a_folder_too(tmp_path: Path, one: picture
         data.split(split, SPEC)
 
 
+@pytest.mark.parametrize("suffix", [".tif", ".TIFF", ".bmp", ".JFIF"])
+def test_a_damaged_picture_of_any_format_that_is_read_is_named_and_not_left_out(
+    tmp_path: Path, suffix: str
+) -> None:
+    root = classes(tmp_path / "photos", "a", "b")
+    (root / "a" / f"damaged{suffix}").write_bytes(b"whatever")
+    data = open_dataset(str(root))
+    with pytest.raises(DatasetError, match=rf"damaged{suffix} is not a picture that can be read"):
+        data.split("train", SPEC)
+
+
 def test_a_format_that_pillow_was_built_without_is_named_as_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
