@@ -23,17 +23,9 @@ def pytest_configure() -> None:
     """Before anything is imported or started: what tests and the commands that they start have in common."""
     # Ctrl-C is one of the things that tests send; a shell's background job and its children ignore it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    if shared.FOLDER not in os.environ:  # else this is one of several processes, or scripts/test made it
-        _own_folders.append(shared.folder())
-
-
-def pytest_unconfigure() -> None:
-    """After everything: what this process alone has made goes."""
-    for folder in _own_folders:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-_own_folders: list[Path] = []
+    shared.folder()  # named in the environment before another process asks
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        digits_model.forget_results()
 
 
 # What trains, converts or builds before a test can begin.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from dataclasses import astuple
 from pathlib import Path
@@ -32,6 +33,11 @@ def exported() -> tuple[Path, Ended]:
     return shared.folder() / "exported/digits", Ended(
         *_done("exported/digits", "export", checkpoint, "--quant", "all")
     )
+
+
+def forget_results() -> None:
+    """Removes what earlier tests' verify and benchmark kept beside the exported files."""
+    shutil.rmtree(shared.folder() / "exported/digits/results", ignore_errors=True)
 
 
 @shared.made_once

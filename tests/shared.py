@@ -1,4 +1,4 @@
-"""What takes long to make is made once for all of pytest's processes, and kept in a folder of the run."""
+"""What takes long to make is made once for all of pytest's processes, and kept while its makers are the same."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import fcntl
 import os
 import pickle
 import re
-import tempfile
+import shutil
+import sys
+import time
 from collections.abc import Callable
 from functools import cache, wraps
 from hashlib import sha256
@@ -17,14 +19,38 @@ Arguments = ParamSpec("Arguments")
 Value = TypeVar("Value")
 
 FOLDER = "VITCONV_TEST_MODELS"  # names the folder; scripts/test sets it, so that the Android half has the same one
+_ROOT = Path(__file__).resolve().parent.parent
+_KEPT = _ROOT / ".test-models"
+_UNUSED_SECONDS = 2 * 3600  # longer than all tests take
+# Rooms of the package that nothing here is made with.
+_NOT_USED = ("app", "benchmarking", "phone", "reporting")
+# What makes it, of the tests and scripts.
+_MAKERS = ("tests/*.py", "tests/reference/*.py", "scripts/ship-checkpoint", "requirements.lock")
 
 
 @cache
 def folder() -> Path:
-    """Of this run. pytest's first process makes it where nobody has named one."""
+    """Named by what its content is made from. Older folders go, but for those that tests may be using."""
     if FOLDER not in os.environ:
-        os.environ[FOLDER] = tempfile.mkdtemp(prefix="vitconv-tests-")
+        wanted = _KEPT / digest()
+        wanted.mkdir(parents=True, exist_ok=True)
+        os.utime(wanted)
+        for other in _KEPT.iterdir():
+            if time.time() - other.stat().st_mtime > _UNUSED_SECONDS:
+                shutil.rmtree(other, ignore_errors=True)
+        os.environ[FOLDER] = str(wanted)
     return Path(os.environ[FOLDER])
+
+
+def digest() -> str:
+    """Of every file that decides what is made, and of the Python that makes it."""
+    package = _ROOT / "converter" / "vitconv"
+    files = [path for path in package.rglob("*.py") if path.relative_to(package).parts[0] not in _NOT_USED]
+    files += [path for pattern in _MAKERS for path in _ROOT.glob(pattern)]
+    found = sha256(sys.version.encode())
+    for path in sorted(files):
+        found.update(f"{path.relative_to(_ROOT)}\0".encode() + path.read_bytes())
+    return found.hexdigest()[:16]
 
 
 def made_once(make: Callable[Arguments, Value]) -> Callable[Arguments, Value]:
@@ -50,3 +76,7 @@ def made_once(make: Callable[Arguments, Value]) -> Callable[Arguments, Value]:
             return value
 
     return made
+
+
+if __name__ == "__main__":
+    print(folder())  # for scripts/test

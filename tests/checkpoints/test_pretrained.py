@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 import converted
+import shared
 from commands import Call, Ended, refused, script
 from vitconv import open_checkpoint
 from vitconv.checkpoints import pretrained
@@ -35,8 +36,13 @@ LABELS = tuple("0123456789")
 
 
 @pytest.fixture(scope="module")
-def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An EANet checkpoint with trained-like weights, as if trained on digits."""
+def run_folder() -> Path:
+    """An EANet checkpoint with trained-like weights, as if trained on digits. Not to be changed."""
+    return shared.folder() / _trained("trained/eanet-digits")
+
+
+@shared.made_once
+def _trained(name: str) -> str:
     entry = catalogue.find("eanet")
     dataset = open_dataset("digits")
     card = Card(
@@ -54,28 +60,31 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         versions={"keras": version("keras")},
         results={"epoch": 2, "val_accuracy": 0.125},
     )
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    checkpoint = save(folder, converted.keras_model("eanet"), card)
+    folder = save(shared.folder() / name, converted.keras_model("eanet"), card).path
     (folder / "training.safetensors").write_bytes(b"what only a resumed training needs")
     (folder / "history.csv").write_text("epoch,loss,val_accuracy\n1,2.0,0.1\n2,1.5,0.125\n")
-    return checkpoint.path
+    return name
 
 
 @pytest.fixture(scope="module")
-def shipped(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shipped(run_folder: Path) -> Path:
     """A checkout into which `scripts/ship-checkpoint` has put that checkpoint. Not to be changed."""
-    root = tmp_path_factory.mktemp("checkout")
-    ship(run_folder, "eanet", root)
-    return root
+    return shared.folder() / _shipped("shipped", run_folder.name)
 
 
-def ship(run: Path, name: str, root: Path) -> None:
+@shared.made_once
+def _shipped(name: str, run: str) -> str:
+    root = str(shared.folder() / name)
     ended = CliRunner().invoke(
         script("ship-checkpoint").ship,
-        [str(run), name, "--root", str(root), "--samples", "60", "--weakness", "Knows no letters."],
+        [
+            str(shared.folder() / "trained" / run), "eanet", "--root", root, "--samples", "60",
+            "--weakness", "Knows no letters.",
+        ],
         catch_exceptions=False,
-    )
+    )  # fmt: skip
     assert ended.exit_code == 0, ended.output
+    return name
 
 
 @pytest.fixture
