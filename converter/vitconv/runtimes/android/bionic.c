@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 /* bionic_NAME is what the library finds as NAME. */
@@ -107,6 +108,18 @@ long bionic_sysconf(int name) {
     }
 }
 STANDS_FOR(sysconf);
+
+/* --- the clock --- */
+
+/* Called before the clock is read. XNNPACK reads it before its first operator and behind each, where they are
+ * profiled: so runner.c knows when each has ended. */
+void (*vitconv_on_clock)(void);
+
+int bionic_clock_gettime(clockid_t clock, struct timespec *now) {
+    if (vitconv_on_clock) vitconv_on_clock();
+    return clock_gettime(clock, now);
+}
+STANDS_FOR(clock_gettime);
 
 /* --- memory ---
  *

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -34,11 +34,12 @@ from vitconv.tflite.runtime_versions import ANDROID_RELEASE, release_name
 LIBRARY = "libtensorflowlite_jni.so"
 LIBRARY_VERSION = release_name(ANDROID_RELEASE)
 RUNNER = "runner"
+COUNTER = "counter.so"
 
 _AAR_SHA256 = "34b065817e294e7dd3569504e8b9454938ceae453b6a459da54d5f6e45d3c94e"
 _COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy"
 _ALIASES = ("libm.so", "libdl.so", "liblog.so")
-_SOURCES = ("bionic.c", "runner.c", "libraries.py")
+_SOURCES = ("bionic.c", "runner.c", "counter.c", "libraries.py")
 _DOWNLOAD_SECONDS = 600.0  # 6 MB, and some more of Maven's own the first time
 
 
@@ -89,18 +90,34 @@ def folder(abi: str) -> Path:
     _check_machine()
     if wanted.emulator:
         _find(wanted.emulator[0], f"which runs {abi} programs here", wanted.emulator_packages)
-    root = cache_directory() / "android-runtime" / f"{LIBRARY_VERSION}-{_digest()}"
-    made = root / abi
-    if made.is_dir():
+    if (made := _root() / abi).is_dir():
         return made
     compiler = _find(wanted.compiler, f"which compiles for {abi}", wanted.compiler_packages)
+    return _make(made, lambda temporary: _build(temporary, wanted, compiler, _fetch_aar(_root().parent)))
+
+
+def counter() -> Path:
+    """The plugin that has arm64-v8a's emulator count instructions; made the first time. Raises as `folder`."""
+    _check_machine()
+    if not (made := _root() / "counter").is_dir():
+        desktop = ABIS["x86_64"]
+        compiler = _find(desktop.compiler, "which compiles the counter of instructions", desktop.compiler_packages)
+        _make(made, lambda temporary: _compile_counter(temporary, compiler))
+    return made / COUNTER
+
+
+def _root() -> Path:
+    return cache_directory() / "android-runtime" / f"{LIBRARY_VERSION}-{_digest()}"
+
+
+def _make(made: Path, build: Callable[[Path], None]) -> Path:
+    """Has `build` fill the folder, unless another process has meanwhile."""
     try:
-        writable_directory(root)
+        writable_directory(made.parent)
         with lock_beside(made):
-            if not made.is_dir():  # another process may have made it while this one waited
-                aar = _fetch_aar(root.parent)
+            if not made.is_dir():
                 with atomic_directory(made) as temporary:
-                    _build(temporary, wanted, compiler, aar)
+                    build(temporary)
     except OutputError as error:
         raise OutputError(f"{error} Set VITCONV_CACHE to a folder that can be written.") from error
     return made
@@ -181,13 +198,25 @@ def _compile(folder: Path, work: Path, abi: Abi, compiler: str) -> None:
     # The library is named by its path: a folder to look for it in would lead to its libc.so for the program, too.
     runner = ["runner.c", "-o", str(folder / RUNNER), str(folder / LIBRARY)]
     # The old kind of path, which holds for the libraries of the library, too.
-    runner += ["-Wl,--disable-new-dtags,-rpath,$ORIGIN", "-Wl,--allow-shlib-undefined"]
+    runner += ["-Wl,--disable-new-dtags,-rpath,$ORIGIN", "-Wl,--allow-shlib-undefined", "-ldl"]
     for arguments in (shim, runner):
         _run(
             [compiler, "-O2", *arguments],
             f"{abi.compiler} could not compile the stand-in for Android's C library",
             f"On Debian and Ubuntu: apt install {abi.compiler_packages}",
             cwd=str(work),
+        )
+
+
+def _compile_counter(folder: Path, compiler: str) -> None:
+    with tempfile.TemporaryDirectory() as work:
+        (Path(work) / "counter.c").write_text(_source("counter.c"), encoding="utf-8")
+        command = [compiler, "-O2", "-shared", "-fPIC", "-fvisibility=hidden", "counter.c"]
+        _run(
+            [*command, "-o", str(folder / COUNTER)],
+            f"{compiler} could not compile the counter of instructions",
+            f"On Debian and Ubuntu: apt install {ABIS['x86_64'].compiler_packages}",
+            cwd=work,
         )
 
 

@@ -1,17 +1,27 @@
 /* Runs one model through TensorFlow Lite's C API, for vitconv.runtimes.android.AndroidRunner.
  *
- *     runner MODEL THREADS XNNPACK        (XNNPACK: 1 to add the delegate, else 0)
+ *     runner MODEL THREADS XNNPACK PROFILE        (XNNPACK: 1 to add the delegate, else 0; PROFILE: 1 to mark)
  *
  * Speaks the protocol of vitconv.runtimes.worker on standard input and output: two little-endian 32-bit lengths,
- * then so many bytes of JSON, then so many raw bytes. It knows "start", "load" and "run" (one input's bytes → one
- * output's bytes) by their names; everything else it needs to know comes in its arguments.
+ * then so many bytes of JSON, then so many raw bytes. It knows these requests by their names; everything else it
+ * needs to know comes in its arguments:
+ *
+ *     "start", "load"    as vitconv.runtimes.worker has them
+ *     "run"              one input's bytes → one output's bytes
+ *     "time"             one run on fixed pixels → {"ms"}
+ *     "count"            the same → {"events": [...]}, one for each mark between the first and the last for counter.c,
+ *                        with PROFILE: ["begin", operator, node], ["end"], ["clock"]; and without a mark of its own
+ *                        ["part", operator] for each of XNNPACK's in the partition that has just run
  */
+#define _GNU_SOURCE
+#include <dlfcn.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 /* The part of the library's C interface that is used here. The AAR's own headers include some that it lacks. */
@@ -29,6 +39,15 @@ typedef struct {
     int32_t num_threads;
     char others[252]; /* the library writes and reads as much as its version has */
 } XnnpackOptions;
+typedef struct { /* what the interpreter calls before and after each operator, among others */
+    void *data;
+    void (*event)(void *, const char *, uint64_t);
+    void (*operator_event)(void *, const char *, int64_t, int64_t, uint64_t);
+    void (*settings)(void *, const char *, const void *);
+    uint32_t (*begin)(void *, const char *, int64_t, int64_t);
+    void (*end)(void *, uint32_t);
+    void (*operator_time)(void *, const char *, uint64_t, int64_t, int64_t);
+} Profiler;
 
 extern const char *TfLiteVersion(void);
 extern TfLiteModel *TfLiteModelCreateFromFileWithErrorReporter(const char *, Reporter *, void *);
@@ -36,6 +55,7 @@ extern TfLiteInterpreterOptions *TfLiteInterpreterOptionsCreate(void);
 extern void TfLiteInterpreterOptionsSetNumThreads(TfLiteInterpreterOptions *, int32_t);
 extern void TfLiteInterpreterOptionsSetErrorReporter(TfLiteInterpreterOptions *, Reporter *, void *);
 extern void TfLiteInterpreterOptionsAddDelegate(TfLiteInterpreterOptions *, TfLiteDelegate *);
+extern void TfLiteInterpreterOptionsSetTelemetryProfiler(TfLiteInterpreterOptions *, Profiler *);
 extern XnnpackOptions TfLiteXNNPackDelegateOptionsDefault(void);
 extern TfLiteDelegate *TfLiteXNNPackDelegateCreate(const XnnpackOptions *);
 extern TfLiteInterpreter *TfLiteInterpreterCreate(const TfLiteModel *, const TfLiteInterpreterOptions *);
@@ -109,6 +129,65 @@ static void answer_error(const char *otherwise) {
     reason[0] = 0;
 }
 
+/* --- what the operators are, while they run --- */
+
+enum { MARK = -7619 }; /* counter.c's */
+
+static struct { const char *kind, *name; long node; } *events;
+static size_t event_count, event_room;
+static char names[1 << 20], *next_name = names; /* copies: those of XNNPACK's operators are gone in a moment */
+static volatile ssize_t refused; /* so that no compiler asks what became of the call */
+
+/* Few instructions, because they are counted, too. The system refuses the call, and counter.c sees it. */
+static void mark(void) { refused = write(MARK, "", 0); }
+
+static void note(const char *kind, const char *name, long node) {
+    if (event_count == event_room) {
+        event_room = event_room ? 2 * event_room : 4096;
+        events = realloc(events, event_room * sizeof *events);
+        if (!events) exit(1);
+    }
+    events[event_count].kind = kind;
+    events[event_count].node = node;
+    events[event_count++].name = name ? next_name : NULL;
+    if (!name) return;
+    while (next_name < names + sizeof names - 1 && (*next_name = *name++)) next_name++;
+    if (next_name < names + sizeof names - 1) next_name++;
+}
+
+static uint32_t begin_operator(void *unused, const char *name, int64_t node, int64_t graph) {
+    (void)unused, (void)graph;
+    note("begin", name, (long)node);
+    mark();
+    return 1;
+}
+
+static void end_operator(void *unused, uint32_t handle) {
+    (void)unused, (void)handle;
+    mark();
+    note("end", NULL, 0);
+}
+
+static void on_clock(void) {
+    mark();
+    note("clock", NULL, 0);
+}
+
+static void part_ran(void *unused, const char *name, uint64_t time, int64_t part, int64_t graph) {
+    (void)unused, (void)time, (void)graph;
+    note("part", name, (long)part);
+}
+
+static void ignore_event(void *a, const char *b, uint64_t c) { (void)a, (void)b, (void)c; }
+static void ignore_operator_event(void *a, const char *b, int64_t c, int64_t d, uint64_t e) {
+    (void)a, (void)b, (void)c, (void)d, (void)e;
+}
+static void ignore_settings(void *a, const char *b, const void *c) { (void)a, (void)b, (void)c; }
+
+static Profiler profiler = {
+    NULL, ignore_event, ignore_operator_event, ignore_settings, begin_operator, end_operator, part_ran,
+};
+
 /* --- the model --- */
 
 static const char *dtype(int type) {
@@ -139,7 +218,7 @@ static void write_tensor(FILE *out, const TfLiteTensor *tensor) {
         fputs("\"scale\": null, \"zero_point\": null}", out);
 }
 
-static TfLiteInterpreter *load(const char *path, int threads, int xnnpack) {
+static TfLiteInterpreter *load(const char *path, int threads, int xnnpack, int profile) {
     TfLiteModel *model = TfLiteModelCreateFromFileWithErrorReporter(path, report, NULL);
     if (!model) return NULL;
     TfLiteInterpreterOptions *options = TfLiteInterpreterOptionsCreate();
@@ -150,6 +229,7 @@ static TfLiteInterpreter *load(const char *path, int threads, int xnnpack) {
         how.num_threads = threads;
         TfLiteInterpreterOptionsAddDelegate(options, TfLiteXNNPackDelegateCreate(&how));
     }
+    if (profile) TfLiteInterpreterOptionsSetTelemetryProfiler(options, &profiler);
     TfLiteInterpreter *interpreter = TfLiteInterpreterCreate(model, options);
     if (interpreter && TfLiteInterpreterAllocateTensors(interpreter) != OK) return NULL;
     return interpreter;
@@ -187,6 +267,77 @@ static void run(TfLiteInterpreter *interpreter, const void *input, size_t size) 
     }
 }
 
+/* Always the same bytes: every value of an integer, and of a float the whole numbers from 0 to 255. */
+static int fill_inputs(TfLiteInterpreter *interpreter) {
+    for (int i = 0; i < TfLiteInterpreterGetInputTensorCount(interpreter); i++) {
+        TfLiteTensor *tensor = TfLiteInterpreterGetInputTensor(interpreter, i);
+        int type = TfLiteTensorType(tensor);
+        size_t size = TfLiteTensorByteSize(tensor);
+        if (!TfLiteTensorData(tensor)) return 0;
+        if (type == FLOAT32) {
+            float *values = TfLiteTensorData(tensor);
+            for (size_t k = 0; k < size / sizeof *values; k++) values[k] = (uint32_t)(k * 2654435761u) >> 24;
+        } else if (type == UINT8 || type == INT8) {
+            uint8_t *values = TfLiteTensorData(tensor);
+            for (size_t k = 0; k < size; k++) values[k] = (uint32_t)(k * 2654435761u) >> 24;
+        } else {
+            memset(TfLiteTensorData(tensor), 0, size);
+        }
+    }
+    return 1;
+}
+
+static double milliseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return 1e3 * now.tv_sec + 1e-6 * now.tv_nsec;
+}
+
+static void measure_time(TfLiteInterpreter *interpreter) {
+    char header[64];
+    int ready = fill_inputs(interpreter);
+    double start = milliseconds();
+    if (!ready || TfLiteInterpreterInvoke(interpreter) != OK) {
+        answer_error("the model cannot be run");
+        return;
+    }
+    snprintf(header, sizeof header, "{\"ms\": %.6f}", milliseconds() - start);
+    answer(header, "", 0);
+}
+
+static void count(TfLiteInterpreter *interpreter, int profile) {
+    void (**hook)(void) = dlsym(RTLD_DEFAULT, "vitconv_on_clock");
+    int ready = fill_inputs(interpreter);
+    event_count = 0;
+    next_name = names;
+    if (hook && profile) *hook = on_clock;
+    mark();
+    int ended = ready ? TfLiteInterpreterInvoke(interpreter) : -1;
+    mark();
+    if (hook) *hook = NULL;
+    if (ended != OK) {
+        answer_error("the model cannot be run");
+        return;
+    }
+    char *header = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&header, &size);
+    fputs("{\"events\": [", out);
+    for (size_t i = 0; i < event_count; i++) {
+        fprintf(out, "%s[\"%s\"", i ? ", " : "", events[i].kind);
+        if (events[i].name) {
+            fputs(", ", out);
+            write_string(out, events[i].name);
+            fprintf(out, ", %ld", events[i].node);
+        }
+        fputc(']', out);
+    }
+    fputs("]}", out);
+    fclose(out);
+    answer(header, "", 0);
+    free(header);
+}
+
 static void limit(int what, rlim_t most) {
     struct rlimit both;
     if (getrlimit(what, &both) == 0) {
@@ -196,9 +347,9 @@ static void limit(int what, rlim_t most) {
     }
 }
 
-int main(int count, char **arguments) {
-    if (count != 4) {
-        fputs("usage: runner MODEL THREADS XNNPACK\n", stderr);
+int main(int given, char **arguments) {
+    if (given != 5) {
+        fputs("usage: runner MODEL THREADS XNNPACK PROFILE\n", stderr);
         return 2;
     }
     requests = fdopen(dup(0), "rb");
@@ -216,11 +367,15 @@ int main(int count, char **arguments) {
         if (strstr(header, "\"do\": \"start\"")) {
             answer("{}", "", 0);
         } else if (strstr(header, "\"do\": \"load\"")) {
-            interpreter = load(arguments[1], atoi(arguments[2]), arguments[3][0] == '1');
+            interpreter = load(arguments[1], atoi(arguments[2]), arguments[3][0] == '1', arguments[4][0] == '1');
             if (interpreter) answer_loaded(interpreter);
             else answer_error("the file cannot be loaded");
         } else if (strstr(header, "\"do\": \"run\"") && interpreter) {
             run(interpreter, data, lengths[1]);
+        } else if (strstr(header, "\"do\": \"time\"") && interpreter) {
+            measure_time(interpreter);
+        } else if (strstr(header, "\"do\": \"count\"") && interpreter) {
+            count(interpreter, arguments[4][0] == '1');
         } else {
             answer_error("an unknown request");
         }

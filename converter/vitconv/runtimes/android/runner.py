@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,23 @@ _DELEGATED = re.compile(
 )
 
 
+@dataclass(frozen=True)
+class Event:
+    """What runner.c tells of a run: "begin" and "end" of an operator of TFLite, with its place in the main graph;
+    "clock", which XNNPACK reads before a partition's first operator and behind each; or, after the last of these,
+    a "part" for each of the partition's operators. All but the last are marks for the emulator's plugin, too."""
+
+    kind: str
+    name: str = ""
+    node: int = 0
+
+
 class AndroidRunner(ModelProcess):
     """One .tflite file, loaded and ready, like `litert.Runner`, but what runs it is what a phone runs.
 
     `abi` is "x86_64" or "arm64-v8a", the latter under an emulator; `xnnpack` adds the XNNPACK delegate by hand, as
-    an app has to. The first use makes the libraries ready: see `runtimes.android.libraries`.
+    an app has to. `emulator_options` are more of the emulator's own; `profile` has the runner note each operator's
+    beginning and end for `count`. The first use makes the libraries ready: see `runtimes.android.libraries`.
 
     inputs, outputs      what the file takes and gives
     nodes                operations in the file's main graph
@@ -39,13 +52,21 @@ class AndroidRunner(ModelProcess):
     """
 
     def __init__(
-        self, path: Path, *, abi: str, xnnpack: bool, threads: int = 1, timeout: float | None = None
+        self,
+        path: Path,
+        *,
+        abi: str,
+        xnnpack: bool,
+        threads: int = 1,
+        timeout: float | None = None,
+        emulator_options: tuple[str, ...] = (),
+        profile: bool = False,
     ) -> None:
         machine = find_abi(abi)
-        program = [*machine.emulator, str(folder(abi) / RUNNER)]
+        program = [*machine.emulator, *emulator_options, str(folder(abi) / RUNNER)]
         super().__init__(
             path,
-            [*program, str(path.absolute()), str(threads), str(int(xnnpack))],
+            [*program, str(path.absolute()), str(threads), str(int(xnnpack)), str(int(profile))],
             threads=threads,
             xnnpack=xnnpack,
             timeout=timeout or (_EMULATED_SECONDS if machine.emulator else _FILE_SECONDS),
@@ -59,6 +80,16 @@ class AndroidRunner(ModelProcess):
         else:
             graph = Graph.read(path).model.subgraphs[0]
             self.delegated_nodes, self.nodes, self.partitions = 0, len(graph.operators), 1
+
+    def time_ms(self) -> float:
+        """Milliseconds of one run on fixed pixels, without the copies in and out."""
+        answer, _ = self._ask({"do": "time"})
+        return float(answer["ms"])
+
+    def count(self) -> list[Event]:
+        """The same run, between two marks for the emulator's plugin, and with `profile` what happens in it."""
+        answer, _ = self._ask({"do": "count"})
+        return [Event(*event) for event in answer["events"]]
 
     def _run_request(self, image: NDArray[Any]) -> Message:
         pixels = cast_pixels(image, np.dtype(self.inputs[0].dtype).type)
