@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -25,10 +25,9 @@ from vitconv.foundation.configs import check_types
 from vitconv.foundation.cores import usable_cores
 from vitconv.foundation.errors import InputError, ModelFileError
 from vitconv.foundation.files import sha256
+from vitconv.foundation.progress import Progress
 from vitconv.runtimes.litert import Runner
 from vitconv.runtimes.process import MOST_THREADS
-
-Progress = Callable[[str, int, int], None]
 
 MOST_RUNS = 1_000_000  # all samples are kept in memory
 _QUANTILES = tuple(range(0, 101, 5))
@@ -133,20 +132,33 @@ def benchmark(config: BenchmarkConfig, progress: Progress | None = None) -> Benc
         for path in paths:
             runners.append(stack.enter_context(Runner(path, threads=config.threads)))
             tell("loading", len(runners), len(paths))
-        first = [runner.time_ms() for runner in runners]
-        for number in range(config.warmup):
-            for index in round_order(len(runners), number):
-                runners[index].time_ms()
-            tell("warming up", number + 1, config.warmup)
-        samples = np.empty((len(runners), config.runs))
-        for number in range(config.runs):
-            for index in round_order(len(runners), config.warmup + number):
-                samples[index, number] = runners[index].time_ms()
-            tell("timing", number + 1, config.runs)
+        first, samples = interleaved([runner.time_ms for runner in runners], config.runs, config.warmup, tell)
         timings = [
             _timing(runner, config.threads, first[index], samples[index]) for index, runner in enumerate(runners)
         ]
-    return Benchmark(machine(), f"ai-edge-litert {version('ai-edge-litert')}, XNNPACK", tuple(timings))
+    return Benchmark(machine(), litert_name(), tuple(timings))
+
+
+def litert_name() -> str:
+    """This machine's own runtime, its version and its delegate."""
+    return f"ai-edge-litert {version('ai-edge-litert')}, XNNPACK"
+
+
+def interleaved(
+    times: Sequence[Callable[[], float]], runs: int, warmup: int, tell: Progress
+) -> tuple[list[float], NDArray[np.float64]]:
+    """Milliseconds of each file's first run, and of `runs` rounds after `warmup` others, float64 [files, runs]."""
+    first = [time_ms() for time_ms in times]
+    for number in range(warmup):
+        for index in round_order(len(times), number):
+            times[index]()
+        tell("warming up", number + 1, warmup)
+    samples = np.empty((len(times), runs))
+    for number in range(runs):
+        for index in round_order(len(times), warmup + number):
+            samples[index, number] = times[index]()
+        tell("timing", number + 1, runs)
+    return first, samples
 
 
 def round_order(count: int, number: int) -> list[int]:

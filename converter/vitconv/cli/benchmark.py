@@ -24,7 +24,21 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("paths", nargs=-1, type=PATH, metavar="FILE|FOLDER...")
 @click.option("--threads", default="1", show_default=True, help="Number of threads. On a phone also several: 1,4")
-@click.option("--runs", type=int, default=50, show_default=True, help="Timed runs of each file.")
+@click.option("--runs", type=int, help="Timed runs of each file. Default: 50; with --runtime android 10.")
+@click.option(
+    "--runtime",
+    type=click.Choice(["litert", "android"]),
+    default="litert",
+    show_default=True,
+    help="android: what a file costs in the library that Android apps ship, without a phone "
+    "(x86-64 Linux; Maven, gcc, QEMU).",
+)
+@click.option(
+    "--cpu",
+    metavar="NAMES",
+    help="With --runtime android: max, cortex-a76, cortex-a53; several with commas. Default: max,cortex-a53.",
+)
+@click.option("--layers", is_flag=True, help="With --runtime android: also the instructions of each operator.")
 @click.option(
     "--device",
     is_flag=False,
@@ -60,7 +74,10 @@ if TYPE_CHECKING:
 def benchmark(
     paths: tuple[Path, ...],
     threads: str,
-    runs: int,
+    runs: int | None,
+    runtime: str,
+    cpu: str | None,
+    layers: bool,
     device: str | None,
     compare: tuple[Path, Path] | None,
     force: bool,
@@ -71,6 +88,11 @@ def benchmark(
 
     On this machine, or with --device on a phone, where benchmark_model runs each file with every number of
     threads on every delegate. xnnpack is the processor with XNNPACK, cpu TensorFlow Lite's own kernels alone.
+
+    With --runtime android each file runs in the library that Android apps ship: under an emulator of arm64-v8a,
+    which counts the instructions of one image by kind (and by operator), and on x86_64, where it is timed.
+    Instructions are not milliseconds, but the same every time.
+
     Results of an export folder are also saved in its folder results, for `vitconv report`.
 
     \b
@@ -78,34 +100,59 @@ def benchmark(
     vitconv benchmark export/flowers --device --json > phone.json
     vitconv benchmark export/flowers --device --delegate xnnpack,gpu
     vitconv benchmark --compare desktop.json phone.json
+    vitconv benchmark export/flowers --runtime android --layers
     """
     given = [name.replace("_", "-") for name, value in on_phone.items() if not (value is None or value is False)]
+    if runtime == "android" and (compare is not None or device is not None):
+        other = "--device" if compare is None else "--compare"
+        raise InputError(
+            f"--runtime android measures on this machine, so it does not go with {other}. Leave one out."
+        )
+    if runtime != "android" and (cpu is not None or layers):
+        raise InputError(f"{'--layers' if cpu is None else '--cpu'} counts instructions: add --runtime android.")
     if compare is not None:
         _compare(compare, force, as_json)
     elif device is not None:
-        _benchmark_phones(paths, device, threads, runs, on_phone, as_json)
+        _benchmark_phones(paths, device, threads, {**on_phone, "runs": runs}, as_json)
     elif given:
         raise InputError(f"--{given[0]} is for phones: add --device.")
+    elif runtime == "android":
+        _benchmark_android(paths, threads, runs, cpu, layers, as_json)
     else:
         _benchmark_here(paths, threads, runs, as_json)
 
 
-def _benchmark_here(paths: tuple[Path, ...], threads: str, runs: int, as_json: bool) -> None:
+def _benchmark_here(paths: tuple[Path, ...], threads: str, runs: int | None, as_json: bool) -> None:
     from vitconv.benchmarking.benchmark import BenchmarkConfig
     from vitconv.benchmarking.benchmark import benchmark as run
     from vitconv.evaluation import kept_results
 
-    count, *more = _whole_numbers("--threads", threads)
-    if more:
-        raise InputError(f"--threads {threads}: several numbers of threads are for phones. Give one.")
+    config = BenchmarkConfig(paths, _one_number("--threads", threads), **_given(runs=runs))
     with closing(ConsoleProgress()) as progress:
-        result = run(BenchmarkConfig(paths, count, runs), progress)
+        result = run(config, progress)
     keeping(lambda: kept_results.keep_benchmark(paths, result.to_json()))
     print_result(as_json, result.to_json(), lambda width: benchmark_table(result, width))
 
 
+def _benchmark_android(
+    paths: tuple[Path, ...], threads: str, runs: int | None, cpu: str | None, layers: bool, as_json: bool
+) -> None:
+    from vitconv.benchmarking.android_benchmark import AndroidBenchmarkConfig, benchmark_android
+    from vitconv.cli.android_tables import android_tables
+    from vitconv.evaluation import kept_results
+
+    cpus = None if cpu is None else tuple(dict.fromkeys(name.strip() for name in cpu.split(",")))
+    config = AndroidBenchmarkConfig(
+        paths, operators=layers, threads=_one_number("--threads", threads), **_given(cpus=cpus, runs=runs)
+    )
+    with closing(ConsoleProgress()) as progress:
+        result = benchmark_android(config, progress)
+    keeping(lambda: kept_results.keep_android(paths, result.to_json()))
+    print_result(as_json, result.to_json(), lambda width: android_tables(result, width))
+
+
 def _benchmark_phones(
-    paths: tuple[Path, ...], device: str, threads: str, runs: int, options: dict[str, Any], as_json: bool
+    paths: tuple[Path, ...], device: str, threads: str, options: dict[str, Any], as_json: bool
 ) -> None:
     from vitconv.cli.phone_tables import phones_table
     from vitconv.evaluation import kept_results
@@ -123,7 +170,7 @@ def _benchmark_phones(
     if options["delegate"] is not None:
         options["delegate"] = tuple(name.strip() for name in options["delegate"].split(","))
     chosen = {names.get(name, name): value for name, value in options.items() if value is not None}
-    config = PhoneBenchmarkConfig(paths, device, tuple(_whole_numbers("--threads", threads)), runs, **chosen)
+    config = PhoneBenchmarkConfig(paths, device, tuple(_whole_numbers("--threads", threads)), **chosen)
     with closing(ConsoleProgress()) as progress:
         found = benchmark_phones(config, progress)
     for result in found:
@@ -146,6 +193,18 @@ def _compare(names: tuple[Path, Path], force: bool, as_json: bool) -> None:
 
     result = compare(*names, force=force)
     print_result(as_json, result.to_json(), lambda width: comparison_text(result, width))
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """Without those for which the config's own default holds."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _one_number(option: str, text: str) -> int:
+    number, *more = _whole_numbers(option, text)
+    if more:
+        raise InputError(f"{option} {text}: several numbers of threads are for phones. Give one.")
+    return number
 
 
 def _whole_numbers(option: str, text: str) -> list[int]:

@@ -4,6 +4,7 @@ DIR/results/verify.json              the verification's document, with confusion
 DIR/results/disagreements/12.png     small copies of the images that these name, by their place in the split
 DIR/results/benchmark.json           the benchmark's document, of this machine
 DIR/results/benchmark-SERIAL.json    the same of a phone
+DIR/results/android.json             what the files cost in Android's library, in instructions
 
 Each file's figures are kept with its SHA-256, because they hold for these contents only.
 """
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 FOLDER = "results"
 VERIFY = f"{FOLDER}/verify.json"
 BENCHMARK = f"{FOLDER}/benchmark.json"
+ANDROID = f"{FOLDER}/android.json"
 PHONES = f"{FOLDER}/benchmark-*.json"
 DISAGREEMENTS = f"{FOLDER}/disagreements"
 
@@ -151,6 +153,17 @@ def keep_phone_benchmark(paths: tuple[Path, ...], document: dict[str, Any]) -> N
     for folder, part in _by_folder(paths, document):
         with _results(folder):
             _write(folder / FOLDER / f"benchmark-{name}.json", part)
+
+
+def keep_android(paths: tuple[Path, ...], document: dict[str, Any]) -> None:
+    """The same of Android's library, with the sums of operators in the place of each one."""
+    files = [
+        {**file, "arm64": [{k: v for k, v in count.items() if k != "operators"} for count in file["arm64"]]}
+        for file in document["files"]
+    ]
+    for folder, part in _by_folder(paths, {**document, "files": files}):
+        with _results(folder):
+            _write(folder / ANDROID, part)
 
 
 def _results(folder: Path) -> AbstractContextManager[None]:

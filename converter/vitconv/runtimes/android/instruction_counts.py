@@ -45,6 +45,7 @@ PART = "part"
 HOW_TO_GET_PLUGINS = "It needs QEMU 7.2 to 8.2 with TCG plugins; Debian 12's qemu-user is one."
 
 _TRIAL_SECONDS = 60.0
+_RUN_SECONDS = 1800.0  # thousand million instructions with float arithmetic take a minute
 _LONGEST_REASON = 300  # characters
 
 
@@ -146,7 +147,9 @@ def _second_run(
     with tempfile.TemporaryDirectory() as temporary:
         rows = Path(temporary) / "rows"
         options = ("-cpu", cpu, "-plugin", _plugin_option(plugin, rows))
-        with AndroidRunner(path, abi=ABI, xnnpack=True, emulator_options=options, profile=profile) as runner:
+        with AndroidRunner(
+            path, abi=ABI, xnnpack=True, timeout=_RUN_SECONDS, emulator_options=options, profile=profile
+        ) as runner:
             first, second = runner.count(), runner.count()
             numbers = np.fromfile(rows, "<u8")
     marks = [2 + sum(event.kind != PART for event in events) for events in (first, second)]
