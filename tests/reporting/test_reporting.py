@@ -23,6 +23,7 @@ from cli.test_texts import TIMING
 from commands import Call, refused
 from graphs import metadata_of, with_metadata
 from made_documents import write_json
+from vitconv.benchmarking.android_benchmark import AndroidBenchmark, AndroidFile, Delegation, X86Timing
 from vitconv.benchmarking.benchmark import Benchmark
 from vitconv.checkpoints.answers import Accuracy
 from vitconv.evaluation import evidence, kept_results
@@ -44,6 +45,7 @@ from vitconv.reporting.page import _templates
 from vitconv.reporting.reading import read_export
 from vitconv.reporting.recommendation import recommend
 from vitconv.reporting.report import Report, ReportConfig, report
+from vitconv.runtimes.android.instruction_counts import KINDS, InstructionCounts, OperatorCount
 from vitconv.tflite import flatbuffer
 from vitconv.tflite.layer_names import layer_of
 
@@ -172,6 +174,36 @@ def timed_on_phone(folder: Path, serial: str = "SERIAL", **milliseconds: float) 
     kept_results.keep_phone_benchmark((folder,), result.to_json())
 
 
+def counted(
+    folder: Path, cpus: tuple[str, ...] = ("max", "cortex-a53"), operators: bool = True, **millions: float
+) -> None:
+    """Keeps the instructions on arm64 in the folder; the oldest processor takes twice as many for integers."""
+    files = []
+    for scheme, digest in digests(folder).items():
+        if scheme not in millions:
+            continue
+        whole = round(1e6 * millions[scheme])
+        counts = tuple(
+            InstructionCounts(
+                cpu,
+                {**dict.fromkeys(KINDS, 0), "load": whole // 2, "other": (whole - whole // 2) * n}, 20, 15, 7,
+                (
+                    OperatorCount("SUM", 3, None, {"load": whole // 4}),
+                    OperatorCount("Add (ND, QS8)", 0, 0, {"other": whole // 4}),
+                ) if operators else None,
+            )
+            for cpu in cpus
+            for n in [3 if cpu == "cortex-a53" and scheme == "int8" else 1]
+        )  # fmt: skip
+        taken, times = Delegation(20, 15, 7), X86Timing(1, 10, 5.0, 321.5, 321.0, 322.0, 1.0)
+        path = str(folder / f"tiny-pets-{scheme}.tflite")
+        files.append(
+            AndroidFile(path, scheme, digest, Delegation(20, 20, 1), taken, counts, times, (1.0,) * len(cpus))
+        )
+    result = AndroidBenchmark("A desktop, 2 cores", "TFLite 9 for Android", "LiteRT 9", tuple(files))
+    kept_results.keep_android((folder,), result.to_json())
+
+
 def changed(path: Path, change: Callable[[Any], Any]) -> None:
     document = json.loads(path.read_text())
     change(document)
@@ -189,6 +221,7 @@ def full(make: Make) -> Path:
     verified(folder)
     timed(folder, float32=10, float16=9.9, dynamic=6, int8=4)
     timed_on_phone(folder, float32=8, float16=3, dynamic=2, int8=5)
+    counted(folder, float32=100, float16=100, dynamic=80, int8=40)
     (folder / "training.csv").write_text(
         "epoch,accuracy,loss,val_accuracy,val_loss\n1,0.5,1.5,0.4,1.6\n2,0.7,1.0,0.6,1.1\n"
     )
@@ -234,6 +267,84 @@ def test_of_what_passed_the_fastest_is_recommended_and_of_equals_the_smallest(
     )
 
 
+def test_without_a_phone_instructions_on_arm64_rank_the_files_and_the_desktop_does_not(make: Make) -> None:
+    folder = make()
+    verified(folder)
+    timed(folder, float32=10, float16=9, int8=4)
+    counted(folder, float32=100, float16=60, int8=90)
+    found = recommend(read_export(folder))
+    assert found.file == "tiny-pets-float16.tflite"
+    assert (
+        "the one with the fewest instructions of the 3 that passed: 60.0 million on arm64-v8a (max)"
+        in found.reason
+    )
+    assert "on arm64-v8a it takes 1.7 times fewer instructions than float32 does (max)" in found.reason
+    assert "on this desktop this file takes 9.00 ms, float32 10.00 ms" in found.reason
+    warnings = " ".join(found.warnings)
+    assert "Instructions are not milliseconds" in warnings
+    assert "Times are this desktop's" not in warnings
+    assert (
+        "The order of the files is another on this desktop (int8, float16, float32) than on arm64-v8a (max) "
+        "(float16, int8, float32)"
+    ) in warnings
+    assert (
+        "is another on cortex-a53 (float16, float32, int8) than on arm64-v8a (max) (float16, int8, float32)"
+    ) in warnings
+    timed_on_phone(folder, float32=9, float16=5, int8=3)
+    assert recommend(read_export(folder)).file == "tiny-pets-int8.tflite"
+
+
+def test_files_that_keep_their_order_or_nearly_do_are_no_disagreement(make: Make) -> None:
+    folder = make()
+    verified(folder)
+    timed(folder, float32=10, float16=10.4, int8=4)
+    counted(folder, float32=100, float16=99, int8=40)
+    assert not any("order of the files" in warning for warning in recommend(read_export(folder)).warnings)
+
+
+def test_files_of_which_some_were_not_counted_are_ranked_by_time(make: Make) -> None:
+    folder = make()
+    verified(folder)
+    timed(folder, float32=10, float16=9, int8=4)
+    counted(folder, float32=100, float16=60)
+    found = recommend(read_export(folder))
+    assert found.file == "tiny-pets-int8.tflite"
+    assert "4.00 ms on this desktop" in found.reason
+
+
+@pytest.mark.parametrize("operators", [True, False])
+def test_instructions_have_columns_a_picture_and_a_table(operators: bool, make: Make) -> None:
+    folder = make()
+    verified(folder)
+    counted(folder, operators=operators, float32=100, float16=100, int8=40)
+    result = reported(folder)
+    assert '<td data-label="arm64 M">40.0 <small>cortex-a53 80.0 · 0.80</small></td>' in result.text
+    assert '<td data-label="÷ float32">0.40</td>' in result.text
+    for cpu in ("max", "cortex-a53"):
+        title = f"instructions on {cpu}"
+        assert f'aria-label="{title}"' in result.text
+    assert (">XNNPACK Add</text>" in result.text) == operators
+    assert (">load</text>" in result.text) == (not operators)
+    assert '<td data-label="x86_64 ms">321.50</td>' in result.text
+    assert '<td data-label="delegated on Android">15 of 20, 7 partitions</td>' in result.text
+    assert "arm64 M (÷ float32)" in reported(folder, format="markdown").text
+    assert "40.0 (0.40)" in reported(folder, format="markdown").text
+    files = {file["scheme"]: file["arm64_instructions"] for file in result.to_json()["files"]}
+    assert files["int8"] == {"max": 40_000_000, "cortex-a53": 80_000_000}
+    assert files["dynamic"] is None
+    assert "arm64" not in missing(result.export)
+
+
+def test_counts_of_a_file_that_has_changed_are_left_out(make: Make) -> None:
+    folder = make()
+    verified(folder)
+    counted(folder, float32=100, int8=40)
+    changed(folder / kept_results.ANDROID, lambda document: document["files"][1].update(sha256="0" * 64))
+    export = read_export(folder)
+    assert [file.scheme for file in export.files if file.android] == ["float32"]
+    assert any("results/android.json has figures of tiny-pets-int8.tflite" in note for note in export.notes)
+
+
 def test_where_nothing_passed_nothing_is_recommended(make: Make) -> None:
     folder = make()
     verified(folder, dict.fromkeys(SCHEMES, False))
@@ -249,7 +360,7 @@ def test_what_was_not_measured_is_named_with_the_command_that_measures_it(make: 
     assert result.recommendation.verdict == "unknown"
     document = result.to_json()
     assert list(document["missing"]) == [
-        "accuracy", "latency", "phone", "layers", "classes", "disagreements", "calibration", "liveness",
+        "accuracy", "latency", "arm64", "phone", "layers", "classes", "disagreements", "calibration", "liveness",
         "training",
     ]  # fmt: skip
     for command in (

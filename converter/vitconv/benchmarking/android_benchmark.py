@@ -40,8 +40,6 @@ from vitconv.runtimes.litert import Runner
 from vitconv.runtimes.process import MOST_THREADS
 
 NEWEST_AND_OLDEST = ("max", "cortex-a53")
-# Instructions of this many in a hundred more or less say nothing of which file is faster.
-AS_MANY = 1.05
 
 
 @dataclass(frozen=True)

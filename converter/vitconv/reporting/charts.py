@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import io
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from markupsafe import Markup, escape
 
+from vitconv.benchmarking.android_document import CpuCounts
 from vitconv.conversion.schemes import SCHEMES
 from vitconv.evaluation.layer_errors import LayerError
 from vitconv.models.liveness import ALIVE, Effect
 from vitconv.reporting.findings import ModelFile, Timing
 
 # Stand-ins for the page's variables: matplotlib wants colours, the page has them in light and dark.
-INK, MUTED, LINE, BAD, SURFACE = "#010101", "#020202", "#030303", "#040404", "#050505"
+INK, MUTED, LINE, BAD, SURFACE, WARN = "#010101", "#020202", "#030303", "#040404", "#050505", "#070707"
 _SCHEME = {name: f"#06060{number}" for number, name in enumerate(SCHEMES)}
 _VARIABLES = {
-    INK: "ink", MUTED: "muted", LINE: "line", BAD: "bad", SURFACE: "surface",
+    INK: "ink", MUTED: "muted", LINE: "line", BAD: "bad", SURFACE: "surface", WARN: "warn",
     **{colour: f"s{number}" for number, colour in enumerate(_SCHEME.values())},
 }  # fmt: skip
 _STYLE = {
@@ -75,6 +77,49 @@ def latency_spread(files: Sequence[ModelFile], times: Mapping[str, Timing]) -> M
         axes.set_xlabel("milliseconds for one image")
 
     return _svg("spread of latency", draw, height=1.0 + 0.4 * len(files))
+
+
+def instructions(counts: Mapping[str, CpuCounts], cpu: str) -> Markup:
+    """A row a scheme: a bar of the operators that cost most, or where they are not known, of the kinds."""
+    by_scheme = {scheme: _costs(one) for scheme, one in counts.items()}
+    sums = Counter[str]()
+    for costs in by_scheme.values():
+        sums.update(costs)
+    colours = (*_SCHEME.values(), WARN, MUTED)
+    shown = dict(zip([name for name, _ in sums.most_common(len(colours))], colours, strict=False))
+
+    def draw(axes: Any) -> None:
+        starts = np.zeros(len(by_scheme))
+        rest = {
+            scheme: sum(n for name, n in costs.items() if name not in shown) for scheme, costs in by_scheme.items()
+        }
+        for name, colour in (*shown.items(), ("others", LINE)):
+            values = [
+                rest[scheme] if colour == LINE else costs.get(name, 0) for scheme, costs in by_scheme.items()
+            ]
+            width = np.array(values) / 1e6
+            axes.barh(range(len(by_scheme)), width, 0.7, starts, color=colour, label=plain(_short(name)))
+            starts += width
+        for row, end in enumerate(starts):
+            axes.annotate(f"{end:.1f}", (end, row), (4, 0), textcoords="offset points", va="center", fontsize=9)
+        axes.set_yticks(range(len(by_scheme)), list(by_scheme))
+        axes.set_ylim(len(by_scheme) - 0.5, -0.5)
+        axes.margins(x=0.12)
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel("million instructions for one image")
+        axes.legend(loc="upper center", bbox_to_anchor=(0.45, -0.22), ncols=2, fontsize=8, handlelength=1)
+
+    return _svg(f"instructions on {cpu}", draw, height=2.3 + 0.4 * len(by_scheme))
+
+
+def _costs(counts: CpuCounts) -> dict[str, int]:
+    """Instructions by operator, XNNPACK's "Convolution (NHWC, F32) GEMM" and "… DWConv" as one, or by kind."""
+    if not counts.by_operator:
+        return {kind.replace("_", " "): number for kind, number in counts.by_kind.items()}
+    found = Counter[str]()
+    for name, operators in counts.by_operator.items():
+        found[name.partition(" (")[0]] += max(0, operators.instructions)
+    return found
 
 
 def layers_along_the_graph(files: Sequence[ModelFile], marked: Sequence[LayerError], scheme: str) -> Markup:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vitconv.benchmarking.android_document import FileCost, common_cpus
 from vitconv.checkpoints.answers import what_chose
 from vitconv.checkpoints.liveness import Liveness
 from vitconv.conversion import schemes
@@ -71,7 +72,8 @@ class Timing:
 @dataclass(frozen=True, eq=False)
 class ModelFile:
     """A file of the manifest. `problem` says why nothing can be told of it, where it is missing or was changed;
-    `keep_float` are the layers that a hybrid file keeps in float."""
+    `keep_float` are the layers that a hybrid file keeps in float; `android` is what it costs in the library that
+    Android apps ship."""
 
     path: str
     scheme: str
@@ -83,11 +85,22 @@ class ModelFile:
     verified: Verified | None = None
     desktop: Timing | None = None
     phones: tuple[Timing, ...] = ()
+    android: FileCost | None = None
 
     @property
     def phone(self) -> Timing | None:
         """The fastest setting on a phone."""
         return min(self.phones, key=lambda timing: timing.ms, default=None)
+
+
+@dataclass(frozen=True)
+class Arm64Cost:
+    """One file's instructions for one image on a processor; `relative` is that divided by float32's, None where
+    there is none."""
+
+    cpu: str
+    instructions: int
+    relative: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +132,8 @@ class Export:
     """A folder. `name` is its path as it was given. thumbnails: PNG files by the image's index. notes: what was
     left out or changed since the export, and what to do. history: a row an epoch. liveness: which layers take part
     in Keras's answers. classes: what training saw of each, None where the export does not tell. changed: what is
-    wrong with the labels and golden images, which an app takes along, a sentence each."""
+    wrong with the labels and golden images, which an app takes along, a sentence each. android: the library and
+    the machine that `ModelFile.android` is of."""
 
     name: str
     manifest: Mapping[str, Any]
@@ -135,6 +149,7 @@ class Export:
     changed: tuple[str, ...] = ()
     liveness: Liveness | None = None
     classes: tuple[TrainedClass, ...] | None = None
+    android: str | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -146,6 +161,24 @@ class Export:
 
     def label(self, index: int) -> str:
         return self.labels[index] if 0 <= index < len(self.labels) else f"class {index}"
+
+    def arm64(self, file: ModelFile) -> tuple[Arm64Cost, ...]:
+        """By processor, the newest first; empty where nothing was counted."""
+        if file.android is None:
+            return ()
+        found = []
+        for cpu in common_cpus([file.android]):
+            counts = file.android.on(cpu)
+            base = self.exact.android.on(cpu) if self.exact and self.exact.android else None
+            if counts:
+                share = counts.instructions / base.instructions if base else None
+                found.append(Arm64Cost(cpu, counts.instructions, share))
+        return tuple(found)
+
+    @property
+    def exact(self) -> ModelFile | None:
+        """The float32 file, which others are compared with."""
+        return next((file for file in self.files if schemes.find(file.scheme).exact), None)
 
     def subject(self) -> ModelFile | None:
         """The file whose answers are shown beside Keras's: int8 where it was verified, else the last that was."""

@@ -8,7 +8,7 @@ from vitconv.conversion import schemes
 from vitconv.evaluation.layer_errors import losses
 from vitconv.evaluation.parity import VERDICTS
 from vitconv.foundation.text import visible
-from vitconv.reporting.findings import Export
+from vitconv.reporting.findings import Export, ModelFile
 from vitconv.reporting.missing import missing
 from vitconv.reporting.recommendation import Recommendation, culprit_sentence, obstacle
 from vitconv.reporting.two_exports import Comparison, rows
@@ -69,12 +69,14 @@ def _table(header: Sequence[str], body: Iterable[Sequence[str]]) -> Iterator[str
 
 
 def _files(export: Export, found: Recommendation) -> Iterator[str]:
-    header = ("file", "check", "top-1 (95 %)", "lost", "agrees", "desktop ms", "phone ms", "MB", "TFLite")
+    counted = any(file.android for file in export.files)
+    arm64 = ("arm64 M (÷ float32)",) if counted else ()
+    header = ("file", "check", "top-1 (95 %)", "lost", "agrees", "desktop ms", "phone ms", *arm64, "MB", "TFLite")
     body: list[Sequence[str]] = []
     reference = export.reference
     if reference:
         low, high = reference.top1_interval
-        body.append(("Keras", "", f"{reference.top1:.2%} ({low:.1%} to {high:.1%})", *[""] * 6))
+        body.append(("Keras", "", f"{reference.top1:.2%} ({low:.1%} to {high:.1%})", *[""] * (len(header) - 3)))
     for file in export.files:
         verified, mark = file.verified, "**" if file.path == found.file else ""
         check = "cannot be used" if obstacle(file) else "not verified"
@@ -89,6 +91,7 @@ def _files(export: Export, found: Recommendation) -> Iterator[str]:
             f"{verified.agreement:.2%}" if verified else "",
             f"{file.desktop.ms:.2f}" if file.desktop else "",
             f"{file.phone.ms:.2f} ({plain(file.phone.setting)})" if file.phone else "",
+            *([_instructions(export, file)] if counted else []),
             f"{file.bytes / 1e6:.2f}" if file.bytes else "",
             file.inspection.runtime_needed if file.inspection else "",
         ))  # fmt: skip
@@ -102,6 +105,15 @@ def _files(export: Export, found: Recommendation) -> Iterator[str]:
         elif file.verified and file.verified.doubts:
             doubts = plain("; nor whether it ".join(file.verified.doubts))
             yield f"- {file.scheme}: these images cannot tell whether it {doubts}"
+
+
+def _instructions(export: Export, file: ModelFile) -> str:
+    """On the newest processor that was counted."""
+    costs = export.arm64(file)
+    if not costs:
+        return ""
+    share = f" ({costs[0].relative:.2f})" if costs[0].relative else ""
+    return f"{costs[0].instructions / 1e6:.1f}{share}"
 
 
 def _compared(comparison: Comparison, other: Recommendation) -> Iterator[str]:

@@ -15,6 +15,8 @@ def missing(export: Export) -> dict[str, str]:
         found["accuracy"] = f"Run `{verify}`."
     if not any(file.desktop for file in export.files):
         found["latency"] = f"Run `{benchmark}`."
+    if not any(file.android for file in export.files):
+        found["arm64"] = f"Run `{benchmark} --runtime android --layers`: it needs no phone."
     if not any(file.phones for file in export.files):
         found["phone"] = f"Connect a phone with USB debugging and run `{benchmark} --device`."
     if not any(file.verified and file.verified.layers for file in export.files):

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from vitconv.benchmarking import benchmark_document
+from vitconv.benchmarking import android_document, benchmark_document
+from vitconv.benchmarking.android_document import FileCost
 from vitconv.benchmarking.benchmark_document import FileTimes
 from vitconv.checkpoints import liveness
 from vitconv.evaluation import kept_results
@@ -39,6 +40,8 @@ class _Found:
     runtime: str | None = None
     phones: dict[str, list[Timing]] = field(default_factory=dict)
     places: list[str] = field(default_factory=list)
+    android: dict[str, FileCost] = field(default_factory=dict)
+    android_runtime: str | None = None
 
 
 def read_export(folder: Path) -> Export:
@@ -49,6 +52,7 @@ def read_export(folder: Path) -> Export:
     known = {file.sha256: file.path for file in models}
     _read_verification(folder, document, known, found)
     _read_benchmarks(folder, known, found)
+    _read_android(folder, known, found)
     changed = folder_check.problems(folder, document, for_app=True)
     others = [problem for problem in folder_check.problems(folder, document) if problem not in changed]
     found.notes += [f"{problem}. Export again." for problem in others]
@@ -58,6 +62,7 @@ def read_export(folder: Path) -> Export:
             verified=found.verified.get(file.sha256),
             desktop=found.desktop.get(file.sha256),
             phones=tuple(found.phones.get(file.sha256, ())),
+            android=found.android.get(file.sha256),
         )
         for file in models
     )
@@ -77,6 +82,7 @@ def read_export(folder: Path) -> Export:
         changed=changed,
         liveness=liveness.read(folder / manifest.LIVENESS),
         classes=_classes(folder, document),
+        android=found.android_runtime,
     )
 
 
@@ -146,6 +152,20 @@ def _read_benchmarks(folder: Path, known: Mapping[str, str], found: _Found) -> N
                 found.machine, found.runtime = benchmark.machine, benchmark.runtime
             elif used:
                 found.places.append("; ".join(filter(None, (benchmark.machine, benchmark.runtime))))
+
+
+def _read_android(folder: Path, known: Mapping[str, str], found: _Found) -> None:
+    again = f"vitconv benchmark {folder} --runtime android"
+    try:
+        document = android_document.read(folder / kept_results.ANDROID, f"Remove it, or run `{again}` again.")
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for cost in document.files:
+        if cost.sha256 in known:
+            found.android[cost.sha256] = cost
+            found.android_runtime = f"{document.runtime}; x86_64 on {document.machine}"
+        elif cost.path in known.values():
+            found.notes.append(_stale(kept_results.ANDROID, cost.path, f"Run `{again}` again."))
 
 
 def _timing(times: FileTimes, place: str) -> Timing:

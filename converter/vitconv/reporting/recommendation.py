@@ -12,10 +12,9 @@ from vitconv.evaluation.layer_errors import LayerLoss, losses
 from vitconv.exporting.classes import never_trained
 from vitconv.reporting.chance import Chance, chance
 from vitconv.reporting.findings import Export, ModelFile, Reference, some
+from vitconv.reporting.yardstick import AS_CHEAP, Yardstick, arm64_beside_float32, disagreements, yardstick
 from vitconv.tflite.runtime_versions import ANDROID_RELEASE, release_name
 
-# Files whose times are this close are equally fast: no reader would feel it, and the smaller one is better.
-_AS_FAST = 1.05
 # Half the width of a confidence interval, in points, above which more images are worth their time.
 _FEW_POINTS = 2.0
 _NO_LOSS_DB = 3.0  # half of the signal's power; every sound int8 file has layers that lose so much
@@ -37,9 +36,9 @@ class Recommendation:
 
 
 def recommend(export: Export) -> Recommendation:
-    """Of the files that `verify` passed and Android's runtime takes: the fastest on a phone, or on this machine
-    where none was measured; of those within 5 % of it the smallest. None where the network's accuracy cannot be
-    told from guessing, or where labels or golden images are not those of the export."""
+    """Of the files that `verify` passed and Android's runtime takes: the cheapest by `yardstick`, on a phone, by
+    instructions on arm64, or on this machine; of those within 5 % of it the smallest. None where the network's
+    accuracy cannot be told from guessing, or where labels or golden images are not those of the export."""
     warnings = tuple(_warnings(export))
     if export.changed:
         changed = "; ".join(export.changed)
@@ -66,13 +65,13 @@ def recommend(export: Export) -> Recommendation:
             " ".join(_failures(export, guessing)) or "None can be used.",
             warnings,
         )
-    places = _common_places(fit)
-    times = _times(fit, places)
-    known = [file for file in fit if file.path in times]
-    fastest = min((times[file.path] for file in known), default=math.inf)
-    close = [file for file in known if times[file.path] <= _AS_FAST * fastest] or fit
+    measure = yardstick(fit)
+    known = [file for file in fit if file.path in measure.costs]
+    cheapest = min((measure.costs[file.path] for file in known), default=math.inf)
+    close = [file for file in known if measure.costs[file.path] <= AS_CHEAP * cheapest] or fit
     chosen = min(close, key=lambda file: (file.bytes, file.path))
-    reason = _reason(export, chosen, fit, close, bool(places))
+    reason = _reason(export, chosen, fit, close, measure)
+    warnings += (*_of_instructions(export.name, measure), *disagreements(fit))
     return Recommendation("ship", chosen.path, f"Ship {chosen.path}.", reason, warnings)
 
 
@@ -133,27 +132,16 @@ def _db(value: float) -> str:
     return "200 dB or more" if value >= 200 else f"{value:.1f} dB"
 
 
-def _common_places(files: list[ModelFile]) -> list[str]:
-    """The phones on which all these files were timed."""
-    places = {timing.place for file in files for timing in file.phones}
-    return [place for place in sorted(places) if all(_best(file, place) for file in files)]
-
-
-def _times(files: list[ModelFile], phones: list[str]) -> dict[str, float]:
-    """Milliseconds by path: on the phones, where there are some, else on this machine. Of several phones, the
-    geometric mean; of several settings, the fastest."""
-    if phones:
-        root = 1 / len(phones)
-        return {file.path: math.prod(_best(file, name) or 1.0 for name in phones) ** root for file in files}
-    return {file.path: file.desktop.ms for file in files if file.desktop}
-
-
-def _best(file: ModelFile, place: str) -> float | None:
-    return min((timing.ms for timing in file.phones if timing.place == place), default=None)
+def _of_instructions(name: str, measure: Yardstick) -> Iterator[str]:
+    if measure.kind == "arm64":
+        yield (
+            f"The files are ranked by their instructions on arm64-v8a ({measure.cpu}), in the library that apps "
+            f"ship. Instructions are not milliseconds. Run `vitconv benchmark {name} --device` on a phone."
+        )
 
 
 def _reason(
-    export: Export, chosen: ModelFile, fit: list[ModelFile], close: list[ModelFile], on_phone: bool
+    export: Export, chosen: ModelFile, fit: list[ModelFile], close: list[ModelFile], measure: Yardstick
 ) -> str:
     assert chosen.verified
     assert export.reference
@@ -163,18 +151,25 @@ def _reason(
     ]
     sure = all(file.verified and file.verified.verdict == "passed" for file in fit)
     passed = "passed" if sure else "did not fail"
+    on_phone, alone = measure.kind == "phone", len(close) == 1
     best = chosen.phone if on_phone else chosen.desktop
-    if best:
+    size = f"{chosen.bytes / 1e6:.2f} MB"
+    if measure.kind == "arm64":
+        rank = "the one with the fewest instructions of" if alone else "the smallest of those with the fewest of"
+        cost = f"{measure.costs[chosen.path] / 1e6:.1f} million on arm64-v8a ({measure.cpu}) and {size}"
+    elif best:
         where = f"on {best.place} ({best.setting})" if on_phone else "on this desktop"
-        rank = "the fastest of" if len(close) == 1 else "the smallest of those as fast as the fastest of"
-        whole = f"{rank} the {len(fit)} that {passed}" if len(fit) > 1 else f"the only one that {passed}"
-        parts.append(f"it is {whole}: {best.ms:.2f} ms {where} and {chosen.bytes / 1e6:.2f} MB")
+        rank = "the fastest of" if alone else "the smallest of those as fast as the fastest of"
+        cost = f"{best.ms:.2f} ms {where} and {size}"
     else:
-        whole = f"the smallest of the {len(fit)} that {passed}" if len(fit) > 1 else f"the only one that {passed}"
-        parts.append(f"it is {whole}: {chosen.bytes / 1e6:.2f} MB")
-    base = next((file for file in export.files if schemes.find(file.scheme).exact and file is not chosen), None)
-    if base and base.bytes:
-        parts.append(f"float32 has {base.bytes / 1e6:.2f} MB{_beside(base, chosen, on_phone)}")
+        rank, cost = "the smallest of", size
+    whole = f"{rank} the {len(fit)} that {passed}" if len(fit) > 1 else f"the only one that {passed}"
+    parts.append(f"it is {whole}: {cost}")
+    if beside := arm64_beside_float32(export, chosen):
+        parts.append(beside)
+    base = export.exact
+    if base and base is not chosen and base.bytes:
+        parts.append(f"float32 has {base.bytes / 1e6:.2f} MB{_beside(base, chosen, measure)}")
     return "; ".join(parts) + "."
 
 
@@ -184,9 +179,13 @@ def _lost(points: float) -> str:
     return f"{'loses' if points > 0 else 'gains'} {abs(points):.2f} points of top-1"
 
 
-def _beside(base: ModelFile, chosen: ModelFile, on_phone: bool) -> str:
-    pair = (base.phone, chosen.phone) if on_phone else (base.desktop, chosen.desktop)
-    return f" and takes {pair[0].ms:.2f} ms there" if pair[0] and pair[1] else ""
+def _beside(base: ModelFile, chosen: ModelFile, measure: Yardstick) -> str:
+    pair = (base.phone, chosen.phone) if measure.kind == "phone" else (base.desktop, chosen.desktop)
+    if not (pair[0] and pair[1]):
+        return ""
+    if measure.kind == "arm64":
+        return f"; on this desktop this file takes {pair[1].ms:.2f} ms, float32 {pair[0].ms:.2f} ms"
+    return f" and takes {pair[0].ms:.2f} ms there"
 
 
 def _failures(export: Export, guessing: Chance) -> Iterator[str]:
@@ -234,12 +233,12 @@ def _warnings(export: Export) -> Iterator[str]:
                 f"verify ran with --max-drop {reference.max_drop:g}, so 'passed' refers to that limit and not to "
                 f"the schemes' own ({_own_limits(export)})."
             )
-    if not any(file.desktop or file.phones for file in export.files):
+    if not any(file.desktop or file.phones or file.android for file in export.files):
         yield f"No times were measured. Run `vitconv benchmark {export.name}`, and with --device on a phone."
-    elif not any(file.phones for file in export.files):
+    elif not any(file.phones or file.android for file in export.files):
         yield (
             "Times are this desktop's. A phone may rank the files differently. Run "
-            f"`vitconv benchmark {export.name} --device`."
+            f"`vitconv benchmark {export.name} --device`, or `--runtime android` without one."
         )
 
 

@@ -67,6 +67,9 @@ class Report:
                 "agreement": verified.agreement if verified else None,
                 "desktop_ms": file.desktop.ms if file.desktop else None,
                 "phone_ms": file.phone.ms if file.phone else None,
+                "arm64_instructions": (
+                    {counts.cpu: counts.instructions for counts in file.android.arm64} if file.android else None
+                ),
                 "runtime_needed": file.inspection.runtime_needed if file.inspection else None,
                 "broken_layers": [loss.layer.layer for loss in broken_layers(file)],
             })  # fmt: skip

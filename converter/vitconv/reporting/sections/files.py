@@ -27,6 +27,16 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Instructions:
+    """Millions for one image on arm64's newest processor that was counted, and divided by float32's; `others` says
+    the same of the other processors."""
+
+    millions: str
+    relative: str
+    others: str
+
+
+@dataclass(frozen=True)
 class FileRow:
     """Empty texts stand for what was not measured. `best`: this is the file to ship."""
 
@@ -38,6 +48,7 @@ class FileRow:
     desktop_ms: str
     phone_ms: str
     phone_setting: str
+    arm64: Instructions | None
     megabytes: str
     peak_megabytes: str
     runtime_needed: str
@@ -47,9 +58,10 @@ class FileRow:
 @dataclass(frozen=True)
 class FileTable:
     """`keras` is the reference's accuracy; `note` says how all was measured. reasons: (scheme, why it failed,
-    or what these images cannot tell)."""
+    or what these images cannot tell). counted: whether instructions were."""
 
     keras: Top1 | None
+    counted: bool
     rows: tuple[FileRow, ...]
     note: str
     reasons: tuple[tuple[str, str], ...]
@@ -64,13 +76,14 @@ def file_table(export: Export, found: Recommendation) -> FileTable:
     reference = export.reference
     return FileTable(
         keras=_top1(reference) if reference else None,
-        rows=tuple(_row(file, best=file.path == found.file) for file in export.files),
+        counted=any(file.android for file in export.files),
+        rows=tuple(_row(export, file, best=file.path == found.file) for file in export.files),
         note=_measured_on(export, reference) if reference else "",
         reasons=tuple(reasons),
     )
 
 
-def _row(file: ModelFile, best: bool) -> FileRow:
+def _row(export: Export, file: ModelFile, best: bool) -> FileRow:
     verified, desktop, phone = file.verified, file.desktop, file.phone
     return FileRow(
         scheme=file.scheme,
@@ -81,11 +94,23 @@ def _row(file: ModelFile, best: bool) -> FileRow:
         desktop_ms=f"{desktop.ms:.2f}" if desktop else "",
         phone_ms=f"{phone.ms:.2f}" if phone else "",
         phone_setting=phone.setting if phone else "",
+        arm64=_instructions(export, file),
         megabytes=f"{file.bytes / 1e6:.2f}" if file.bytes else "",
         peak_megabytes=_memory(desktop, phone),
         runtime_needed=file.inspection.runtime_needed if file.inspection else "",
         best=best,
     )
+
+
+def _instructions(export: Export, file: ModelFile) -> Instructions | None:
+    costs = export.arm64(file)
+    if not costs:
+        return None
+    texts = [(f"{one.instructions / 1e6:.1f}", f"{one.relative:.2f}" if one.relative else "") for one in costs]
+    others = [
+        f"{one.cpu} {' · '.join(filter(None, pair))}" for one, pair in zip(costs[1:], texts[1:], strict=True)
+    ]
+    return Instructions(*texts[0], "; ".join(others))
 
 
 def _check(file: ModelFile) -> Check:
@@ -114,7 +139,12 @@ def _memory(desktop: Timing | None, phone: Timing | None) -> str:
 def _measured_on(export: Export, reference: Reference) -> str:
     times = f" Times: {export.machine}; {export.runtime}." if export.machine else ""
     phones = "".join(f" Phone: {place}." for place in export.phones)
+    counted = (
+        f" arm64: million instructions for one image and, behind the dot, ÷ float32; {export.android}."
+        if (export.android)
+        else ""
+    )
     return (
         f"Accuracy on {reference.images}. The small figures are the 95 % confidence interval (Wilson). Lost: "
-        f"points of top-1 against Keras.{times}{phones}"
+        f"points of top-1 against Keras.{times}{phones}{counted}"
     )

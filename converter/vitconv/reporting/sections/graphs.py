@@ -18,14 +18,16 @@ class OperatorRow:
 
 @dataclass(frozen=True)
 class Graph:
-    """`delegated` and `partitions` are of this desktop, empty where it was not timed here. `kept_float` names the
-    layers that a hybrid file keeps in float."""
+    """`delegated` and `partitions` are of this desktop, on_android the same in the library that Android apps ship
+    ("20 of 30, 5 partitions"); empty where it was not measured. `kept_float` names the layers that a hybrid file
+    keeps in float."""
 
     scheme: str
     operators: str
     in_float: str
     delegated: str
     partitions: str
+    on_android: str
     largest_rank: str
     types: str
     problems: tuple[str, ...]
@@ -48,6 +50,7 @@ def _graph(file: ModelFile, inspection: Inspection) -> Graph:
         in_float=str(sum(inspection.float_ops.values())),
         delegated=f"{timing.delegated_nodes} of {timing.nodes}" if timing and known else "",
         partitions=str(timing.partitions) if timing and timing.partitions is not None else "",
+        on_android=_on_android(file),
         largest_rank=str(inspection.max_rank),
         types=" → ".join(tensor.dtype for tensor in (*inspection.inputs[:1], *inspection.outputs[:1])),
         problems=tuple(inspection.problems),
@@ -57,3 +60,10 @@ def _graph(file: ModelFile, inspection: Inspection) -> Graph:
             for name, op in ordered
         ),
     )
+
+
+def _on_android(file: ModelFile) -> str:
+    if file.android is None:
+        return ""
+    taken = file.android.android
+    return f"{taken.delegated_nodes} of {taken.nodes}, {taken.partitions} partitions"

@@ -1,13 +1,15 @@
-"""Accuracy against latency, the spread of times, and every setting on a phone."""
+"""Accuracy against latency, the spread of times, what files cost on arm64, and every setting on a phone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from vitconv.benchmarking.android_document import common_cpus
 from vitconv.reporting import charts
-from vitconv.reporting.findings import Export, ModelFile, Timing
+from vitconv.reporting.findings import Arm64Cost, Export, ModelFile, Timing
 from vitconv.reporting.sections.graphics import Figure
+from vitconv.runtimes.android.instruction_counts import KINDS
 
 
 @dataclass(frozen=True)
@@ -24,19 +26,38 @@ class PhoneRow:
 
 
 @dataclass(frozen=True)
+class CostRow:
+    """One file on one of arm64-v8a's processors; counts in millions."""
+
+    scheme: str
+    cpu: str
+    instructions: str
+    relative: str
+    by_kind: tuple[str, ...]
+    x86_64_ms: str
+
+
+@dataclass(frozen=True)
 class Latency:
-    """`gaps` say how to measure what is missing."""
+    """`gaps` say how to measure what is missing; `kinds` are the columns of `costs`' by_kind, `android` is the
+    library that they are of."""
 
     figures: tuple[Figure, ...]
     gaps: tuple[str, ...]
     settings: tuple[PhoneRow, ...]
+    kinds: tuple[str, ...]
+    costs: tuple[CostRow, ...]
+    android: str
 
 
 def latency(export: Export, missing: dict[str, str]) -> Latency:
     return Latency(
-        figures=tuple(_figures(export)),
-        gaps=tuple(missing[name] for name in ("latency", "phone") if name in missing),
+        figures=(*_figures(export), *_arm64_figures(export)),
+        gaps=tuple(missing[name] for name in ("latency", "arm64", "phone") if name in missing),
         settings=tuple(_setting(file, timing) for file in export.files for timing in file.phones),
+        kinds=tuple(kind.replace("_", " ") for kind in KINDS),
+        costs=tuple(_cost(file, cost) for file in export.files for cost in export.arm64(file)),
+        android=export.android or "",
     )
 
 
@@ -59,6 +80,34 @@ def _figures(export: Export) -> Iterator[Figure]:
             f"Spread of {'the' if runs is None else runs} runs here: the middle half as a bar, the median in it, "
             "5 % to 95 % as a line.",
         )
+
+
+def _arm64_figures(export: Export) -> Iterator[Figure]:
+    """Of the newest and the oldest processor on which all were counted."""
+    costs = [(file.scheme, file.android) for file in export.files if file.android]
+    cpus = common_cpus([cost for _, cost in costs])
+    for cpu in dict.fromkeys((*cpus[:1], *cpus[-1:])):
+        counts = {scheme: found for scheme, cost in costs if (found := cost.on(cpu))}
+        what = "operator" if all(one.by_operator for one in counts.values()) else "kind"
+        yield Figure(
+            charts.instructions(counts, cpu),
+            f"Instructions for one image on arm64-v8a ({cpu}) by {what}, in the library that Android apps ship. "
+            "They are not milliseconds.",
+        )
+
+
+def _cost(file: ModelFile, cost: Arm64Cost) -> CostRow:
+    assert file.android
+    counts = file.android.on(cost.cpu)
+    assert counts
+    return CostRow(
+        scheme=file.scheme,
+        cpu=cost.cpu,
+        instructions=f"{cost.instructions / 1e6:.1f}",
+        relative=f"{cost.relative:.2f}" if cost.relative else "",
+        by_kind=tuple(f"{counts.by_kind.get(kind, 0) / 1e6:.1f}" for kind in KINDS),
+        x86_64_ms=f"{file.android.x86_64.p50_ms:.2f}",
+    )
 
 
 def _setting(file: ModelFile, timing: Timing) -> PhoneRow:

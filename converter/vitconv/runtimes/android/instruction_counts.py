@@ -117,7 +117,7 @@ class InstructionCounts:
 def check_cpu(name: str) -> str:
     """Raises UnknownNameError, which lists the known ones."""
     if name not in CPUS:
-        raise UnknownNameError("cpu", name, CPUS)
+        raise UnknownNameError("processor", name, CPUS)
     return name
 
 
