@@ -133,3 +133,21 @@ def verification() -> dict[str, Any]:
         "reference": {**figures, "loss": 0.5, "top1_interval": [0.5, 0.9], "confusion": [[0, 0, 6]]},
         "passed": True, "files": [file], "chose_epoch": False,
     }  # fmt: skip
+
+
+def android_costs() -> dict[str, Any]:
+    """results/android.json of `export_folder`."""
+    taken = {"nodes": 20, "delegated_nodes": 15, "partitions": 7}
+    counts = {
+        "instructions": 20, "by_kind": {"load": 12, "other": 8}, **taken, "relative": 0.5,
+        "by_operator": {"SUM": {"count": 2, "instructions": 15}, "Add (ND, QS8)": {"count": 1, "instructions": 5}},
+    }  # fmt: skip
+    times = {
+        "threads": 1, "runs": 10, "first_ms": 5.0, "p50_ms": 4.0, "p50_low_ms": 3.5, "p50_high_ms": 4.5,
+        "relative": None,
+    }  # fmt: skip
+    file = {
+        "path": "eanet-flowers-int8.tflite", "scheme": "int8", "sha256": "f" * 64, "litert": taken,
+        "android": taken, "arm64": [{"cpu": "max", **counts}, {"cpu": "cortex-a53", **counts, "by_operator": None}], "x86_64": times,
+    }  # fmt: skip
+    return {"machine": "a desktop", "runtime": "TFLite for Android", "litert": "LiteRT", "files": [file]}

@@ -16,6 +16,7 @@ import pytest
 
 import made_documents as made
 from vitconv.app import build
+from vitconv.benchmarking import android_document
 from vitconv.checkpoints import liveness
 from vitconv.checkpoints.checkpoint import open_checkpoint
 from vitconv.evaluation import kept_results
@@ -24,7 +25,7 @@ from vitconv.exporting.classes import TrainedClass
 from vitconv.foundation import documents
 from vitconv.foundation.errors import InputError
 from vitconv.quantization import calibration
-from vitconv.reporting import parsing
+from vitconv.reporting import charts, parsing
 from vitconv.training.state import StateDocument
 
 INPUTS = 320  # of each document
@@ -170,6 +171,20 @@ def verified_folder(folder: Path) -> Path:
     return folder
 
 
+def counted_folder(folder: Path) -> Path:
+    made.write_json(made.export_folder(folder) / kept_results.ANDROID, made.android_costs())
+    return folder
+
+
+def read_counts(folder: Path) -> None:
+    document = android_document.read(folder / kept_results.ANDROID, "Count again.")
+    cpus = android_document.common_cpus(list(document.files))
+    for cost in document.files:
+        assert all(cost.on(cpu) for cpu in cpus)
+    if cpus:
+        charts.instructions({cost.path: one for cost in document.files if (one := cost.on(cpus[0]))}, cpus[0])
+
+
 KINDS: dict[str, tuple[Callable[[Path], Path], str, Callable[[Path], None]]] = {
     "card": (made.checkpoint_folder, "card.json", read_checkpoint),
     "manifest": (made.export_folder, manifest.MANIFEST, read_manifest),
@@ -177,6 +192,7 @@ KINDS: dict[str, tuple[Callable[[Path], Path], str, Callable[[Path], None]]] = {
     "calibration": (made.export_folder, manifest.CALIBRATION, read_calibration),
     "liveness": (made.export_folder, manifest.LIVENESS, read_liveness),
     "verification": (verified_folder, kept_results.VERIFY, read_verification),
+    "counts": (counted_folder, kept_results.ANDROID, read_counts),
     "classes": (classes_folder, classes.FILE, read_classes),
     "state": (state_folder, "state.json", read_state),
     "app from a manifest": (made.export_folder, manifest.MANIFEST, staged),

@@ -112,6 +112,28 @@ def test_the_android_runtime_needs_compilers_and_an_emulator(bare: Path) -> None
     for name in ("gcc", "readelf", "mvn"):
         write_program(bare, name, "")
     assert examine().lacking["verify --runtime android"] == []
+    assert "qemu-aarch64" in examine().lacking["benchmark --runtime android"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Android's library runs on Linux")
+@pytest.mark.parametrize(
+    ("version", "options", "problem"),
+    [
+        ("7.2.22", " -plugin   QEMU_PLUGIN  [file=]<file>", None),
+        ("7.2.22", " -strace   QEMU_STRACE  log system calls", "it was built without them"),
+        ("10.0.2", "-plugin   QEMU_PLUGIN  [file=]<file>", "it has another plugin interface"),
+    ],
+)
+def test_it_says_whether_the_emulator_can_count_instructions(
+    bare: Path, version: str, options: str, problem: str | None
+) -> None:
+    say = f'echo "qemu-aarch64 version {version}"; [ "$1" = --version ] || echo "{options}"'
+    write_program(bare, "qemu-aarch64", say)
+    check = find(examine(), "QEMU's plugins")
+    assert (check.problem, check.found) == (problem, f"QEMU {version[: version.rindex('.')]}")
+    assert check.needed_for == ("benchmark --runtime android",)
+    assert "Debian 12" in (check.remedy or "Debian 12")
+    assert "QEMU's plugins" not in examine().lacking["verify --runtime android (arm64-v8a)"]
 
 
 def test_an_old_java_and_one_without_a_compiler_are_named(bare: Path) -> None:

@@ -20,7 +20,8 @@ class OperatorSum(msgspec.Struct, frozen=True):
     """All operators of one name: how many there are, and their instructions together."""
 
     count: Count
-    instructions: int  # the interpreter's is what is left, and may be some below 0
+    # The interpreter's is what the others leave, and may be a little below 0.
+    instructions: Annotated[int, msgspec.Meta(ge=-(10**15), le=10**15)]
 
 
 class CpuCounts(msgspec.Struct, frozen=True):

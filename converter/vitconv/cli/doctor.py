@@ -26,6 +26,7 @@ EVERY = "every command"
 
 _KERAS = ("train", "calibrate", "export", "verify")
 _BUILD, _ANDROID, _ARM64 = "app build", "verify --runtime android", "verify --runtime android (arm64-v8a)"
+_COUNT = "benchmark --runtime android"
 _PHONE = ("benchmark --device", "app install", "app run", "app selftest", "app benchmark")
 
 # Every package of pyproject's dependencies, and what does not work without it.
@@ -53,7 +54,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
 }
 # In the order in which they are shown.
 COMMANDS = (
-    *_KERAS, "inspect", "run", "benchmark", "report", _ANDROID, _ARM64, _BUILD, *_PHONE,
+    *_KERAS, "inspect", "run", "benchmark", "report", _ANDROID, _ARM64, _COUNT, _BUILD, *_PHONE,
 )  # fmt: skip
 
 _PYTHONS = ((3, 10), (3, 11))  # tflite-support has no wheels for others
@@ -256,26 +257,44 @@ def _room(name: str, place: Path, remedy: str) -> Check:
 def _android_runtime() -> Iterator[Check]:
     from vitconv.runtimes.android.libraries import ABIS, LIBRARY_VERSION
 
+    all_of_it = (_ANDROID, _ARM64, _COUNT)
     machine = (sys.platform, platform.machine())
     if machine != ("linux", "x86_64"):
         yield Check(
-            "x86-64 Linux", f"{platform.system()} {platform.machine()}", (_ANDROID, _ARM64),
+            "x86-64 Linux", f"{platform.system()} {platform.machine()}", all_of_it,
             "Android's library runs on x86-64 Linux only", "Use such a machine, a virtual one for example.",
         )  # fmt: skip
         return
     for name, abi in ABIS.items():
-        needed_for = (_ARM64,) if abi.emulator else (_ANDROID, _ARM64)
+        needed_for = (_ARM64, _COUNT) if abi.emulator else all_of_it
         yield _program(abi.compiler, needed_for, f"{_DEBIAN} {abi.compiler_packages}")
         if abi.emulator:
-            yield _program(abi.emulator[0], needed_for, f"{_DEBIAN} {abi.emulator_packages}")
+            emulator = _program(abi.emulator[0], needed_for, f"{_DEBIAN} {abi.emulator_packages}")
+            yield emulator
+            if emulator.found:
+                yield _plugins(emulator.found)
             sysroot = Path(abi.emulator[-1])
             if not sysroot.is_dir():
                 yield Check(
                     f"{name} libraries", "", needed_for, f"there is no {sysroot}",
                     f"{_DEBIAN} {abi.compiler_packages}",
                 )  # fmt: skip
-    yield _program("readelf", (_ANDROID, _ARM64), f"{_DEBIAN} binutils")
+    yield _program("readelf", all_of_it, f"{_DEBIAN} binutils")
     yield Check("TFLite for Android", f"{LIBRARY_VERSION}, fetched by Maven when first used")
+
+
+def _plugins(emulator: str) -> Check:
+    """Whether this QEMU can count instructions, as far as it says; it is tried when something is counted."""
+    from vitconv.runtimes.android.instruction_counts import HOW_TO_GET_PLUGINS, PLUGIN_INTERFACE_CHANGED
+
+    name, said = "QEMU's plugins", _output([emulator, "--help"])
+    version = re.search(r"version (\d+)\.(\d+)", _first_line([emulator, "--version"]))
+    found = f"QEMU {version[1]}.{version[2]}" if version else ""
+    if not re.search(r"^\s*-plugin\b", said, re.MULTILINE):
+        return Check(name, found, (_COUNT,), "it was built without them", HOW_TO_GET_PLUGINS)
+    if version and int(version[1]) >= PLUGIN_INTERFACE_CHANGED:
+        return Check(name, found, (_COUNT,), "it has another plugin interface", HOW_TO_GET_PLUGINS)
+    return Check(name, found, (_COUNT,))
 
 
 def _program(name: str, needed_for: tuple[str, ...], remedy: str) -> Check:
@@ -289,7 +308,7 @@ def _app_build() -> Iterator[Check]:
     from vitconv.app import tools
     from vitconv.foundation.errors import InputError
 
-    maven = _program("mvn", (_BUILD, _ANDROID, _ARM64), f"{_DEBIAN} maven")
+    maven = _program("mvn", (_BUILD, _ANDROID, _ARM64, _COUNT), f"{_DEBIAN} maven")
     with ThreadPoolExecutor() as pool:
         said = pool.submit(_first_line, [maven.found, "--version"]) if maven.found else None
         program = tools.java()
@@ -326,13 +345,18 @@ def _app_build() -> Iterator[Check]:
 
 
 def _first_line(command: list[str]) -> str:
+    return _output(command).partition("\n")[0]
+
+
+def _output(command: list[str]) -> str:
+    """What a program prints in a moment; "" where it cannot be run, or takes longer."""
     from vitconv.foundation.programs import output_of
 
     try:
         done = output_of(command, _MOMENT)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return re.sub(r"\x1b\[[\d;]*m", "", done.stdout.partition("\n")[0])
+    return re.sub(r"\x1b\[[\d;]*m", "", done.stdout)
 
 
 def _phones() -> Iterator[Check]:

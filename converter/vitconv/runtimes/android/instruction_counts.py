@@ -42,6 +42,7 @@ XNNPACK = "XNNPACK"
 INTERPRETER = "(interpreter)"
 PART = "part"
 
+PLUGIN_INTERFACE_CHANGED = 9  # QEMU's release; counter.c is for the interface before
 HOW_TO_GET_PLUGINS = "It needs QEMU 7.2 to 8.2 with TCG plugins; Debian 12's qemu-user is one."
 
 _TRIAL_SECONDS = 60.0
