@@ -148,6 +148,7 @@ def android_costs() -> dict[str, Any]:
     }  # fmt: skip
     file = {
         "path": "eanet-flowers-int8.tflite", "scheme": "int8", "sha256": "f" * 64, "litert": taken,
-        "android": taken, "arm64": [{"cpu": "max", **counts}, {"cpu": "cortex-a53", **counts, "by_operator": None}], "x86_64": times,
+        "android": taken, "x86_64": times,
+        "arm64": [{"cpu": "max", **counts}, {**counts, "cpu": "cortex-a53", "by_operator": None}],
     }  # fmt: skip
     return {"machine": "a desktop", "runtime": "TFLite for Android", "litert": "LiteRT", "files": [file]}
