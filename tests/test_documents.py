@@ -62,6 +62,37 @@ def test_the_tables_of_the_readme_say_which_scheme_not_to_use() -> None:
             assert warned == (slower or not file["passed"]), file["scheme"]
 
 
+def test_the_tables_of_the_readme_have_the_instructions_that_were_counted() -> None:
+    results = script("readme-results")
+    empty = f"{results.BEGIN.format('results')}{results.END.format('results')}"
+    document = {**results.kept_results()[0], "android": None}
+    before = results.with_tables(empty, [document])
+    assert "arm64" not in before
+    shares = {"float32": 1.0, "float16": 1.0, "dynamic": 0.75, "int8": 0.5, "int8-hybrid": 1.25}
+    files = [
+        {
+            "scheme": scheme, "android": {"partitions": 147},
+            "arm64": [
+                {"cpu": cpu, "instructions": round(share * million), "relative": share}
+                for cpu, million in (("max", 10**8), ("cortex-a53", 2 * 10**8))
+            ],
+        }
+        for scheme, share in shares.items()
+    ]  # fmt: skip
+    table = results.with_tables(empty, [{**document, "android": {"runtime": "TFLite", "files": files}}])
+    header, line, *_ = (row for row in table.splitlines() if row.startswith("|"))
+    assert (
+        "| partitions | arm64 M, max | ÷ float32 | arm64 M, cortex-a53 | ÷ float32 | Android's partitions |"
+        in header
+    )
+    assert header.count("|") == line.count("|")
+    (int8,) = (row for row in table.splitlines() if row.startswith("| int8 |"))
+    assert int8.endswith("| 50.0 | 0.50 | 100.0 | 0.50 | 147 | passed |")
+    assert int8.count("|") == header.count("|")
+    assert "**Do not use int8-hybrid on phones:** on arm64 it takes 1.25 times as many instructions" in table
+    assert "counted under QEMU; they are not milliseconds." in table
+
+
 def test_the_readme_is_short() -> None:
     assert len(README.read_text(encoding="utf-8").splitlines()) <= 150
 

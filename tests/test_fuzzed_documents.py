@@ -182,7 +182,8 @@ def read_counts(folder: Path) -> None:
     for cost in document.files:
         assert all(cost.on(cpu) for cpu in cpus)
     if cpus:
-        charts.instructions({cost.path: one for cost in document.files if (one := cost.on(cpus[0]))}, cpus[0])
+        counts = {cost.path: one for cost in document.files if (one := cost.on(cpus[0]))}
+        charts.instructions(counts, cpus[0], charts.dearest(counts.values()))
 
 
 KINDS: dict[str, tuple[Callable[[Path], Path], str, Callable[[Path], None]]] = {

@@ -662,7 +662,7 @@ def test_a_template_shows_only_texts() -> None:
 def test_charts_take_the_page_s_colours_and_keep_text(full: Path) -> None:
     text = reported(full).text
     charts = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
-    # Accuracy against latency here and on the phone, spread, instructions on two processors, layers, effect, curves.
+    # Accuracy against latency here and on the phone, spread, instructions twice, layers, effect, two curves.
     assert len(charts) == 9
     for chart in charts:
         assert "<title>" in chart

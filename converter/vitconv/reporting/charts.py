@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ _VARIABLES = {
     INK: "ink", MUTED: "muted", LINE: "line", BAD: "bad", SURFACE: "surface", WARN: "warn",
     **{colour: f"s{number}" for number, colour in enumerate(_SCHEME.values())},
 }  # fmt: skip
+_PARTS = (*_SCHEME.values(), WARN, MUTED)  # colours of a bar's parts
 _STYLE = {
     "svg.fonttype": "none", "font.family": "DejaVu Sans", "font.size": 10, "text.color": INK,
     "axes.edgecolor": LINE, "axes.labelcolor": MUTED, "axes.linewidth": 0.8, "axes.grid": True,
@@ -79,14 +80,18 @@ def latency_spread(files: Sequence[ModelFile], times: Mapping[str, Timing]) -> M
     return _svg("spread of latency", draw, height=1.0 + 0.4 * len(files))
 
 
-def instructions(counts: Mapping[str, CpuCounts], cpu: str) -> Markup:
-    """A row a scheme: a bar of the operators that cost most, or where they are not known, of the kinds."""
-    by_scheme = {scheme: _costs(one) for scheme, one in counts.items()}
+def dearest(counts: Iterable[CpuCounts]) -> tuple[str, ...]:
+    """The operators, or where they are not known the kinds, that cost most in all of these together."""
     sums = Counter[str]()
-    for costs in by_scheme.values():
-        sums.update(costs)
-    colours = (*_SCHEME.values(), WARN, MUTED)
-    shown = dict(zip([name for name, _ in sums.most_common(len(colours))], colours, strict=False))
+    for one in counts:
+        sums.update(_costs(one))
+    return tuple(name for name, _ in sums.most_common(len(_PARTS)))
+
+
+def instructions(counts: Mapping[str, CpuCounts], cpu: str, names: Sequence[str]) -> Markup:
+    """A row a scheme: a bar of the operators or kinds `names`, see `dearest`, and of the others together."""
+    by_scheme = {scheme: _costs(one) for scheme, one in counts.items()}
+    shown = dict(zip(names, _PARTS, strict=False))
 
     def draw(axes: Any) -> None:
         starts = np.zeros(len(by_scheme))

@@ -86,11 +86,15 @@ def _arm64_figures(export: Export) -> Iterator[Figure]:
     """Of the newest and the oldest processor on which all were counted."""
     costs = [(file.scheme, file.android) for file in export.files if file.android]
     cpus = common_cpus([cost for _, cost in costs])
-    for cpu in dict.fromkeys((*cpus[:1], *cpus[-1:])):
-        counts = {scheme: found for scheme, cost in costs if (found := cost.on(cpu))}
-        what = "operator" if all(one.by_operator for one in counts.values()) else "kind"
+    counts = {
+        cpu: {scheme: found for scheme, cost in costs if (found := cost.on(cpu))}
+        for cpu in dict.fromkeys((*cpus[:1], *cpus[-1:]))
+    }
+    every = [one for by_scheme in counts.values() for one in by_scheme.values()]
+    what = "operator" if all(one.by_operator for one in every) else "kind"
+    for cpu, by_scheme in counts.items():
         yield Figure(
-            charts.instructions(counts, cpu),
+            charts.instructions(by_scheme, cpu, charts.dearest(every)),
             f"Instructions for one image on arm64-v8a ({cpu}) by {what}, in the library that Android apps ship. "
             "They are not milliseconds.",
         )
