@@ -32,7 +32,7 @@ def pytest_configure() -> None:
 _DIGITS_FIXTURES = frozenset({"train_command", "export_command"})
 _SLOW_FIXTURES = _DIGITS_FIXTURES | {"tiny_tflite", "pair"}
 # Helpers whose users load TensorFlow and convert networks.
-_SLOW_HELPERS = ("keras", "tensorflow", "converted", "parity", "reference")
+_SLOW_HELPERS = ("keras", "tensorflow", "converted", "parity", "reference", "shipped")
 # Files whose tests train, or start commands that load TensorFlow, without saying so by what they import.
 _SLOW_FILES = (
     "foundation/test_keras_settings.py",

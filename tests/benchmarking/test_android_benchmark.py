@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from pathlib import Path
 
 import pytest
 
-from commands import Call, refused
+from commands import SECONDS, Call, processes, refused, started, wait_for_line, wait_until
 from runtimes.test_android_runtime import ready
+from shipped import shipped_file
 from vitconv.benchmarking import android_benchmark as benchmarking
 from vitconv.benchmarking import android_document
 from vitconv.benchmarking.android_benchmark import AndroidBenchmarkConfig, benchmark_android
@@ -89,7 +92,7 @@ def test_ctrl_c_ends_every_process(folder: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(instruction_counts, "AndroidRunner", Noted)
     with pytest.raises(KeyboardInterrupt):
         benchmark_android(AndroidBenchmarkConfig((folder,), **SHORT))
-    assert len(runners) == 3
+    assert len(runners) >= 3
     assert all(runner._process.poll() is not None for runner in runners)
 
 
@@ -145,6 +148,21 @@ def test_the_command_shows_and_keeps_what_it_found(call: Call, folder: Path) -> 
     assert [one["cpu"] for one in document["files"][0]["arm64"]] == ["max", "cortex-a76"]
     assert document["files"][1]["arm64"][1]["instructions"] == pytest.approx(counts.instructions, rel=1e-3)
     assert "by_operator" not in document["files"][0]["arm64"][0]
+
+
+def test_ctrl_c_stops_a_count_that_would_go_on_for_long(folder: Path) -> None:
+    (folder / "eanet-float32.tflite").write_bytes(shipped_file("eanet", "float32"))
+    with started("benchmark", folder, "--runtime", "android", "--runs", 1) as process:
+        wait_for_line(process, "counting instructions")
+        time.sleep(1)
+        begun = time.monotonic()
+        process.send_signal(signal.SIGINT)  # to the command alone: it has to stop the others
+        shown, said = process.communicate(timeout=SECONDS)
+        assert (process.returncode, shown) == (130, "")
+        assert said.splitlines()[-1] == "vitconv: stopped. No half-written file was left."
+        assert wait_until(lambda: not processes(process.pid))
+        assert time.monotonic() - begun < 60
+    assert not (folder / kept_results.FOLDER).exists()
 
 
 def test_without_the_emulator_the_command_says_what_to_install(

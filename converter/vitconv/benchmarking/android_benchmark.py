@@ -7,9 +7,11 @@ x86_64, which runs here as it does in an emulator of phones or on a Chromebook, 
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,7 @@ from vitconv.benchmarking.benchmark import (
 )
 from vitconv.conversion import schemes
 from vitconv.foundation.configs import check_types
+from vitconv.foundation.cores import usable_cores
 from vitconv.foundation.errors import InputError
 from vitconv.foundation.files import sha256
 from vitconv.foundation.progress import Progress
@@ -158,19 +161,15 @@ def benchmark_android(config: AndroidBenchmarkConfig, progress: Progress | None 
     working_counter()
     litert = [_in_litert(path) for path in paths]
     times = _times(config, paths, tell)
-    total = len(paths) * len(config.cpus)
+    counted = _counts(config, paths, tell)
     files = []
     for number, path in enumerate(paths):
-        counts: list[InstructionCounts] = []
-        for cpu in config.cpus:
-            tell("counting instructions on arm64-v8a", number * len(config.cpus) + len(counts), total)
-            counts.append(count_instructions(path, cpu, config.operators))
+        counts = counted[number * len(config.cpus) : (number + 1) * len(config.cpus)]
         android = Delegation(counts[0].nodes, counts[0].delegated_nodes, counts[0].partitions)
         scheme = schemes.scheme_of(path)
         files.append(
             AndroidFile(str(path), scheme, sha256(path), litert[number], android, tuple(counts), times[number])
         )
-    tell("counting instructions on arm64-v8a", total, total)
     runtime = f"TensorFlow Lite {LIBRARY_VERSION} for Android, XNNPACK"
     return AndroidBenchmark(machine(), runtime, litert_name(), _beside_float32(files))
 
@@ -194,6 +193,34 @@ def _times(config: AndroidBenchmarkConfig, paths: list[Path], tell: Progress) ->
 
 def _timing(threads: int, first: float, samples: NDArray[np.float64]) -> X86Timing:
     return X86Timing(threads, len(samples), first, float(np.median(samples)), *median_interval(samples))
+
+
+def _counts(config: AndroidBenchmarkConfig, paths: list[Path], tell: Progress) -> list[InstructionCounts]:
+    """Of every file on every processor; as many at once as there are cores, as counts don't depend on what else
+    runs."""
+    jobs = [(path, cpu) for path in paths for cpu in config.cpus]
+    running: list[AndroidRunner] = []
+    stopped = Event()
+
+    def started(runner: AndroidRunner) -> None:
+        running.append(runner)
+        if stopped.is_set():
+            runner.kill()
+
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        futures = [pool.submit(count_instructions, path, cpu, config.operators, started) for path, cpu in jobs]
+        try:
+            tell("counting instructions on arm64-v8a", 0, len(jobs))
+            for done, future in enumerate(as_completed(futures), start=1):
+                future.result()
+                tell("counting instructions on arm64-v8a", done, len(jobs))
+        except BaseException:  # Ctrl-C, too: what runs would go on for a minute
+            stopped.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            for runner in running:
+                runner.kill()
+            raise
+    return [future.result() for future in futures]
 
 
 def _beside_float32(files: list[AndroidFile]) -> tuple[AndroidFile, ...]:

@@ -150,6 +150,10 @@ class ModelProcess:
             with suppress(OSError):  # bytes that the worker no longer took
                 cast(IO[bytes], stream).close()
 
+    def kill(self) -> None:
+        """Ends the worker from another thread; whoever waits for its answer gets ModelFileError."""
+        self._process.kill()
+
     def __enter__(self: Self) -> Self:
         return self
 

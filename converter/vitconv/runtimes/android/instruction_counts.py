@@ -11,7 +11,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -122,27 +122,31 @@ def check_cpu(name: str) -> str:
     return name
 
 
-def count_instructions(path: Path, cpu: str, operators: bool = False) -> InstructionCounts:
+def count_instructions(
+    path: Path, cpu: str, operators: bool = False, started: Callable[[AndroidRunner], None] | None = None
+) -> InstructionCounts:
     """Counts one inference of a .tflite file with XNNPACK, on fixed pixels and one thread; with `operators` those
-    of each operator, too, which takes another process, as marking them costs a few in a thousand.
+    of each operator, too, which takes another process, as marking them costs a few in a thousand. `started` gets
+    each process, so that another thread can kill it.
 
     Raises UnknownNameError for another `cpu`; ModelFileError where the file is missing, or the runtime refuses it;
     MissingToolError, which says what to install, where this machine cannot count.
     """
     check_cpu(cpu)
     plugin = working_counter()
-    runner, _, marks = _second_run(path, cpu, plugin, profile=False)
+    started = started or (lambda runner: None)
+    runner, _, marks = _second_run(path, cpu, plugin, False, started)
     counted = InstructionCounts(
         cpu, _by_kind(marks[-1] - marks[0]), runner.nodes, runner.delegated_nodes, runner.partitions
     )
     if not operators:
         return counted
-    _, events, marks = _second_run(path, cpu, plugin, profile=True)
+    _, events, marks = _second_run(path, cpu, plugin, True, started)
     return replace(counted, operators=tuple(_operators(events, marks[1:-1])))
 
 
 def _second_run(
-    path: Path, cpu: str, plugin: Path, profile: bool
+    path: Path, cpu: str, plugin: Path, profile: bool, started: Callable[[AndroidRunner], None]
 ) -> tuple[AndroidRunner, list[Event], NDArray[np.uint64]]:
     """The closed runner, the second run's events, and what was executed up to each mark: uint64 [marks, KINDS]."""
     with tempfile.TemporaryDirectory() as temporary:
@@ -151,6 +155,7 @@ def _second_run(
         with AndroidRunner(
             path, abi=ABI, xnnpack=True, timeout=_RUN_SECONDS, emulator_options=options, profile=profile
         ) as runner:
+            started(runner)
             first, second = runner.count(), runner.count()
             numbers = np.fromfile(rows, "<u8")
     marks = [2 + sum(event.kind != PART for event in events) for events in (first, second)]
