@@ -285,7 +285,7 @@ def _android_runtime() -> Iterator[Check]:
 
 def _plugins(emulator: str) -> Check:
     """Whether this QEMU can count instructions, as far as it says; it is tried when something is counted."""
-    from vitconv.runtimes.android.instruction_counts import HOW_TO_GET_PLUGINS, PLUGIN_INTERFACE_CHANGED
+    from vitconv.runtimes.android.libraries import HOW_TO_GET_PLUGINS, PLUGIN_INTERFACE_CHANGED
 
     name, said = "QEMU's plugins", _output([emulator, "--help"])
     version = re.search(r"version (\d+)\.(\d+)", _first_line([emulator, "--version"]))

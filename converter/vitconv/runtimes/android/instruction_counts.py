@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from vitconv.foundation.errors import MissingToolError, OutputError, UnknownNameError
 from vitconv.foundation.programs import output_of
-from vitconv.runtimes.android.libraries import RUNNER, counter, find_abi, folder
+from vitconv.runtimes.android.libraries import HOW_TO_GET_PLUGINS, RUNNER, counter, find_abi, folder
 from vitconv.runtimes.android.runner import AndroidRunner, Event
 
 ABI = "arm64-v8a"
@@ -41,9 +41,6 @@ KINDS = ("load", "store", "multiply_add", "dot_product", "i8mm", "other_simd", "
 XNNPACK = "XNNPACK"
 INTERPRETER = "(interpreter)"
 PART = "part"
-
-PLUGIN_INTERFACE_CHANGED = 9  # QEMU's release; counter.c is for the interface before
-HOW_TO_GET_PLUGINS = "It needs QEMU 7.2 to 8.2 with TCG plugins; Debian 12's qemu-user is one."
 
 _TRIAL_SECONDS = 60.0
 _RUN_SECONDS = 1800.0  # thousand million instructions with float arithmetic take a minute

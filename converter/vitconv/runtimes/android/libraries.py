@@ -35,6 +35,8 @@ LIBRARY = "libtensorflowlite_jni.so"
 LIBRARY_VERSION = release_name(ANDROID_RELEASE)
 RUNNER = "runner"
 COUNTER = "counter.so"
+PLUGIN_INTERFACE_CHANGED = 9  # QEMU's release; counter.c is for the interface before
+HOW_TO_GET_PLUGINS = "It needs QEMU 7.2 to 8.2 with TCG plugins; Debian 12's qemu-user is one."
 
 _AAR_SHA256 = "34b065817e294e7dd3569504e8b9454938ceae453b6a459da54d5f6e45d3c94e"
 _COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy"
