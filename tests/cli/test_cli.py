@@ -248,7 +248,9 @@ def test_a_file_that_is_another_in_disguise_fails_with_reasons(call: Call, digit
     ended = call("verify", digits_export)
     assert ended.status == 1
     assert re.search(r"^float32 +FAILED ", ended.out, re.MULTILINE)
-    assert re.search(r"^mobilevit_xxs-digits-float32\.tflite agrees with Keras on ", ended.out, re.MULTILINE)
+    # Which reason comes first hangs on how well this session's network stands int8.
+    said = f"mobilevit_xxs-digits-float32.tflite {'; '.join(failed['float32'])}."
+    assert said in " ".join(ended.out.split())
 
 
 def test_a_control_character_in_a_name_never_reaches_the_terminal(call: Call, exported_digits: Path) -> None:
