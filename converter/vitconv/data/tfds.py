@@ -104,7 +104,7 @@ def _check_features(name: str, builder: Any) -> None:
                 f"kind {kind.__name__}, only {', '.join(sorted(features)) or 'none that are known'}. "
                 "Choose a data set of labelled images."
             )
-    dtype = np.dtype(getattr(features["image"].dtype, "as_numpy_dtype", features["image"].dtype))
+    dtype = np.dtype(features["image"].np_dtype)
     if dtype.kind != "u":
         raise DatasetError(
             f"the images of the data set {name!r} are {dtype} numbers, whose range nobody says. Prepare them as "

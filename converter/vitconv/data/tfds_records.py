@@ -24,6 +24,7 @@ from vitconv.foundation.cache import cache_directory
 from vitconv.foundation.errors import DatasetError, OutputError
 from vitconv.foundation.files import atomic_write
 from vitconv.foundation.progress import Progress
+from vitconv.foundation.quiet import native_output
 
 _LOOKED_AT = 64  # records that say whether a split has labels: where it has none, all are −1
 
@@ -32,6 +33,9 @@ _LOOKED_AT = 64  # records that say whether a split has labels: where it has non
 def quiet_tfds() -> Iterator[None]:
     """Keeps standard output for results, and TensorFlow's own notes out of the user's sight."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "tensorflow" not in sys.modules:  # while it loads it writes to the descriptors themselves
+        with native_output():
+            import tensorflow  # noqa: F401
     absl = logging.getLogger("absl")
     level = absl.level
     absl.setLevel(logging.ERROR)
