@@ -517,6 +517,18 @@ def test_a_damaged_record_file_is_named(
         open_dataset("tiny/train", "article").split("train", SPEC)
 
 
+def test_reading_a_prepared_set_shows_nothing_of_tensorflow_s_own_notes(tfds_folder: Path, tmp_path: Path) -> None:
+    code = "from vitconv.cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, "datasets"],
+        env={**os.environ, "VITCONV_CACHE": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "tiny/train-test" in done.stdout
+
+
 def test_available_lists_digits_and_what_tfds_has_prepared(tfds_folder: Path) -> None:
     found = {row["name"]: row for row in available()}
     assert list(found) == [
