@@ -43,7 +43,7 @@ def forget_results() -> None:
 @shared.made_once
 def _done(name: str, *arguments: object) -> tuple[int, str, str]:
     """`vitconv ARGUMENTS --out NAME --json` in the shared folder, as it ended."""
-    ended = commands.run(*arguments, "--out", shared.folder() / name, "--json")
+    ended = commands.run(*arguments, "--out", shared.new_folder(name), "--json")
     assert ended.status == 0, ended.err
     return astuple(ended)
 

@@ -24,8 +24,9 @@ _KEPT = _ROOT / ".test-models"
 _UNUSED_SECONDS = 2 * 3600  # longer than all tests take
 # Rooms of the package that nothing here is made with.
 _NOT_USED = ("app", "benchmarking", "phone", "reporting")
-# What makes it, of the tests and scripts.
-_MAKERS = ("tests/*.py", "tests/reference/*.py", "scripts/ship-checkpoint", "requirements.lock")
+# What it is made with beside the package: the file of each maker is in its own key.
+_MAKERS = ("tests/*.py", "tests/reference/*.py", "scripts/*.py", "scripts/ship-checkpoint", "calibration/*.json",
+           "requirements.lock")  # fmt: skip
 
 
 @cache
@@ -45,12 +46,23 @@ def folder() -> Path:
 def digest() -> str:
     """Of every file that decides what is made, and of the Python that makes it."""
     package = _ROOT / "converter" / "vitconv"
-    files = [path for path in package.rglob("*.py") if path.relative_to(package).parts[0] not in _NOT_USED]
+    files = [
+        path
+        for path in package.rglob("*")  # weights, too
+        if path.is_file() and path.suffix != ".pyc" and path.relative_to(package).parts[0] not in _NOT_USED
+    ]
     files += [path for pattern in _MAKERS for path in _ROOT.glob(pattern)]
     found = sha256(sys.version.encode())
     for path in sorted(files):
         found.update(f"{path.relative_to(_ROOT)}\0".encode() + path.read_bytes())
     return found.hexdigest()[:16]
+
+
+def new_folder(name: str) -> Path:
+    """The place in the shared folder for what a maker writes; what a killed one left there goes."""
+    place = folder() / name
+    shutil.rmtree(place, ignore_errors=True)
+    return place
 
 
 def made_once(make: Callable[Arguments, Value]) -> Callable[Arguments, Value]:
@@ -62,7 +74,8 @@ def made_once(make: Callable[Arguments, Value]) -> Callable[Arguments, Value]:
     def made(*arguments: Arguments.args, **more: Arguments.kwargs) -> Value:
         # The file's name, not the module's: that of a program is __main__.
         name = f"{Path(make.__code__.co_filename).stem}-{make.__qualname__}"
-        key = sha256(repr((arguments, sorted(more.items()))).encode()).hexdigest()[:16]
+        source = Path(make.__code__.co_filename).read_bytes()
+        key = sha256(repr((arguments, sorted(more.items()))).encode() + source).hexdigest()[:16]
         kept = folder() / f"{re.sub(r'[^A-Za-z0-9]+', '-', name)}-{key}.pickle"
         with kept.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

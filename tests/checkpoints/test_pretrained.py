@@ -60,7 +60,7 @@ def _trained(name: str) -> str:
         versions={"keras": version("keras")},
         results={"epoch": 2, "val_accuracy": 0.125},
     )
-    folder = save(shared.folder() / name, converted.keras_model("eanet"), card).path
+    folder = save(shared.new_folder(name), converted.keras_model("eanet"), card).path
     (folder / "training.safetensors").write_bytes(b"what only a resumed training needs")
     (folder / "history.csv").write_text("epoch,loss,val_accuracy\n1,2.0,0.1\n2,1.5,0.125\n")
     return name
@@ -74,7 +74,7 @@ def shipped(run_folder: Path) -> Path:
 
 @shared.made_once
 def _shipped(name: str, run: str) -> str:
-    root = str(shared.folder() / name)
+    root = str(shared.new_folder(name))
     ended = CliRunner().invoke(
         script("ship-checkpoint").ship,
         [
