@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitconv.benchmarking.benchmark import (
-    MOST_RUNS,
+    check_rounds,
     interleaved,
     litert_name,
     machine,
@@ -40,7 +40,6 @@ from vitconv.runtimes.android.instruction_counts import (
 from vitconv.runtimes.android.libraries import LIBRARY_VERSION, folder
 from vitconv.runtimes.android.runner import AndroidRunner
 from vitconv.runtimes.litert import Runner
-from vitconv.runtimes.process import MOST_THREADS
 
 NEWEST_AND_OLDEST = ("max", "cortex-a53")
 
@@ -60,19 +59,11 @@ class AndroidBenchmarkConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
-        if not self.paths:
-            raise InputError("there is nothing to benchmark. Give .tflite files, or a folder that holds some.")
+        check_rounds(self.paths, self.threads, self.runs, self.warmup)
         if not self.cpus:
             raise InputError(f"no processor was given. Name some, such as {', '.join(NEWEST_AND_OLDEST)}.")
         for cpu in self.cpus:
             check_cpu(cpu)
-        for name, value, least, most in (
-            ("threads", self.threads, 1, MOST_THREADS),
-            ("runs", self.runs, 1, MOST_RUNS),
-            ("warmup", self.warmup, 0, MOST_RUNS),
-        ):
-            if not least <= value <= most:
-                raise InputError(f"{name} must be {least} to {most}, not {value}.")
 
 
 @dataclass(frozen=True)

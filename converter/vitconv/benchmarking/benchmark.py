@@ -48,15 +48,20 @@ class BenchmarkConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
-        if not self.paths:
-            raise InputError("there is nothing to benchmark. Give .tflite files, or a folder that holds some.")
-        for name, value, least, most in (
-            ("threads", self.threads, 1, MOST_THREADS),
-            ("runs", self.runs, 1, MOST_RUNS),
-            ("warmup", self.warmup, 0, MOST_RUNS),
-        ):
-            if not least <= value <= most:
-                raise InputError(f"{name} must be {least} to {most}, not {value}.")
+        check_rounds(self.paths, self.threads, self.runs, self.warmup)
+
+
+def check_rounds(paths: Sequence[Path], threads: int, runs: int, warmup: int) -> None:
+    """Raises InputError where there is nothing to measure, or a number is out of range."""
+    if not paths:
+        raise InputError("there is nothing to benchmark. Give .tflite files, or a folder that holds some.")
+    for name, value, least, most in (
+        ("threads", threads, 1, MOST_THREADS),
+        ("runs", runs, 1, MOST_RUNS),
+        ("warmup", warmup, 0, MOST_RUNS),
+    ):
+        if not least <= value <= most:
+            raise InputError(f"{name} must be {least} to {most}, not {value}.")
 
 
 @dataclass(frozen=True)
