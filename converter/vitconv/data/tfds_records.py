@@ -33,9 +33,6 @@ _LOOKED_AT = 64  # records that say whether a split has labels: where it has non
 def quiet_tfds() -> Iterator[None]:
     """Keeps standard output for results, and TensorFlow's own notes out of the user's sight."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if "tensorflow" not in sys.modules:  # while it loads it writes to the descriptors themselves
-        with native_output():
-            import tensorflow  # noqa: F401
     absl = logging.getLogger("absl")
     level = absl.level
     absl.setLevel(logging.ERROR)
@@ -107,6 +104,9 @@ def _rows(builder: Any, source: str) -> Iterator[dict[str, Any]]:
     import tensorflow_datasets as tfds
 
     with quiet_tfds():
+        if "tensorflow" not in sys.modules:  # while it loads it writes to the descriptors themselves
+            with native_output():
+                import tensorflow  # noqa: F401
         rows: Iterator[dict[str, Any]] = builder.as_dataset(
             split=source,
             shuffle_files=False,
