@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import pytest
 
-from commands import Call, refused
+from commands import Call, refused, wait_until
 from phone.conftest import Adb, Plug
 from standin.phone import StandInPhone
 from vitconv.cli.doctor import examine
@@ -180,16 +180,6 @@ def test_a_file_that_may_not_be_read_is_not_called_absent(reached: Phone, phone:
         reached.pull("/data/local/tmp/there")
 
 
-def ended(words: str) -> bool:
-    """Whether no process has `words` in its command line, or soon has not: a killed one takes a moment to end."""
-    until = time.monotonic() + 5
-    while any(words in command for command in running()):
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.05)
-    return True
-
-
 def running() -> list[str]:
     """The command lines of all processes, as far as this system shows them."""
     found = []
@@ -208,7 +198,8 @@ def test_a_call_that_hangs_or_prints_without_end_is_stopped() -> None:
     endless = f"yes {uuid4()}"
     with pytest.raises(DeviceRunError, match=f"`adb -c {endless}.* printed more than 32 MiB"):
         run(["sh", "-c", f"{endless}; true"], 30, lambda: False)
-    assert ended(endless)
+    # A killed one takes a moment to end.
+    assert wait_until(lambda: not [command for command in running() if endless in command], seconds=5)
     with pytest.raises(KeyboardInterrupt):
         run(["sleep", "100"], 30, lambda: True)
     assert time.monotonic() - start < 20
