@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import commands
 from vitconv.data import tfds
 from vitconv.data.content import picture_key
 from vitconv.data.datasets import Dataset, Split, available, open_dataset
@@ -518,15 +519,9 @@ def test_a_damaged_record_file_is_named(
 
 
 def test_reading_a_prepared_set_shows_nothing_of_tensorflow_s_own_notes(tfds_folder: Path, tmp_path: Path) -> None:
-    code = "from vitconv.cli.main import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code, "datasets"],
-        env={**os.environ, "VITCONV_CACHE": str(tmp_path / "cache")},
-        capture_output=True,
-        text=True,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "tiny/train-test" in done.stdout
+    ended = commands.run("datasets", VITCONV_CACHE=str(tmp_path / "cache"))
+    assert (ended.status, ended.err) == (0, "")
+    assert "tiny/train-test" in ended.out
 
 
 def test_available_lists_digits_and_what_tfds_has_prepared(tfds_folder: Path) -> None:
