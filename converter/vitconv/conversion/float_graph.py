@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from vitconv.conversion.compaction import compact
+from vitconv.conversion.dense_layers import as_convolutions
 from vitconv.conversion.folding import fold_pixel_scaling
 from vitconv.conversion.schemes import Scheme
 from vitconv.foundation.errors import PromiseError
@@ -76,7 +77,7 @@ def convert_traced(function: Any, scheme: Scheme) -> Graph:
             # Dense weights with a scale per channel need FULLY_CONNECTED 12, which TFLite 2.16.1 doesn't have.
             converter._experimental_disable_per_channel_quantization_for_dense_layers = True
         graph = Graph.parse(bytes(converter.convert()), scheme.name)
-    return compact(fold_pixel_scaling(graph) if scheme.needs_calibration else graph)
+    return compact(as_convolutions(fold_pixel_scaling(graph)) if scheme.needs_calibration else graph)
 
 
 @contextmanager

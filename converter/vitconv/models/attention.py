@@ -17,7 +17,7 @@ from keras import ops
 from vitconv.models import gradients
 from vitconv.models.dropout import Dropout
 from vitconv.models.forms import current_form
-from vitconv.models.normalisation import double_normalise, normalise, softmax
+from vitconv.models.normalisation import double_normalise, normalise, softmax_mean
 from vitconv.models.transformer_layer import TransformerLayer
 
 
@@ -75,8 +75,7 @@ class NormedSelfAttention(TransformerLayer):
             kept = self.dropout.kept(tf.concat([tf.shape(query)[:3], [tokens]], axis=0))
             mixed = gradients.attention(query, key, value * self.dropout.scale, kept)
         else:
-            weights = softmax(tf.matmul(query, key, transpose_b=True))  # [B, h, N, N]
-            mixed = tf.matmul(weights, value)  # [B, h, N, d]
+            mixed = softmax_mean(tf.matmul(query, key, transpose_b=True), value)  # [B, h, N, d]
         mixed = ops.transpose(mixed, (0, 2, 1, 3))
         mixed = ops.reshape(mixed, (-1, tokens, self.heads * self.key_dim))
         return ops.matmul(mixed, self.output_kernel) + self.output_bias
@@ -113,8 +112,8 @@ class NormedSelfAttention(TransformerLayer):
         into, into_bias, out_of, out_bias = _constants(self._merged_kernels, gamma_scale)
         asked = ops.matmul(unit, into) + into_bias
         asked = ops.reshape(asked, (-1, tokens * self.heads, channels))  # [B, N, h·C] -> [B, N·h, C]
-        weights = softmax(tf.matmul(asked, unit, transpose_b=True))  # [B, N·h, N]
-        mixed = ops.reshape(tf.matmul(weights, unit), (-1, tokens, width))  # [B, N·h, C] -> [B, N, h·C]
+        mixed = softmax_mean(tf.matmul(asked, unit, transpose_b=True), unit)  # [B, N·h, C]
+        mixed = ops.reshape(mixed, (-1, tokens, width))  # [B, N·h, C] -> [B, N, h·C]
         return ops.matmul(mixed, out_of) + out_bias
 
     def _merged_kernels(self, gamma_scale: float) -> tuple[Any, Any, Any, Any]:
@@ -199,8 +198,11 @@ class NormedExternalAttention(TransformerLayer):
             into, into_bias, out_of, out_bias = self._merged_kernels()
         unit, scale = normalise(x, self.epsilon)
         x = unit * (self.gamma * scale) + self.beta
-        weights = double_normalise(self._scores(ops.matmul(x, into) + into_bias))
-        return ops.matmul(self._by_token(weights), out_of) + out_bias
+        # By unit, then by head: what is summed over the units then stands side by side.
+        order = np.arange(self.heads * self.units).reshape(self.heads, self.units).T.ravel()
+        scores = ops.matmul(x, ops.take(into, order, axis=1)) + ops.take(into_bias, order)
+        weights = double_normalise(ops.reshape(scores, (-1, x.shape[1], self.units, self.heads)))
+        return ops.matmul(self._by_token(weights), ops.take(out_of, order, axis=0)) + out_bias
 
     def _trained(self, x: Any) -> Any:
         """With dropout, and without what adds the same to the scores of all tokens, β and the biases: the softmax

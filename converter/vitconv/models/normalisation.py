@@ -19,6 +19,9 @@ from vitconv.models.forms import current_form
 from vitconv.models.transformer_layer import TransformerLayer
 
 
+_TINY = 1e-6
+
+
 def normalise(x: Any, epsilon: float, training: bool = False) -> tuple[Any, float]:
     """Layer normalisation without its γ and β, as (u, s): (x − mean) / √(variance + ε) = s · u.
 
@@ -29,13 +32,53 @@ def normalise(x: Any, epsilon: float, training: bool = False) -> tuple[Any, floa
         return gradients.normalise(x, epsilon), 1.0
     channels = x.shape[-1]
     if current_form().layer_norm == "l2":
-        # A product with I − 1/C rather than a subtraction: the converter would merge a subtraction into
-        # SQUARED_DIFFERENCE and lose the pattern that becomes L2_NORMALIZATION.
-        centred = ops.matmul(x, np.eye(channels, dtype=np.float32) - np.float32(1 / channels))
-        return tf.math.l2_normalize(centred, axis=-1, epsilon=1e-12), channels**0.5
+        matrix = np.eye(channels, dtype=np.float32) - np.float32(1 / channels)
+        centred = ops.matmul(x, matrix)
+        ones = np.full((channels, 1), 1 / channels, np.float32)
+        size = ops.matmul(tf.nn.leaky_relu(centred, alpha=-1.0), ones) + _TINY
+        near = centred * ops.exp(ops.log(size) * -1.0)
+        square = ops.matmul(near * near, ones) + _TINY
+        return near * ops.exp(ops.log(square) * -0.5), 1.0
     centred = x - ops.mean(x, axis=-1, keepdims=True)
     variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
     return centred * ops.rsqrt(variance + epsilon), 1.0
+
+
+def softmax_mean(scores: Any, values: Any) -> Any:
+    """Σ_m softmax(scores)_nm · values_m, the softmax over the last axis.
+
+    scores: float [..., N, M], values: float [..., M, C] → float [..., N, C].
+    """
+    if current_form().softmax == "fused":
+        return tf.matmul(tf.nn.softmax(scores), values)
+    count = scores.shape[-1]
+    log_count = max(1.0, math.log(count))
+    peak = ops.max(scores, axis=-1, keepdims=True)
+    level = ops.matmul(scores, np.full((count, 1), 1 / count, np.float32))
+    flat = tf.nn.relu(log_count - 0.5 * (peak - level))
+    shift = peak + flat * flat * (0.5 / log_count)
+    weights = exp_of_negative(scores - shift)
+    return tf.matmul(weights, values) * ops.exp(minus_log_of_sum(weights))
+
+
+_OCTAVE = 7.0
+
+
+def minus_log_of_sum(weights: Any) -> Any:
+    """−log Σ over the last axis, of values from 0 to 1 whose sum is 1 or more."""
+    count = weights.shape[-1]
+    octaves = max(1, math.ceil(math.log(count, _OCTAVE)))
+    shares = np.tile(_OCTAVE ** -np.arange(octaves), (count, 1)).astype(np.float32)
+    inside = tf.nn.relu6(ops.matmul(weights, shares) - 1.0) + 1.0
+    return ops.matmul(ops.log(inside), -np.ones((octaves, 1), np.float32))
+
+
+def exp_of_negative(x: Any) -> Any:
+    """eˣ of x ≤ 0, float of any shape, by operators that XNNPACK has: of EXP it has none."""
+    if current_form().softmax == "fused":
+        share = tf.sigmoid(x)
+        return share / (1.0 - share)
+    return tf.nn.elu(x) + 1.0
 
 
 def softmax(x: Any) -> Any:
@@ -52,17 +95,25 @@ def softmax(x: Any) -> Any:
 
 def double_normalise(scores: Any) -> Any:
     """External attention's two normalisations: softmax over the tokens (axis 1), then divided by the sum over the
-    memory units (axis 3).
+    memory units (axis 2).
 
-    scores: float [B, N, h, units] → float of the same shape, each row over units summing to 1.
+    scores: float [B, N, units, h] → float of the same shape, each sum over units being 1.
     """
-    scores -= ops.max(scores, axis=1, keepdims=True)  # changes nothing but keeps exp in range
-    raised = ops.exp(scores)
-    sums = ops.sum(raised, axis=1, keepdims=True)
+    tokens, units, heads = scores.shape[1:]
+    flat = ops.reshape(scores, (-1, tokens, 1, units * heads))
+    peak = tf.nn.max_pool2d(flat, (tokens, 1), (1, 1), "VALID")
+    raised = exp_of_negative(flat - peak)
+    mean = tf.reduce_mean(raised, (1, 2), keepdims=True)
+    in_place = np.tile(np.eye(heads, dtype=np.float32), (units, 1))  # sums over the units, by head
     if current_form().double_norm == "logsumexp":
-        return softmax(scores - ops.log(sums))
-    weights = raised / sums
-    return weights / (1e-9 + ops.sum(weights, axis=-1, keepdims=True))
+        logs = ops.reshape(flat - (peak + ops.log(mean)), (-1, tokens, units, heads))
+        logs -= tf.nn.max_pool2d(logs, (1, units), (1, 1), "VALID")
+        raised = exp_of_negative(logs)
+        sums = ops.matmul(ops.reshape(raised, (-1, tokens, 1, units * heads)), in_place)
+        return raised * ops.exp(ops.log(sums) * -1.0)
+    weights = raised / (mean * tokens)
+    sums = ops.matmul(weights, in_place) + 1e-9
+    return ops.reshape(weights, (-1, tokens, units, heads)) / sums
 
 
 @keras.saving.register_keras_serializable("vitconv")

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from vitconv.conversion.compaction import compact
 from vitconv.conversion.float_graph import converting
 from vitconv.quantization import output_steps
+from vitconv.quantization.lookup_tables import between_conversions
 from vitconv.quantization.ranges import TensorRange, with_ranges
 from vitconv.tflite.graph import Graph
 
@@ -39,7 +40,7 @@ def quantize_inside(ranged: bytes, keep_float: Iterable[str] = ()) -> bytes:
     from tensorflow.lite.python.convert import _types_pb2, mlir_quantize
 
     with converting("int8"):
-        return bytes(
+        data = bytes(
             mlir_quantize(
                 ranged,
                 fully_quantize=False,
@@ -47,3 +48,4 @@ def quantize_inside(ranged: bytes, keep_float: Iterable[str] = ()) -> bytes:
                 denylisted_nodes=set(keep_float) or None,
             )
         )
+    return between_conversions(Graph.parse(data, "int8"), keep_float).data

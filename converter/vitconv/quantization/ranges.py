@@ -28,6 +28,7 @@ _VIEWS = ("RESHAPE", "TRANSPOSE")
 _THEN: dict[tuple[str, ...], Function] = {
     ("LOGISTIC", "MUL"): lambda x: x / (1 + np.exp(-x)),
     ("SOFTMAX",): lambda x: np.exp(x / 2),
+    ("ELU",): lambda x: np.exp(np.minimum(x, 0)),
 }
 
 
