@@ -7,8 +7,10 @@ operations that were merged from several, and an empty buffer for each tensor wi
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
+import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from vitconv.tflite import flatbuffer
@@ -23,13 +25,46 @@ def compact(graph: Graph, inner_names: bool = True) -> Graph:
     others keep names of their own, by which layers are compared.
     """
     model = graph.draft()
-    for subgraph in model.subgraphs:
+    for index, subgraph in enumerate(model.subgraphs):
+        _drop_unused_tensors(model, index)
         _shorten(model, subgraph)
         if not inner_names:
             for tensor in _inner_tensors(subgraph):
                 tensor.name = inner_name(tensor.name)
     _drop_empty_buffers(model)
     return Graph(model, graph.name)
+
+
+def _drop_unused_tensors(model: Any, index: int) -> None:
+    """Those of a subgraph that no operator names and that are neither its inputs nor its outputs."""
+    subgraph = model.subgraphs[index]
+    maps = [
+        (copy(entry), signature, field)
+        for signature in model.signatureDefs or ()
+        if signature.subgraphIndex == index
+        for field in ("inputs", "outputs")
+        for entry in getattr(signature, field) or ()
+    ]
+    lists = [(subgraph, "inputs"), (subgraph, "outputs")]
+    for operator in subgraph.operators or ():
+        lists += [(operator, field) for field in ("inputs", "outputs", "intermediates")]
+    lists = [(owner, field) for owner, field in lists if getattr(owner, field) is not None]
+    used = {int(tensor) for owner, field in lists for tensor in getattr(owner, field)}
+    used |= {int(entry.tensorIndex) for entry, _, _ in maps}
+    used.discard(-1)  # an optional input that is not there
+    if len(used) == len(subgraph.tensors or ()):
+        return
+    places = {old: new for new, old in enumerate(sorted(used))} | {-1: -1}
+    for owner, field in lists:
+        setattr(owner, field, np.array([places[int(tensor)] for tensor in getattr(owner, field)], np.int32))
+    for entry, _, _ in maps:
+        entry.tensorIndex = places[int(entry.tensorIndex)]
+    for signature in model.signatureDefs or ():
+        for field in ("inputs", "outputs"):
+            mine = [entry for entry, owner, which in maps if owner is signature and which == field]
+            if mine:
+                setattr(signature, field, mine)
+    subgraph.tensors = [subgraph.tensors[old] for old in sorted(used)]
 
 
 def _shorten(model: Any, subgraph: Any) -> None:

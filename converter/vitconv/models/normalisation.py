@@ -104,16 +104,15 @@ def double_normalise(scores: Any) -> Any:
     peak = tf.nn.max_pool2d(flat, (tokens, 1), (1, 1), "VALID")
     raised = exp_of_negative(flat - peak)
     mean = tf.reduce_mean(raised, (1, 2), keepdims=True)
-    in_place = np.tile(np.eye(heads, dtype=np.float32), (units, 1))  # sums over the units, by head
     if current_form().double_norm == "logsumexp":
         logs = ops.reshape(flat - (peak + ops.log(mean)), (-1, tokens, units, heads))
         logs -= tf.nn.max_pool2d(logs, (1, units), (1, 1), "VALID")
         raised = exp_of_negative(logs)
+        in_place = np.tile(np.eye(heads, dtype=np.float32), (units, 1))  # sums over the units, by head
         sums = ops.matmul(ops.reshape(raised, (-1, tokens, 1, units * heads)), in_place)
         return raised * ops.exp(ops.log(sums) * -1.0)
-    weights = raised / (mean * tokens)
-    sums = ops.matmul(weights, in_place) + 1e-9
-    return ops.reshape(weights, (-1, tokens, units, heads)) / sums
+    weights = ops.reshape(raised / (mean * tokens), (-1, tokens, units, heads))
+    return weights / (1e-9 + units * tf.nn.avg_pool2d(weights, (1, units), (1, 1), "VALID"))
 
 
 @keras.saving.register_keras_serializable("vitconv")

@@ -37,8 +37,10 @@ def between_conversions(graph: Graph, keep_float: Iterable[str] = ()) -> Graph:
             continue
         if names[after[0].opcodeIndex] != "QUANTIZE":
             continue
+        (result,) = flatbuffer.outputs(after[0])
+        subgraph.tensors[result].name = subgraph.tensors[target].name
         operator.inputs = np.array(flatbuffer.inputs(before), np.int32)
-        operator.outputs = np.array(flatbuffer.outputs(after[0]), np.int32)
+        operator.outputs = np.array([result], np.int32)
         idle.append(after[0])
         readers[source].remove(operator)
         if not readers[source]:
