@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from converted import converted, float_graph
 from handmade import Handmade
@@ -119,6 +120,33 @@ def two_subgraphs() -> Graph:
     place = other.tensor(1, name="net_1/branch_1/in")
     summed = other.arithmetic("ADD", place, other.constant(5.0, "a summand with a long name"), (1,))
     return made.graph([doubled], others=(other.subgraph([place], [summed], "branch"),))
+
+
+def test_a_tensor_that_nobody_reads_or_gives_goes_and_the_others_are_still_found() -> None:
+    made = Handmade()
+    image = made.tensor(1, 2, 2, 3, name="net_1/image_1/in")
+    made.tensor(7, name="net_1/gone_1/idle")
+    idle = made.constant(np.ones(1000), "an idle kernel")
+    doubled = made.arithmetic("MUL", image, made.constant(2.0), (1, 2, 2, 3))
+    optional = made.convolution(doubled, made.constant(np.ones((2, 1, 1, 3))), -1, (1, 2, 2, 2))
+    graph = made.graph([optional])
+    model = graph.draft()
+    model.signatureDefs = [
+        schema.SignatureDefT(
+            inputs=[schema.TensorMapT(name="image", tensorIndex=image)],
+            outputs=[schema.TensorMapT(name="answer", tensorIndex=optional)],
+            signatureKey="serving_default",
+        )
+    ]
+    result = Graph.parse(compact(Graph(model, "signed")).data, "compact")
+    assert len(result.model.subgraphs[0].tensors) == len(graph.model.subgraphs[0].tensors) - 2
+    assert idle < optional
+    assert len(result.data) < len(graph.data) - 4000
+    signature = result.model.signatureDefs[0]
+    assert signature.inputs[0].tensorIndex == result.model.subgraphs[0].inputs[0]
+    assert signature.outputs[0].tensorIndex == result.model.subgraphs[0].outputs[0]
+    (answer,) = run_graph(result, np.ones((1, 2, 2, 3)))
+    np.testing.assert_array_equal(answer, 6 * np.ones((1, 2, 2, 2)))
 
 
 @pytest.mark.parametrize("inner_names", [True, False])

@@ -65,7 +65,7 @@ def normalised_over_the_other_axis(model: keras.Model, patch: pytest.MonkeyPatch
     right = attention.double_normalise
 
     def turned(scores: Any) -> Any:
-        return ops.transpose(right(ops.transpose(scores, (0, 3, 2, 1))), (0, 3, 2, 1))
+        return ops.transpose(right(ops.transpose(scores, (0, 2, 1, 3))), (0, 2, 1, 3))
 
     patch.setattr(attention, "double_normalise", turned)
 

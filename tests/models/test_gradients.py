@@ -34,9 +34,12 @@ def test_double_normalisation_and_its_gradient_are_those_tensorflow_derives(spre
     upstream = tf.constant(rng.normal(size=scores.shape), tf.float32)
     factors = dropout(rng, scores.shape) if dropped else None
     given = value_and_gradients(lambda x: gradients.double_normalise(x, factors), [scores], upstream)
-    expected = value_and_gradients(
-        lambda x: normalisation.double_normalise(x) * (1 if factors is None else factors), [scores], upstream
-    )
+
+    def derived(scores: Any) -> Any:
+        by_unit = normalisation.double_normalise(tf.transpose(scores, (0, 1, 3, 2)))
+        return tf.transpose(by_unit, (0, 1, 3, 2)) * (1 if factors is None else factors)
+
+    expected = value_and_gradients(derived, [scores], upstream)
     np.testing.assert_allclose(given[0], expected[0], atol=2e-6)
     # Sums of nine float32 terms of size 1, each rounded to 6e-8.
     np.testing.assert_allclose(given[1], expected[1], atol=3e-6)

@@ -101,7 +101,7 @@ def test_every_form_of_a_layer_gives_what_the_default_form_gives(make: Callable[
 
 
 def test_a_form_holds_inside_its_block_only() -> None:
-    other = GraphForm(layer_norm="l2")
+    other = GraphForm(layer_norm="magnitudes")
     assert current_form() == TRAINING_FORM
     with graph_form(other):
         assert current_form() == other
@@ -110,7 +110,7 @@ def test_a_form_holds_inside_its_block_only() -> None:
 
 def test_a_form_ends_with_its_block_when_that_fails() -> None:
     def fail() -> None:
-        with graph_form(GraphForm(layer_norm="l2")):
+        with graph_form(GraphForm(layer_norm="magnitudes")):
             raise ValueError
 
     with pytest.raises(ValueError):  # noqa: PT011  raised two lines above
@@ -136,37 +136,77 @@ def test_layer_norm_with_another_epsilon_is_noticed() -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, -3.7, 100.0])
-def test_the_l2_form_of_an_exactly_constant_row_is_finite_and_no_larger_than_that_of_any_row(
+def test_magnitudes_of_an_exactly_constant_row_are_finite_and_no_larger_than_those_of_any_row(
     value: float,
 ) -> None:
     # Where rounding leaves nothing but noise of the centred row, the noise is scaled up like a signal: the root of
     # a row's sum of squares is √C, whatever the row.
     x = np.full((1, 3, 24), value, np.float32)
     layer = built(layer_norm, x.shape)
-    normalised = (call(layer, x, GraphForm(layer_norm="l2")) - layer.beta.numpy()) / layer.gamma.numpy()
+    normalised = (call(layer, x, GraphForm(layer_norm="magnitudes")) - layer.beta.numpy()) / layer.gamma.numpy()
     assert np.isfinite(normalised).all()
     assert np.linalg.norm(normalised, axis=-1).max() < np.sqrt(24) * 1.0001
 
 
-def test_the_l2_form_of_a_zero_row_is_beta() -> None:
+def test_magnitudes_leave_a_zero_row_at_beta() -> None:
     x = np.zeros((1, 3, 24), np.float32)
     layer = built(layer_norm, x.shape)
     np.testing.assert_array_equal(
-        call(layer, x, GraphForm(layer_norm="l2"))[0], np.tile(layer.beta.numpy(), (3, 1))
+        call(layer, x, GraphForm(layer_norm="magnitudes"))[0], np.tile(layer.beta.numpy(), (3, 1))
     )
 
 
 @pytest.mark.parametrize(("deviation", "kept"), [(1.0, 1.0), (1e-2, 0.995), (1e-3, 0.707), (1e-4, 0.0995)])
-def test_epsilon_is_lost_in_the_l2_form_so_that_rows_flatter_than_its_root_come_out_larger(
+def test_epsilon_is_lost_with_magnitudes_so_that_rows_flatter_than_its_root_come_out_larger(
     deviation: float, kept: float
 ) -> None:
-    # ε = 1e-6: the default form keeps √(v / (v + ε)) of unit deviation, the l2 form all of it.
+    # ε = 1e-6: the default form keeps √(v / (v + ε)) of unit deviation, that of magnitudes all of it.
     row = np.tile(np.float32([deviation, -deviation]), 12)[None, None]
     layer = layer_norm()
     layer.build((None, 1, 24))
-    default, l2 = call(layer, row), call(layer, row, GraphForm(layer_norm="l2"))
+    default, other = call(layer, row), call(layer, row, GraphForm(layer_norm="magnitudes"))
     np.testing.assert_allclose(default.std(), kept, rtol=1e-3)
-    np.testing.assert_allclose(l2.std(), 1.0, rtol=1e-3)
+    np.testing.assert_allclose(other.std(), 1.0, rtol=1e-3)
+
+
+# --- softmax ---
+
+
+def scores_of(kind: str, count: int) -> np.ndarray:
+    """float32 [6, count]"""
+    random = np.random.default_rng(count)
+    if kind == "normal":  # from flat to one key alone
+        return np.asarray(random.normal(0, 1, (6, count)) * [[0], [0.1], [1], [3], [10], [100]], np.float32)
+    # One key above all others, which are alike: what makes the weights' sum smallest, where it is ln N above.
+    peaks = np.float32([0, 0.5, 1, 1.5, 2, 5])[:, None] * np.log(count)
+    return np.concatenate([peaks, np.zeros((6, count - 1), np.float32)], axis=1)
+
+
+@pytest.mark.parametrize("count", [1, 2, 9, 256, 1024])
+@pytest.mark.parametrize("kind", ["normal", "one peak"])
+def test_a_shifted_softmax_weights_values_as_softmax_does(kind: str, count: int) -> None:
+    from vitconv.models.normalisation import softmax_mean
+
+    scores = scores_of(kind, count)
+    values = np.random.default_rng(0).normal(0, 1, (count, 4)).astype(np.float32)
+    raised = np.exp((scores - scores.max(axis=-1, keepdims=True)).astype(np.float64))
+    with graph_form(GraphForm(softmax="shifted")):
+        given = np.asarray(softmax_mean(scores, values))
+    expected = raised / raised.sum(axis=-1, keepdims=True) @ values
+    np.testing.assert_allclose(given, expected, atol=3 * TOLERANCE)
+
+
+@pytest.mark.parametrize("count", [2, 64, 1024])
+@pytest.mark.parametrize("kind", ["normal", "one peak"])
+def test_the_shift_keeps_the_weights_between_0_and_1_and_their_sums_near_each_other(kind: str, count: int) -> None:
+    from vitconv.models import normalisation
+
+    scores = scores_of(kind, count)
+    weights = np.exp(scores - np.asarray(normalisation._shift(scores)))
+    sums = weights.sum(axis=-1)
+    assert weights.max() <= 1
+    assert sums.min() > 0.999 * count**-0.125
+    assert sums.max() < 1.5 * count**0.5  # with the maximum alone it is `count`
 
 
 # --- attention ---
@@ -275,12 +315,12 @@ def test_external_attention_is_its_published_chain_of_products() -> None:
 def test_double_normalise_gives_rows_that_sum_to_one_over_the_memory_units(double_norm: Any) -> None:
     from vitconv.models.normalisation import double_normalise
 
-    scores = np.random.default_rng(0).normal(0, 3, (2, 7, 3, 5)).astype(np.float32)
+    scores = np.random.default_rng(0).normal(0, 3, (2, 7, 5, 3)).astype(np.float32)
     with graph_form(GraphForm(double_norm=double_norm)):
         weights = np.asarray(double_normalise(scores))
-    np.testing.assert_allclose(weights.sum(axis=-1), 1, atol=TOLERANCE)
+    np.testing.assert_allclose(weights.sum(axis=2), 1, atol=TOLERANCE)
     over_tokens = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(weights, over_tokens / over_tokens.sum(axis=-1, keepdims=True), atol=TOLERANCE)
+    np.testing.assert_allclose(weights, over_tokens / over_tokens.sum(axis=2, keepdims=True), atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("double_norm", ["divide", "logsumexp"])

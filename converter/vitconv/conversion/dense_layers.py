@@ -8,7 +8,7 @@ layers become [1, 1, N, C].
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
 from typing import Any
 
 import numpy as np
@@ -37,129 +37,132 @@ def as_convolutions(graph: Graph) -> Graph:
     return _Lifting(graph).result()
 
 
-@dataclass
 class _Lifting:
-    """One graph on its way. `ranks` are the dimensions that the lifted tensors had."""
+    """One graph on its way, operator by operator."""
 
-    graph: Graph
-    ranks: dict[int, int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.model = self.graph.draft()
+    def __init__(self, graph: Graph) -> None:
+        self.name = graph.name
+        self.model = graph.draft()
         self.subgraph = self.model.subgraphs[0]
-        self.names = flatbuffer.operator_names(self.model)
-        self.ends = {int(index) for index in (*self.subgraph.inputs, *self.subgraph.outputs)}
         self.operators: list[Any] = []
-        self.copies: dict[tuple[int, bool], int] = {}  # (tensor, lifted) → the other view of it
-        self.same: dict[int, int] = {}  # what a RESHAPE without effect gave → what it read
+        ends = [*_numbers(self.subgraph.inputs), *_numbers(self.subgraph.outputs)]
+        self._ends = frozenset(ends)
+        self._shapes: dict[int, tuple[int, ...]] = {}  # lifted tensor → the shape it had
+        self._same: dict[int, int] = {}  # what a RESHAPE without effect gave → what it read
+        self._views: dict[tuple[int, tuple[int, ...]], int] = {}  # (tensor, shape) → the tensor in that shape
 
     def result(self) -> Graph:
-        for operator in list(self.subgraph.operators):
-            name = self.names[operator.opcodeIndex]
-            inputs = [] if operator.inputs is None else [self.same.get(int(one), int(one)) for one in operator.inputs]
-            operator.inputs = np.array(inputs, np.int32)
+        names = flatbuffer.operator_names(self.model)
+        for operator in self.subgraph.operators or ():
+            name = names[operator.opcodeIndex]
             if name == "RESHAPE":
                 self._reshape(operator)
             elif self._lifts(operator, name):
                 self._lift(operator, name)
             else:
-                operator.inputs = np.array([self._view(one, lifted=False) for one in inputs], np.int32)
-                self._mean_of_pixels(operator, name)
-                self.operators.append(operator)
+                self._keep(operator, name)
         self.subgraph.operators = self.operators
-        return Graph(self.model, self.graph.name)
-
-    # --- what can be lifted ---
+        return Graph(self.model, self.name)
 
     def _lifts(self, operator: Any, name: str) -> bool:
-        outputs = flatbuffer.outputs(operator)
-        if self.ends & set(outputs) or not all(len(self._shape(index)) in (2, 3) for index in outputs):
+        """Whether it computes tokens, and can do so in four dimensions."""
+        inputs, outputs = flatbuffer.inputs(operator), flatbuffer.outputs(operator)
+        if self._ends & set(outputs) or not all(len(self._shape(index)) in (2, 3) for index in outputs):
             return False
-        inputs = flatbuffer.inputs(operator)
         if name in _REDUCTIONS:
             return bool(operator.builtinOptions.keepDims) and self._is_constant(inputs[1])
         if name == "FULLY_CONNECTED":
-            rows, columns = self._shape(inputs[1])
-            given = self._shape(inputs[0])
-            return self._is_constant(inputs[1]) and given[-1] == columns and int(np.prod(given[:-1])) > 1
+            tokens, columns = self._shape(inputs[0]), self._shape(inputs[1])[-1]
+            return self._is_constant(inputs[1]) and tokens[-1] == columns and math.prod(tokens[:-1]) > 1
         return name in _ANY_RANK
 
-    # --- how ---
-
     def _lift(self, operator: Any, name: str) -> None:
-        inputs = flatbuffer.inputs(operator)
+        inputs, outputs = _numbers(operator.inputs), flatbuffer.outputs(operator)
         if name in _REDUCTIONS:
-            self._move_axes(operator)
-        for index in flatbuffer.outputs(operator):
-            shape = self._shape(index)
-            self.ranks[index] = len(shape)
-            self.subgraph.tensors[index].shape = _lifted(shape)
+            inputs[1] = self._moved(inputs[1], _RANK - len(self._shape(outputs[0])))
+        inputs = [self._view(index, _lifted(self._shape(index))) for index in inputs]
+        for index in outputs:
+            self._give_more_dimensions(index)
+        operator.inputs = np.array(inputs, np.int32)
         if name == "FULLY_CONNECTED":
             self._convolve(operator)
-        else:
-            inputs = [int(one) for one in operator.inputs]
-            operator.inputs = np.array([self._view(one, lifted=True) for one in inputs], np.int32)
         self.operators.append(operator)
 
-    def _view(self, index: int, lifted: bool) -> int:
-        """The activation with four dimensions, or with those it had; a RESHAPE makes what is not there."""
+    def _keep(self, operator: Any, name: str) -> None:
+        """As it is, with what it reads in the shape that it had."""
+        inputs = _numbers(operator.inputs)
+        if name == "MEAN" and self._is_of_tokens(operator):
+            batch, tokens, channels = self._shapes.get(inputs[0], self._shape(inputs[0]))
+            inputs = [
+                self._view(inputs[0], (batch, tokens, 1, channels)),
+                self._constant(np.array([1, 2], np.int32)),
+            ]
+        operator.inputs = np.array(
+            [self._view(index, self._shapes.get(index, self._shape(index))) for index in inputs], np.int32
+        )
+        self.operators.append(operator)
+
+    def _reshape(self, operator: Any) -> None:
+        """What it gives may have more dimensions now, and it nothing to do any more."""
+        source, target = flatbuffer.inputs(operator)[0], flatbuffer.outputs(operator)[0]
+        source = self._same.get(source, source)
+        if target not in self._ends and len(self._shape(target)) in (2, 3):
+            self._give_more_dimensions(target)
+        if target not in self._ends and self._shape(source) == self._shape(target):
+            self._same[target] = source
+            return
+        self._fill_reshape(operator, source, self._shape(target))
+        self.operators.append(operator)
+
+    def _is_of_tokens(self, operator: Any) -> bool:
+        """Whether a MEAN makes [batch, C] of [batch, N, C]."""
+        source, axes = flatbuffer.inputs(operator)
+        if operator.builtinOptions.keepDims or not self._is_constant(axes):
+            return False
+        return len(self._shapes.get(source, self._shape(source))) == 3 and self._values(axes).tolist() in (
+            [1],
+            [-2],
+        )
+
+    def _give_more_dimensions(self, index: int) -> None:
+        self._shapes[index] = self._shape(index)
+        self.subgraph.tensors[index].shape = np.array(_lifted(self._shape(index)), np.int32)
+
+    def _view(self, index: int, shape: tuple[int, ...]) -> int:
+        """The activation in that shape; a RESHAPE makes what is not there."""
         if index < 0 or self._is_constant(index):
             return index
-        shape = self._shape(index)
-        if lifted:
-            wanted = _lifted(shape)
-        else:
-            wanted = np.array(shape[_RANK - self.ranks.get(index, _RANK) :], np.int32)
-        if len(wanted) == len(shape):
-            return index
-        if (index, lifted) not in self.copies:
-            self.copies[index, lifted] = self._reshaped(index, wanted)
-        return self.copies[index, lifted]
+        source = self._same.get(index, index)
+        if self._shape(source) == shape:
+            return source
+        if (source, shape) not in self._views:
+            tensor = self.subgraph.tensors[source]
+            # The name of what it views, and of its own: ranges go by names.
+            name = f"{flatbuffer.text(tensor.name).partition(';')[0]}/{'x'.join(map(str, shape))}"
+            target = self._added(schema.TensorT(name=name, type=tensor.type, shape=np.array(shape, np.int32)))
+            operator = schema.OperatorT(opcodeIndex=self._code(schema.BuiltinOperator.RESHAPE))
+            operator.outputs = np.array([target], np.int32)
+            self._fill_reshape(operator, source, shape)
+            self.operators.append(operator)
+            self._views[source, shape] = target
+        return self._views[source, shape]
 
-    def _reshaped(self, index: int, sizes: NDArray[np.int32]) -> int:
-        tensor = self.subgraph.tensors[index]
-        name = f"{flatbuffer.text(tensor.name)}/shape{len(sizes)}"
-        self.subgraph.tensors.append(schema.TensorT(name=name, type=tensor.type, shape=sizes))
-        target = len(self.subgraph.tensors) - 1
-        operator = schema.OperatorT(opcodeIndex=self._code(schema.BuiltinOperator.RESHAPE))
-        operator.outputs = np.array([target], np.int32)
-        self._make_reshape(operator, index, sizes)
-        self.operators.append(operator)
-        return target
-
-    def _make_reshape(self, operator: Any, source: int, sizes: NDArray[np.int32]) -> None:
+    def _fill_reshape(self, operator: Any, source: int, shape: tuple[int, ...]) -> None:
+        sizes = np.array(shape, np.int32)
         operator.inputs = np.array([source, self._constant(sizes)], np.int32)
         operator.builtinOptionsType = schema.BuiltinOptions.ReshapeOptions
         operator.builtinOptions = schema.ReshapeOptionsT(newShape=sizes)
 
-    def _reshape(self, operator: Any) -> None:
-        """What it reads and gives may have more dimensions now, and it nothing to do any more."""
-        source, (target,) = flatbuffer.inputs(operator)[0], flatbuffer.outputs(operator)
-        shape = self._shape(target)
-        if target not in self.ends and len(shape) in (2, 3):
-            self.ranks[target] = len(shape)
-            self.subgraph.tensors[target].shape = _lifted(shape)
-            shape = self._shape(target)
-            if shape == self._shape(source):
-                self.same[target] = source
-                self.ranks.setdefault(source, self.ranks[target])
-                return
-            self._make_reshape(operator, source, np.array(shape, np.int32))
-        self.operators.append(operator)
-
-    def _move_axes(self, operator: Any) -> None:
-        source, axes = flatbuffer.inputs(operator)
-        rank = len(self._shape(flatbuffer.outputs(operator)[0]))
-        tensor = self.subgraph.tensors[axes]
-        values = np.frombuffer(bytes(self.model.buffers[tensor.buffer].data), np.int32)
-        moved = np.where(values < 0, values, values + _RANK - rank).astype(np.int32)
-        operator.inputs = np.array([source, self._constant(moved.reshape(self._shape(axes)))], np.int32)
+    def _moved(self, axes: int, by: int) -> int:
+        """The axes, counted from the first dimension or from the last, behind so many more dimensions."""
+        values = self._values(axes)
+        return self._constant(np.where(values < 0, values, values + by).astype(np.int32))
 
     def _convolve(self, operator: Any) -> None:
-        source, kernel, *bias = flatbuffer.inputs(operator)
+        source, kernel, *bias = _numbers(operator.inputs)
         matrix = self.subgraph.tensors[kernel]
         rows, columns = self._shape(kernel)
-        self.subgraph.tensors.append(
+        weights = self._added(
             schema.TensorT(
                 name=matrix.name,
                 type=matrix.type,
@@ -167,9 +170,8 @@ class _Lifting:
                 shape=np.array([rows, 1, 1, columns], np.int32),
             )
         )
-        weights = len(self.subgraph.tensors) - 1
-        added = bias[0] if bias else self._constant(np.zeros(rows, np.float32))
-        operator.inputs = np.array([self._view(source, lifted=True), weights, added], np.int32)
+        added = bias[0] if bias and bias[0] >= 0 else self._constant(np.zeros(rows, np.float32))
+        operator.inputs = np.array([source, weights, added], np.int32)
         operator.opcodeIndex = self._code(schema.BuiltinOperator.CONV_2D)
         operator.builtinOptionsType = schema.BuiltinOptions.Conv2DOptions
         operator.builtinOptions = schema.Conv2DOptionsT(
@@ -181,19 +183,6 @@ class _Lifting:
             fusedActivationFunction=operator.builtinOptions.fusedActivationFunction,
         )
 
-    def _mean_of_pixels(self, operator: Any, name: str) -> None:
-        """[1, N, C] → [1, C], the mean over tokens, as one over the pixels of [1, N, 1, C]."""
-        if name != "MEAN" or operator.builtinOptions.keepDims or not self._is_constant(int(operator.inputs[1])):
-            return
-        source, axes = flatbuffer.inputs(operator)
-        tensor = self.subgraph.tensors[axes]
-        values = np.frombuffer(bytes(self.model.buffers[tensor.buffer].data), np.int32).tolist()
-        shape = self._shape(source)
-        if len(shape) == 3 and values in ([1], [-2]):
-            batch, tokens, channels = shape
-            pixels = self._reshaped(source, np.array([batch, tokens, 1, channels], np.int32))
-            operator.inputs = np.array([pixels, self._constant(np.array([1, 2], np.int32))], np.int32)
-
     # --- the model's tables ---
 
     def _shape(self, index: int) -> tuple[int, ...]:
@@ -202,11 +191,18 @@ class _Lifting:
     def _is_constant(self, index: int) -> bool:
         return flatbuffer.is_constant(self.model, self.subgraph.tensors[index])
 
+    def _values(self, index: int) -> NDArray[np.int32]:
+        tensor = self.subgraph.tensors[index]
+        return np.frombuffer(bytes(self.model.buffers[tensor.buffer].data), np.int32).reshape(self._shape(index))
+
     def _constant(self, values: NDArray[Any]) -> int:
         kind = schema.TensorType.INT32 if values.dtype == np.int32 else schema.TensorType.FLOAT32
         self.model.buffers.append(schema.BufferT(data=flatbuffer.data_vector(values.tobytes())))
-        shape = np.array(values.shape, np.int32)
-        self.subgraph.tensors.append(schema.TensorT(type=kind, shape=shape, buffer=len(self.model.buffers) - 1))
+        place = len(self.model.buffers) - 1
+        return self._added(schema.TensorT(type=kind, shape=np.array(values.shape, np.int32), buffer=place))
+
+    def _added(self, tensor: Any) -> int:
+        self.subgraph.tensors.append(tensor)
         return len(self.subgraph.tensors) - 1
 
     def _code(self, builtin: int) -> int:
@@ -219,5 +215,10 @@ class _Lifting:
         return len(self.model.operatorCodes) - 1
 
 
-def _lifted(shape: tuple[int, ...]) -> NDArray[np.int32]:
-    return np.array([1] * (_RANK - len(shape)) + list(shape), np.int32)
+def _numbers(values: Any) -> list[int]:
+    """A vector of the object API, which is None where it was left out."""
+    return [] if values is None else [int(value) for value in values]
+
+
+def _lifted(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (1,) * (_RANK - len(shape)) + shape

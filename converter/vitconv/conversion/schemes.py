@@ -167,7 +167,11 @@ class Scheme:
 
 _FLOAT_FORM = GraphForm(attention="merged")
 _INTEGER_FORM = GraphForm(
-    attention="merged", projections="separate", layer_norm="l2", double_norm="logsumexp", softmax="log"
+    attention="merged",
+    projections="separate",
+    layer_norm="magnitudes",
+    double_norm="logsumexp",
+    softmax="shifted",
 )
 # External attention: eight bits ruin the attention map in every form. So it stays float, in the form of the float
 # files, which is fastest in float. Self-attention: int8 gives right answers and is fastest (LiteRT 2.3 on x86).

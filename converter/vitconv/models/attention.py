@@ -61,11 +61,11 @@ class NormedSelfAttention(TransformerLayer):
         self.output_kernel, self.output_bias = self.add_dense("output", heads * size, channels, outward)
 
     def call(self, x: Any, training: bool = False) -> Any:
-        unit, scale = normalise(x, self.epsilon, training)
+        unit = normalise(x, self.epsilon, training)
         # Merging a head's kernels costs more than it saves where heads are narrower than the tokens.
         if current_form().attention == "merged" and not training and self.key_dim >= x.shape[-1]:
-            return self._merged(unit, scale)
-        return self._projected(unit * (self.gamma * scale) + self.beta, training)
+            return self._merged(unit)
+        return self._projected(unit * self.gamma + self.beta, training)
 
     def _projected(self, x: Any, training: bool) -> Any:
         """As published, with 1/√key_dim in the query's kernel."""
@@ -97,7 +97,7 @@ class NormedSelfAttention(TransformerLayer):
         x = ops.reshape(x, (-1, x.shape[1], x.shape[2] // self.key_dim, self.key_dim))
         return ops.transpose(x, (0, 2, 1, 3))
 
-    def _merged(self, unit: Any, gamma_scale: float) -> Any:
+    def _merged(self, unit: Any) -> Any:
         """The same, with weight matrices that have no nonlinearity between them multiplied together.
 
         Tokens are y = γ·u + β. A score is (y_n W_q + b_q) · (y_m W_k + b_k); what of it doesn't depend on m is
@@ -109,17 +109,17 @@ class NormedSelfAttention(TransformerLayer):
         """
         tokens, channels = unit.shape[1:]
         width = self.heads * channels
-        into, into_bias, out_of, out_bias = _constants(self._merged_kernels, gamma_scale)
+        into, into_bias, out_of, out_bias = _constants(self._merged_kernels)
         asked = ops.matmul(unit, into) + into_bias
         asked = ops.reshape(asked, (-1, tokens * self.heads, channels))  # [B, N, h·C] -> [B, N·h, C]
         mixed = softmax_mean(tf.matmul(asked, unit, transpose_b=True), unit)  # [B, N·h, C]
         mixed = ops.reshape(mixed, (-1, tokens, width))  # [B, N·h, C] -> [B, N, h·C]
         return ops.matmul(mixed, out_of) + out_bias
 
-    def _merged_kernels(self, gamma_scale: float) -> tuple[Any, Any, Any, Any]:
+    def _merged_kernels(self) -> tuple[Any, Any, Any, Any]:
         """Kernel and bias into the scores [C, h·C], [h·C], and out of the mixed tokens [h·C, C], [C]."""
         heads, size, channels = self.heads, self.key_dim, self.gamma.shape[0]
-        gamma = self.gamma * gamma_scale
+        gamma = ops.convert_to_tensor(self.gamma)
         query, key, value = (
             ops.reshape(kernel, (channels, heads, size))
             for kernel in (self.query_kernel * size**-0.5, self.key_kernel, self.value_kernel)
@@ -196,8 +196,7 @@ class NormedExternalAttention(TransformerLayer):
             into, into_bias, out_of, out_bias = _constants(self._merged_kernels)
         else:
             into, into_bias, out_of, out_bias = self._merged_kernels()
-        unit, scale = normalise(x, self.epsilon)
-        x = unit * (self.gamma * scale) + self.beta
+        x = normalise(x, self.epsilon) * self.gamma + self.beta
         # By unit, then by head: what is summed over the units then stands side by side.
         order = np.arange(self.heads * self.units).reshape(self.heads, self.units).T.ravel()
         scores = ops.matmul(x, ops.take(into, order, axis=1)) + ops.take(into_bias, order)
@@ -209,8 +208,8 @@ class NormedExternalAttention(TransformerLayer):
         over the tokens takes no notice of it."""
         into, into_bias, out_of, out_bias = self._merged_kernels()
         unused = ops.sum(into_bias) + ops.sum(self.beta)
-        unit, scale = normalise(x, self.epsilon, training=True)
-        scores = self._scores(ops.matmul(unit, ops.expand_dims(self.gamma * scale, 1) * into))
+        unit = normalise(x, self.epsilon, training=True)
+        scores = self._scores(ops.matmul(unit, ops.expand_dims(self.gamma, 1) * into))
         kept = self.attention_dropout.kept(tf.shape(scores))
         weights = self._by_token(gradients.double_normalise(scores, kept))
         y = ops.matmul(weights, out_of * self.attention_dropout.scale) + (out_bias + 0.0 * unused)

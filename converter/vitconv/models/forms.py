@@ -23,21 +23,22 @@ class GraphForm:
         (inference only).
     projections: "joined" makes query, key and value in one product, "separate" in three, so that each can have a
         scale of its own.
-    layer_norm: "moments" computes mean and variance; "l2" centres, then L2-normalises:
-        LayerNorm(x) = √C · l2_normalize(x − mean(x)) · γ + β, one integer kernel that takes its root in 32 bits.
+    layer_norm: "moments" computes mean and variance; "magnitudes" centres, divides by the mean magnitude, and what
+        that gives by its root mean square. After the first division the mean square is near 1 for every token,
+        so that eight bits hold it well; of a variance they hold that of the token with the largest.
     double_norm: "divide" is external attention as published, softmax over tokens divided by the sum over memory
-        units; "logsumexp" is the same by algebra, softmax over memory units of (x − logsumexp over tokens of x),
-        which needs no division and no softmax over hundreds of tokens.
-    softmax: "fused" is the operator; "log" is exp(x − max − log Σ exp(x − max)), whose steps are each a table
-        lookup or an integer kernel of XNNPACK, and whose result may have any scale: the operator's is fixed at
-        1/256, and an attention weight among 1,024 tokens is a quarter of that on average.
+        units; "logsumexp" is the same by algebra, softmax over memory units of (x − log of the mean over tokens
+        of eˣ), which needs no division and no softmax over hundreds of tokens.
+    softmax: "fused" is the operator; "shifted" weights values by e to the score less a shift that is free to
+        choose, and divides by the weights' sum at the end. The operator's integers have steps of 1/256, and an
+        attention weight among 1,024 tokens is a quarter of that on average.
     """
 
     attention: Literal["projected", "merged"] = "projected"
     projections: Literal["joined", "separate"] = "joined"
-    layer_norm: Literal["moments", "l2"] = "moments"
+    layer_norm: Literal["moments", "magnitudes"] = "moments"
     double_norm: Literal["divide", "logsumexp"] = "divide"
-    softmax: Literal["fused", "log"] = "fused"
+    softmax: Literal["fused", "shifted"] = "fused"
 
 
 TRAINING_FORM = GraphForm()

@@ -18,79 +18,86 @@ from vitconv.models import gradients
 from vitconv.models.forms import current_form
 from vitconv.models.transformer_layer import TransformerLayer
 
+_TINY = 1e-6  # keeps logarithms finite where all is zero
+_OCTAVE = 7.0  # what a value in eight bits from 0 to 6, plus 1, reaches
 
-_TINY = 1e-6
 
+def normalise(x: Any, epsilon: float, training: bool = False) -> Any:
+    """Layer normalisation without its γ and β: (x − mean) / √(variance + ε).
 
-def normalise(x: Any, epsilon: float, training: bool = False) -> tuple[Any, float]:
-    """Layer normalisation without its γ and β, as (u, s): (x − mean) / √(variance + ε) = s · u.
-
-    x: float [..., C] → u: float [..., C], and the constant s, which belongs into the weights that follow. In the
-    "l2" form u has length 1 over C, s is √C, and ε is left out, which matters only where the variance is tiny.
+    x: float [..., C] → float [..., C]. The "magnitudes" form leaves ε out, which matters only where the variance
+    is tiny; a row of zeros stays one.
     """
     if training:
-        return gradients.normalise(x, epsilon), 1.0
+        return gradients.normalise(x, epsilon)
+    if current_form().layer_norm == "moments":
+        centred = x - ops.mean(x, axis=-1, keepdims=True)
+        variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
+        return centred * ops.rsqrt(variance + epsilon)
     channels = x.shape[-1]
-    if current_form().layer_norm == "l2":
-        matrix = np.eye(channels, dtype=np.float32) - np.float32(1 / channels)
-        centred = ops.matmul(x, matrix)
-        ones = np.full((channels, 1), 1 / channels, np.float32)
-        size = ops.matmul(tf.nn.leaky_relu(centred, alpha=-1.0), ones) + _TINY
-        near = centred * ops.exp(ops.log(size) * -1.0)
-        square = ops.matmul(near * near, ones) + _TINY
-        return near * ops.exp(ops.log(square) * -0.5), 1.0
-    centred = x - ops.mean(x, axis=-1, keepdims=True)
-    variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
-    return centred * ops.rsqrt(variance + epsilon), 1.0
+    # Products with constants rather than means: in integers a kernel's product has an operator in XNNPACK, and is
+    # added up in 32 bits.
+    centred = ops.matmul(x, np.eye(channels, dtype=np.float32) - np.float32(1 / channels))
+    mean = np.full((channels, 1), 1 / channels, np.float32)
+    magnitude = ops.matmul(tf.nn.leaky_relu(centred, alpha=-1.0), mean) + _TINY  # the mean of |x|
+    near = centred * ops.exp(ops.log(magnitude) * -1.0)
+    square = ops.matmul(near * near, mean) + _TINY
+    return near * ops.exp(ops.log(square) * -0.5)
 
 
 def softmax_mean(scores: Any, values: Any) -> Any:
-    """Σ_m softmax(scores)_nm · values_m, the softmax over the last axis.
+    """The values' mean, weighted by the softmax of their scores: Σ_m softmax(scores)_nm · values_m.
 
     scores: float [..., N, M], values: float [..., M, C] → float [..., N, C].
     """
     if current_form().softmax == "fused":
         return tf.matmul(tf.nn.softmax(scores), values)
+    weights = _exp_by_table(scores - _shift(scores))
+    return tf.matmul(weights, values) * ops.exp(_minus_log_of_sum(weights))
+
+
+def _shift(scores: Any) -> Any:
+    """What is subtracted from the scores of a row: float [..., N, M] → [..., N, 1], no less than their maximum.
+
+    Softmax is the same whatever it is. With the maximum alone a row's weights would sum to anything from 1 to M,
+    and eight bits cannot hold both a weighted sum of values of the one row and of the other. So half the
+    logarithm of that sum goes into the shift, as it would be if the scores were normally distributed: with the
+    distance d from their mean to their maximum, √(2 ln M) deviations, it is (ln M − d/2)² / ln M up to d = 2 ln M.
+    However they are distributed, the weights' sum is at least 1 and at least M e⁻ᵈ (Jensen) before that is
+    subtracted, so that afterwards no sum is below M^(−1/8), which is where d is ln M.
+    """
     count = scores.shape[-1]
-    log_count = max(1.0, math.log(count))
+    log_count = math.log(max(count, 2))
     peak = ops.max(scores, axis=-1, keepdims=True)
-    level = ops.matmul(scores, np.full((count, 1), 1 / count, np.float32))
-    flat = tf.nn.relu(log_count - 0.5 * (peak - level))
-    shift = peak + flat * flat * (0.5 / log_count)
-    weights = exp_of_negative(scores - shift)
-    return tf.matmul(weights, values) * ops.exp(minus_log_of_sum(weights))
+    mean = ops.matmul(scores, np.full((count, 1), 1 / count, np.float32))
+    rest = tf.nn.relu(log_count - 0.5 * (peak - mean))
+    return peak + rest * rest * (0.5 / log_count)
 
 
-_OCTAVE = 7.0
+def _minus_log_of_sum(weights: Any) -> Any:
+    """−log Σ over the last axis of float [..., M], values from 0 to 1 whose sum is at least M^(−1/8) → [..., 1].
 
-
-def minus_log_of_sum(weights: Any) -> Any:
-    """−log Σ over the last axis, of values from 0 to 1 whose sum is 1 or more."""
+    In units of that least sum, a sum s is the product of s between 1 and 7, s/7 between 1 and 7, s/49 …: each of
+    these factors has eight bits of its own. One number for all would have steps as large as the smallest sums.
+    """
     count = weights.shape[-1]
-    octaves = max(1, math.ceil(math.log(count, _OCTAVE)))
-    shares = np.tile(_OCTAVE ** -np.arange(octaves), (count, 1)).astype(np.float32)
-    inside = tf.nn.relu6(ops.matmul(weights, shares) - 1.0) + 1.0
-    return ops.matmul(ops.log(inside), -np.ones((octaves, 1), np.float32))
+    least = count**-0.125
+    octaves = max(1, math.ceil(math.log(count / least, _OCTAVE)))
+    shares = np.tile(_OCTAVE ** -np.arange(octaves) / least, (count, 1)).astype(np.float32)
+    factors = tf.nn.relu6(ops.matmul(weights, shares) - 1.0) + 1.0
+    return ops.matmul(ops.log(factors), -np.ones((octaves, 1), np.float32)) - math.log(least)
 
 
-def exp_of_negative(x: Any) -> Any:
-    """eˣ of x ≤ 0, float of any shape, by operators that XNNPACK has: of EXP it has none."""
-    if current_form().softmax == "fused":
-        share = tf.sigmoid(x)
-        return share / (1.0 - share)
+def _exp_by_table(x: Any) -> Any:
+    """eˣ of x ≤ 0, float of any shape: ELU is eˣ − 1 there, and in integers a table that XNNPACK has; of EXP it
+    has none. Where eˣ is small its last digits are lost, which eight bits have no room for anyway."""
     return tf.nn.elu(x) + 1.0
 
 
-def softmax(x: Any) -> Any:
-    """Softmax over the last axis: float [..., N] → the same shape, each row summing to 1."""
-    if current_form().softmax == "fused":
-        return tf.nn.softmax(x)
-    x -= ops.max(x, axis=-1, keepdims=True)
-    # The factor 1/N, taken back after the logarithm, hides the formula from the converter, which would make one
-    # slower LOG_SOFTMAX of it. Not ops.mean: for an integer MEAN over the last axis, TFLite 2.16.1 takes 89
-    # instructions an element on arm64, and 1 for a SUM.
-    mean = ops.sum(ops.exp(x), axis=-1, keepdims=True) * (1 / x.shape[-1])
-    return ops.exp(x - (ops.log(mean) + math.log(x.shape[-1])))
+def _exp_by_sigmoid(x: Any) -> Any:
+    """eˣ of x ≤ 0, float of any shape, to the last digits and by operators that XNNPACK has: σ(x) / (1 − σ(x))."""
+    share = tf.sigmoid(x)
+    return share / (1.0 - share)
 
 
 def double_normalise(scores: Any) -> Any:
@@ -100,19 +107,20 @@ def double_normalise(scores: Any) -> Any:
     scores: float [B, N, units, h] → float of the same shape, each sum over units being 1.
     """
     tokens, units, heads = scores.shape[1:]
+    # Maxima and means over pixels, as which the tokens stand here, have operators in XNNPACK; over any axis, none.
     flat = ops.reshape(scores, (-1, tokens, 1, units * heads))
-    peak = tf.nn.max_pool2d(flat, (tokens, 1), (1, 1), "VALID")
-    raised = exp_of_negative(flat - peak)
-    mean = tf.reduce_mean(raised, (1, 2), keepdims=True)
-    if current_form().double_norm == "logsumexp":
-        logs = ops.reshape(flat - (peak + ops.log(mean)), (-1, tokens, units, heads))
-        logs -= tf.nn.max_pool2d(logs, (1, units), (1, 1), "VALID")
-        raised = exp_of_negative(logs)
-        in_place = np.tile(np.eye(heads, dtype=np.float32), (units, 1))  # sums over the units, by head
-        sums = ops.matmul(ops.reshape(raised, (-1, tokens, 1, units * heads)), in_place)
-        return raised * ops.exp(ops.log(sums) * -1.0)
-    weights = ops.reshape(raised / (mean * tokens), (-1, tokens, units, heads))
-    return weights / (1e-9 + units * tf.nn.avg_pool2d(weights, (1, units), (1, 1), "VALID"))
+    peak = tf.nn.max_pool2d(flat, (tokens, 1), 1, "VALID")
+    if current_form().double_norm == "divide":
+        raised = _exp_by_sigmoid(flat - peak)
+        weights = raised / (tokens * tf.reduce_mean(raised, (1, 2), keepdims=True))
+        weights = ops.reshape(weights, (-1, tokens, units, heads))
+        return weights / (1e-9 + units * tf.nn.avg_pool2d(weights, (1, units), 1, "VALID"))
+    mean = tf.reduce_mean(_exp_by_table(flat - peak), (1, 2), keepdims=True)
+    logs = ops.reshape(flat - (peak + ops.log(mean)), (-1, tokens, units, heads))
+    raised = _exp_by_table(logs - tf.nn.max_pool2d(logs, (1, units), 1, "VALID"))
+    over_units = np.tile(np.eye(heads, dtype=np.float32), (units, 1))
+    sums = ops.matmul(ops.reshape(raised, (-1, tokens, 1, units * heads)), over_units)
+    return raised * ops.exp(ops.log(sums) * -1.0)
 
 
 @keras.saving.register_keras_serializable("vitconv")
@@ -130,8 +138,7 @@ class LayerNorm(TransformerLayer):
         self.gamma, self.beta = self.add_norm(input_shape[-1])
 
     def call(self, x: Any, training: bool = False) -> Any:
-        unit, scale = normalise(x, self.epsilon, training)
-        return unit * (self.gamma * scale) + self.beta
+        return normalise(x, self.epsilon, training) * self.gamma + self.beta
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "epsilon": self.epsilon}

@@ -23,14 +23,16 @@ def between_conversions(graph: Graph, keep_float: Iterable[str] = ()) -> Graph:
     subgraph = model.subgraphs[0]
     names = flatbuffer.operator_names(model)
     kept = set(keep_float)
-    producers = {output: op for op in subgraph.operators for output in flatbuffer.outputs(op)}
+    operators = list(subgraph.operators or ())
+    producers = {output: op for op in operators for output in flatbuffer.outputs(op)}
+    given = set() if subgraph.outputs is None else {int(index) for index in subgraph.outputs}
     readers = flatbuffer.readers(subgraph)
     idle: list[Any] = []
-    for operator in subgraph.operators:
+    for operator in operators:
         if names[operator.opcodeIndex] not in _TABLES:
             continue
         (source,), (target,) = flatbuffer.inputs(operator), flatbuffer.outputs(operator)
-        if flatbuffer.text(subgraph.tensors[target].name) in kept:
+        if target in given or flatbuffer.text(subgraph.tensors[target].name) in kept:
             continue
         before, after = producers.get(source), readers.get(target, [])
         if before is None or names[before.opcodeIndex] != "DEQUANTIZE" or len(after) != 1:
@@ -43,8 +45,8 @@ def between_conversions(graph: Graph, keep_float: Iterable[str] = ()) -> Graph:
         operator.outputs = np.array([result], np.int32)
         idle.append(after[0])
         readers[source].remove(operator)
-        if not readers[source]:
+        if not readers[source] and source not in given:
             idle.append(before)
     gone = {id(operator) for operator in idle}
-    subgraph.operators = [operator for operator in subgraph.operators if id(operator) not in gone]
+    subgraph.operators = [operator for operator in operators if id(operator) not in gone]
     return Graph(model, graph.name)
