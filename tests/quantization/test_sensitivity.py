@@ -50,8 +50,24 @@ def test_a_pattern_keeps_whole_layers_with_their_weights_in_float() -> None:
     file = inspect_bytes(integers.quantize(graph(), ranges(NAME, "int8-hybrid"), kept.tensors).data, "file")
     plain = inspect_bytes(integers.quantize(graph(), ranges(NAME, "int8-hybrid")).data, "plain")
     assert kept.layers == ("block0.attention",)
-    assert file.float_ops["FULLY_CONNECTED"] == plain.float_ops.get("FULLY_CONNECTED", 0) + 2
+    assert file.float_ops["CONV_2D"] == plain.float_ops.get("CONV_2D", 0) + 2
     assert file.weight_bytes["float32"] > plain.weight_bytes.get("float32", 0)
+
+
+def test_between_two_float_operations_nothing_is_rounded() -> None:
+    """A RESHAPE between them computes nothing, but in integers it would have its values rounded first."""
+    attention = sensitivity.units(graph(), weights=False)["block0.attention"]
+    moves = {op.tensor for op in operations(graph()) if op.operator == "RESHAPE"}
+    inputs = {index for op in attention for index in op.activations}
+    between = {
+        op.tensor
+        for op in operations(graph())
+        if op.tensor in moves and op.output in inputs and {*op.activations} <= {each.output for each in attention}
+    }
+    assert between
+    kept = sensitivity._kept(graph(), [operation.tensor for operation in attention])
+    assert between <= set(kept.tensors)
+    assert kept.layers == ("block0.attention",)
 
 
 def test_a_pattern_that_no_layer_matches_is_refused_with_those_there_are() -> None:
@@ -67,9 +83,12 @@ def test_a_search_measures_every_unit_and_keeps_float_what_costs() -> None:
     assert set(without) == set(found[False])
     assert {cost.unit for cost in kept.units if cost.weights} <= set(found[True])
     assert [unit.error_added for unit in kept.units] == sorted((u.error_added for u in kept.units), reverse=True)
-    assert set(kept.tensors) == {
+    chosen = {
         operation.tensor for cost in kept.units if cost.kept_float for operation in found[cost.weights][cost.unit]
     }
+    assert chosen <= set(kept.tensors)
+    moved = [op for op in operations(graph()) if op.tensor in set(kept.tensors) - chosen]
+    assert {op.operator for op in moved} <= {"RESHAPE", "TRANSPOSE", "SPLIT", "CONCATENATION"}
     assert any(without[f"block{number}.attention"].kept_float for number in range(8))
     assert convert(kept.to_json(), sensitivity.Kept) == kept
 

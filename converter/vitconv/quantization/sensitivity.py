@@ -85,11 +85,8 @@ def matching(graph: Graph, patterns: Sequence[str]) -> Kept:
     for pattern in patterns:
         if not any(fnmatchcase(layer, pattern) for layer in known):
             raise UnknownNameError("layer", pattern, known)
-    return _kept([
-        operation
-        for operation in found
-        if any(fnmatchcase(operation.layer, pattern) for pattern in patterns)
-    ])  # fmt: skip
+    chosen = [op for op in found if any(fnmatchcase(op.layer, pattern) for pattern in patterns)]
+    return _kept(graph, {operation.tensor for operation in chosen})
 
 
 def search(
@@ -116,14 +113,14 @@ def search(
             elif not weights:
                 kept -= tensors
     costs.sort(key=lambda cost: -cost.error_added)
-    return _kept([op for op in _inner_operations(graph) if op.tensor in kept], costs)
+    return _kept(graph, kept, costs)
 
 
 class _Trial:
     """Compares files that differ in one unit from one that it starts from."""
 
     def __init__(self, graph: Graph, ranged: bytes, images: np.ndarray) -> None:
-        self._ranged = ranged
+        self._graph, self._ranged = graph, ranged
         expected = output_steps.of_file(graph.data, images)
         coarse = output_steps.rounded(expected).undecided
         self._always = frozenset([output_steps.output_of(graph)]) if coarse else frozenset()
@@ -134,7 +131,7 @@ class _Trial:
     def start_from(self, kept: Iterable[str]) -> None:
         """The file in which the operations that compute these tensors are float, and no others."""
         self._kept = frozenset(kept) | self._always
-        self._base = integers.quantize_inside(self._ranged, self._kept)
+        self._base = self._quantized(self._kept)
         self._error = self._error_of(self._base)
 
     def costs(
@@ -147,9 +144,7 @@ class _Trial:
             if progress:
                 progress("measuring whole layers" if weights else "measuring operations", done, len(found))
             tensors = {operation.tensor for operation in unit}
-            other = integers.quantize_inside(
-                self._ranged, self._kept | tensors if weights else self._kept - tensors
-            )
+            other = self._quantized(self._kept | tensors if weights else self._kept - tensors)
             growth = len(other) / len(self._base) - 1 if weights else 0.0
             if growth <= _LARGEST:
                 costs.append((self._cost(name, unit, weights, other, growth), growth))
@@ -169,6 +164,9 @@ class _Trial:
         price = slower + _SIZE_AS_TIME * growth
         return UnitCost(name, weights, len(unit), error, time_ms, error > _ERROR_FOR_TIME * price * self._error)
 
+    def _quantized(self, kept: Iterable[str]) -> bytes:
+        return integers.quantize_inside(self._ranged, _with_moves(self._graph, kept))
+
     def _error_of(self, data: bytes) -> float:
         return _error(output_steps.of_file(data, self._images), self._expected, self._floor)
 
@@ -183,9 +181,26 @@ def _within(most: float, costs: Iterable[tuple[UnitCost, float]]) -> Iterator[Un
         yield cost
 
 
-def _kept(kept: Sequence[Operation], costs: Iterable[UnitCost] = ()) -> Kept:
-    layers = dict.fromkeys(operation.layer for operation in kept)
-    return Kept(tuple(operation.tensor for operation in kept), tuple(layers), tuple(costs))
+def _kept(graph: Graph, tensors: Iterable[str], costs: Iterable[UnitCost] = ()) -> Kept:
+    """The operations that compute these tensors, with what moves their values on."""
+    chosen = set(tensors)
+    found = _inner_operations(graph)
+    layers = dict.fromkeys(operation.layer for operation in found if operation.tensor in chosen)
+    closed = _with_moves(graph, chosen)
+    return Kept(tuple(op.tensor for op in found if op.tensor in closed), tuple(layers), tuple(costs))
+
+
+def _with_moves(graph: Graph, tensors: Iterable[str]) -> set[str]:
+    """With the operations that only move values which float ones computed: between two of those, integers would
+    round them."""
+    kept = set(tensors)
+    computed: dict[int, str] = {}
+    for operation in operations(graph):
+        sources = [computed.get(index) for index in operation.activations]
+        if operation.operator in _MOVES_ONLY and sources and kept.issuperset(sources):
+            kept.add(operation.tensor)
+        computed.update(dict.fromkeys(operation.outputs, operation.tensor))
+    return kept
 
 
 def units(graph: Graph, weights: bool) -> dict[str, list[Operation]]:
