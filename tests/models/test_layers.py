@@ -185,13 +185,14 @@ def scores_of(kind: str, count: int) -> np.ndarray:
 @pytest.mark.parametrize("count", [1, 2, 9, 256, 1024])
 @pytest.mark.parametrize("kind", ["normal", "one peak"])
 def test_a_shifted_softmax_weights_values_as_softmax_does(kind: str, count: int) -> None:
-    from vitconv.models.normalisation import softmax_mean
+    from vitconv.models.normalisation import attended
 
     scores = scores_of(kind, count)
     values = np.random.default_rng(0).normal(0, 1, (count, 4)).astype(np.float32)
     raised = np.exp((scores - scores.max(axis=-1, keepdims=True)).astype(np.float64))
     with graph_form(GraphForm(softmax="shifted")):
-        given = np.asarray(softmax_mean(scores, values))
+        # Each query is a row of scores, and each key picks one of them.
+        given = np.asarray(attended(scores[None], np.eye(count, dtype=np.float32)[None], values[None])[0])
     expected = raised / raised.sum(axis=-1, keepdims=True) @ values
     np.testing.assert_allclose(given, expected, atol=3 * TOLERANCE)
 
@@ -202,7 +203,7 @@ def test_the_shift_keeps_the_weights_between_0_and_1_and_their_sums_near_each_ot
     from vitconv.models import normalisation
 
     scores = scores_of(kind, count)
-    weights = np.exp(scores - np.asarray(normalisation._shift(scores)))
+    weights = np.exp(scores - np.asarray(normalisation._shift(scores, scores.mean(axis=-1, keepdims=True))))
     sums = weights.sum(axis=-1)
     assert weights.max() <= 1
     assert sums.min() > 0.999 * count**-0.125

@@ -17,7 +17,7 @@ from keras import ops
 from vitconv.models import gradients
 from vitconv.models.dropout import Dropout
 from vitconv.models.forms import current_form
-from vitconv.models.normalisation import double_normalise, normalise, softmax_mean
+from vitconv.models.normalisation import attended, double_normalise, normalise
 from vitconv.models.transformer_layer import TransformerLayer
 
 
@@ -75,7 +75,7 @@ class NormedSelfAttention(TransformerLayer):
             kept = self.dropout.kept(tf.concat([tf.shape(query)[:3], [tokens]], axis=0))
             mixed = gradients.attention(query, key, value * self.dropout.scale, kept)
         else:
-            mixed = softmax_mean(tf.matmul(query, key, transpose_b=True), value)  # [B, h, N, d]
+            mixed = attended(query, key, value)  # [B, h, N, d]
         mixed = ops.transpose(mixed, (0, 2, 1, 3))
         mixed = ops.reshape(mixed, (-1, tokens, self.heads * self.key_dim))
         return ops.matmul(mixed, self.output_kernel) + self.output_bias
@@ -112,7 +112,7 @@ class NormedSelfAttention(TransformerLayer):
         into, into_bias, out_of, out_bias = _constants(self._merged_kernels)
         asked = ops.matmul(unit, into) + into_bias
         asked = ops.reshape(asked, (-1, tokens * self.heads, channels))  # [B, N, h·C] -> [B, N·h, C]
-        mixed = softmax_mean(tf.matmul(asked, unit, transpose_b=True), unit)  # [B, N·h, C]
+        mixed = attended(asked, unit, unit)  # [B, N·h, C]
         mixed = ops.reshape(mixed, (-1, tokens, width))  # [B, N·h, C] -> [B, N, h·C]
         return ops.matmul(mixed, out_of) + out_bias
 

@@ -45,19 +45,29 @@ def normalise(x: Any, epsilon: float, training: bool = False) -> Any:
     return near * ops.exp(ops.log(square) * -0.5)
 
 
-def softmax_mean(scores: Any, values: Any) -> Any:
-    """The values' mean, weighted by the softmax of their scores: Σ_m softmax(scores)_nm · values_m.
+def attended(query: Any, key: Any, value: Any) -> Any:
+    """The values' mean, weighted by the softmax of their keys' products with a query: Σ_m softmax(q · k)_nm · v_m.
 
-    scores: float [..., N, M], values: float [..., M, C] → float [..., N, C].
+    query: float [..., N, C], key: float [..., M, C], value: float [..., M, D] → float [..., N, D].
     """
+    scores = tf.matmul(query, key, transpose_b=True)
     if current_form().softmax == "fused":
-        return tf.matmul(tf.nn.softmax(scores), values)
-    weights = _exp_by_table(scores - _shift(scores))
-    return tf.matmul(weights, values) * ops.exp(_minus_log_of_sum(weights))
+        return tf.matmul(tf.nn.softmax(scores), value)
+    mean = tf.matmul(query, _mean_of_tokens(key), transpose_b=True)  # of each row of scores
+    weights = _exp_by_table(scores - _shift(scores, mean))
+    return tf.matmul(weights, value) * ops.exp(_minus_log_of_sum(weights))
 
 
-def _shift(scores: Any) -> Any:
-    """What is subtracted from the scores of a row: float [..., N, M] → [..., N, 1], no less than their maximum.
+def _mean_of_tokens(x: Any) -> Any:
+    """float [B, ..., M, C] → [B, ..., 1, C], as a mean of pixels, of which XNNPACK has an operator."""
+    *outer, tokens, channels = x.shape[1:]
+    mean = tf.reduce_mean(ops.reshape(x, (-1, tokens, 1, channels)), (1, 2), keepdims=True)
+    return ops.reshape(mean, (-1, *outer, 1, channels))
+
+
+def _shift(scores: Any, mean: Any) -> Any:
+    """What is subtracted from the scores of a row: float [..., N, M] and their means [..., N, 1] → [..., N, 1], no
+    less than their maximum.
 
     Softmax is the same whatever it is. With the maximum alone a row's weights would sum to anything from 1 to M,
     and eight bits cannot hold both a weighted sum of values of the one row and of the other. So half the
@@ -66,10 +76,8 @@ def _shift(scores: Any) -> Any:
     However they are distributed, the weights' sum is at least 1 and at least M e⁻ᵈ (Jensen) before that is
     subtracted, so that afterwards no sum is below M^(−1/8), which is where d is ln M.
     """
-    count = scores.shape[-1]
-    log_count = math.log(max(count, 2))
+    log_count = math.log(max(scores.shape[-1], 2))
     peak = ops.max(scores, axis=-1, keepdims=True)
-    mean = ops.matmul(scores, np.full((count, 1), 1 / count, np.float32))
     rest = tf.nn.relu(log_count - 0.5 * (peak - mean))
     return peak + rest * rest * (0.5 / log_count)
 
