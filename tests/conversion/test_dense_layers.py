@@ -71,6 +71,16 @@ def test_a_dense_layer_over_tokens_becomes_a_convolution(shape: tuple[int, ...],
     same_answers(graph, result)
 
 
+def test_a_dense_layer_over_pixels_becomes_a_convolution() -> None:
+    made = Handmade()
+    image = made.tensor(*PIXELS)
+    given = dense(made, image, PIXELS, 5)
+    graph = made.graph([reshaped(made, given, 1, 6, 5)])
+    result = as_convolutions(graph)
+    assert operators(result) == ["CONV_2D", "RESHAPE"]
+    same_answers(graph, result)
+
+
 def test_tokens_stay_in_four_dimensions_from_one_dense_layer_to_the_next() -> None:
     made = Handmade()
     tokens = reshaped(made, made.tensor(*PIXELS), 1, 6, 4)
@@ -91,11 +101,15 @@ def test_tokens_stay_in_four_dimensions_from_one_dense_layer_to_the_next() -> No
     same_answers(graph, result)
 
 
-def test_the_mean_of_tokens_becomes_one_of_pixels_and_the_last_layer_stays_dense() -> None:
+@pytest.mark.parametrize(("axis", "axes"), [(1, (1,)), (-2, (1,)), (1, ())])
+def test_the_mean_of_tokens_becomes_one_of_pixels_and_the_last_layer_stays_dense(
+    axis: int, axes: tuple[int, ...]
+) -> None:
     made = Handmade()
     tokens = reshaped(made, made.tensor(*PIXELS), 1, 6, 4)
     given = dense(made, tokens, (1, 6, 4), 5)
-    mean = reduced(made, "MEAN", given, 1, (1, 5), keep=False)
+    mean = reduced(made, "MEAN", given, axis, (1, 5), keep=False)
+    made.tensors[int(made.operators[-1].inputs[1])].shape = np.array(axes, np.int32)
     graph = made.graph([dense(made, mean, (1, 5), 3)])
     result = as_convolutions(graph)
     assert operators(result) == ["RESHAPE", "CONV_2D", "RESHAPE", "MEAN", "FULLY_CONNECTED"]

@@ -15,7 +15,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from vitconv.tflite import flatbuffer
 from vitconv.tflite.graph import Graph
-from vitconv.tflite.layer_names import has_kernel, inner_name, layer_of, short_name
+from vitconv.tflite.layer_names import has_kernel, inner_name, layer_in, layer_of, short_name
 
 
 def compact(graph: Graph, inner_names: bool = True) -> Graph:
@@ -69,15 +69,18 @@ def _drop_unused_tensors(model: Any, index: int) -> None:
 
 def _shorten(model: Any, subgraph: Any) -> None:
     """Names of constants go, others become short."""
-    from_kernel = {
-        output
-        for operator in subgraph.operators or ()
-        if has_kernel(model, subgraph, operator)
-        for output in flatbuffer.outputs(operator)[:1]
-    }
-    for index, tensor in enumerate(subgraph.tensors or ()):
-        constant = flatbuffer.is_constant(model, tensor)
-        tensor.name = None if constant else short_name(flatbuffer.text(tensor.name), index in from_kernel)
+    tensors = list(subgraph.tensors or ())
+    for tensor in tensors:
+        tensor.name = None if flatbuffer.is_constant(model, tensor) else flatbuffer.text(tensor.name)
+    codes = flatbuffer.operator_names(model)
+    computed = {output: op for op in subgraph.operators or () for output in flatbuffer.outputs(op)}
+    taken = {tensor.name for tensor in tensors}
+    for index in [*computed, *(index for index in range(len(tensors)) if index not in computed)]:
+        operator, tensor = computed.get(index), tensors[index]
+        layer = layer_in(tensor.name or "", operator is not None and has_kernel(model, subgraph, operator))
+        if layer is not None:
+            tensor.name = short_name(layer, "input" if operator is None else codes[operator.opcodeIndex], taken)
+            taken.add(tensor.name)
 
 
 def _inner_tensors(subgraph: Any) -> list[Any]:

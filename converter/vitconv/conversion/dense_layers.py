@@ -67,7 +67,7 @@ class _Lifting:
     def _lifts(self, operator: Any, name: str) -> bool:
         """Whether it computes tokens, and can do so in four dimensions."""
         inputs, outputs = flatbuffer.inputs(operator), flatbuffer.outputs(operator)
-        if self._ends & set(outputs) or not all(len(self._shape(index)) in (2, 3) for index in outputs):
+        if self._ends & set(outputs) or not all(len(self._shape(index)) in (2, 3, _RANK) for index in outputs):
             return False
         if name in _REDUCTIONS:
             return bool(operator.builtinOptions.keepDims) and self._is_constant(inputs[1])
@@ -119,10 +119,8 @@ class _Lifting:
         source, axes = flatbuffer.inputs(operator)
         if operator.builtinOptions.keepDims or not self._is_constant(axes):
             return False
-        return len(self._shapes.get(source, self._shape(source))) == 3 and self._values(axes).tolist() in (
-            [1],
-            [-2],
-        )
+        shape = self._shapes.get(source, self._shape(source))
+        return len(shape) == 3 and self._values(axes).ravel().tolist() in ([1], [-2])
 
     def _give_more_dimensions(self, index: int) -> None:
         self._shapes[index] = self._shape(index)

@@ -18,7 +18,7 @@ from vitconv.models import gradients
 from vitconv.models.dropout import Dropout
 from vitconv.models.forms import current_form
 from vitconv.models.normalisation import attended, double_normalise, normalise
-from vitconv.models.transformer_layer import TransformerLayer
+from vitconv.models.transformer_layer import TransformerLayer, product
 
 
 class _FlattenedGlorot(keras.initializers.GlorotUniform):
@@ -78,7 +78,7 @@ class NormedSelfAttention(TransformerLayer):
             mixed = attended(query, key, value)  # [B, h, N, d]
         mixed = ops.transpose(mixed, (0, 2, 1, 3))
         mixed = ops.reshape(mixed, (-1, tokens, self.heads * self.key_dim))
-        return ops.matmul(mixed, self.output_kernel) + self.output_bias
+        return product(mixed, self.output_kernel) + self.output_bias
 
     def _query_key_value(self, x: Any) -> Any:
         """x: float [B, N, C] → query / √key_dim, key and value, each float [B, h, N, d]."""
@@ -86,10 +86,8 @@ class NormedSelfAttention(TransformerLayer):
         kernels = (self.query_kernel * scale, self.key_kernel, self.value_kernel)
         biases = (self.query_bias * scale, self.key_bias, self.value_bias)
         if current_form().projections == "separate":
-            return [
-                self._by_head(ops.matmul(x, kernel) + bias) for kernel, bias in zip(kernels, biases, strict=True)
-            ]
-        joined = ops.matmul(x, ops.concatenate(kernels, axis=-1)) + ops.concatenate(biases, axis=-1)
+            return [self._by_head(product(x, kernel) + bias) for kernel, bias in zip(kernels, biases, strict=True)]
+        joined = product(x, ops.concatenate(kernels, axis=-1)) + ops.concatenate(biases, axis=-1)
         return ops.split(self._by_head(joined), 3, axis=1)
 
     def _by_head(self, x: Any) -> Any:
@@ -110,11 +108,11 @@ class NormedSelfAttention(TransformerLayer):
         tokens, channels = unit.shape[1:]
         width = self.heads * channels
         into, into_bias, out_of, out_bias = _constants(self._merged_kernels)
-        asked = ops.matmul(unit, into) + into_bias
+        asked = product(unit, into) + into_bias
         asked = ops.reshape(asked, (-1, tokens * self.heads, channels))  # [B, N, h·C] -> [B, N·h, C]
         mixed = attended(asked, unit, unit)  # [B, N·h, C]
         mixed = ops.reshape(mixed, (-1, tokens, width))  # [B, N·h, C] -> [B, N, h·C]
-        return ops.matmul(mixed, out_of) + out_bias
+        return product(mixed, out_of) + out_bias
 
     def _merged_kernels(self) -> tuple[Any, Any, Any, Any]:
         """Kernel and bias into the scores [C, h·C], [h·C], and out of the mixed tokens [h·C, C], [C]."""
@@ -199,9 +197,9 @@ class NormedExternalAttention(TransformerLayer):
         x = normalise(x, self.epsilon) * self.gamma + self.beta
         # By unit, then by head: what is summed over the units then stands side by side.
         order = np.arange(self.heads * self.units).reshape(self.heads, self.units).T.ravel()
-        scores = ops.matmul(x, ops.take(into, order, axis=1)) + ops.take(into_bias, order)
+        scores = product(x, ops.take(into, order, axis=1)) + ops.take(into_bias, order)
         weights = double_normalise(ops.reshape(scores, (-1, x.shape[1], self.units, self.heads)))
-        return ops.matmul(self._by_token(weights), ops.take(out_of, order, axis=0)) + out_bias
+        return product(self._by_token(weights), ops.take(out_of, order, axis=0)) + out_bias
 
     def _trained(self, x: Any) -> Any:
         """With dropout, and without what adds the same to the scores of all tokens, β and the biases: the softmax
@@ -209,10 +207,10 @@ class NormedExternalAttention(TransformerLayer):
         into, into_bias, out_of, out_bias = self._merged_kernels()
         unused = ops.sum(into_bias) + ops.sum(self.beta)
         unit = normalise(x, self.epsilon, training=True)
-        scores = self._scores(ops.matmul(unit, ops.expand_dims(self.gamma, 1) * into))
+        scores = self._scores(product(unit, ops.expand_dims(self.gamma, 1) * into))
         kept = self.attention_dropout.kept(tf.shape(scores))
         weights = self._by_token(gradients.double_normalise(scores, kept))
-        y = ops.matmul(weights, out_of * self.attention_dropout.scale) + (out_bias + 0.0 * unused)
+        y = product(weights, out_of * self.attention_dropout.scale) + (out_bias + 0.0 * unused)
         return self.projection_dropout(y, training=True)
 
     def _scores(self, x: Any) -> Any:

@@ -16,7 +16,7 @@ from keras import ops
 
 from vitconv.models import gradients
 from vitconv.models.forms import current_form
-from vitconv.models.transformer_layer import TransformerLayer
+from vitconv.models.transformer_layer import TransformerLayer, product
 
 _TINY = 1e-6  # keeps logarithms finite where all is zero
 _OCTAVE = 7.0  # what a value in eight bits from 0 to 6, plus 1, reaches
@@ -34,14 +34,14 @@ def normalise(x: Any, epsilon: float, training: bool = False) -> Any:
         centred = x - ops.mean(x, axis=-1, keepdims=True)
         variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
         return centred * ops.rsqrt(variance + epsilon)
-    channels = x.shape[-1]
-    # Products with constants rather than means: in integers a kernel's product has an operator in XNNPACK, and is
+    # Products with a constant rather than means: in integers a kernel's product has an operator in XNNPACK, and is
     # added up in 32 bits.
-    centred = ops.matmul(x, np.eye(channels, dtype=np.float32) - np.float32(1 / channels))
+    channels = x.shape[-1]
     mean = np.full((channels, 1), 1 / channels, np.float32)
-    magnitude = ops.matmul(tf.nn.leaky_relu(centred, alpha=-1.0), mean) + _TINY  # the mean of |x|
+    centred = x - product(x, mean)
+    magnitude = product(tf.nn.leaky_relu(centred, alpha=-1.0), mean) + _TINY  # the mean of |x|
     near = centred * ops.exp(ops.log(magnitude) * -1.0)
-    square = ops.matmul(near * near, mean) + _TINY
+    square = product(near * near, mean) + _TINY
     return near * ops.exp(ops.log(square) * -0.5)
 
 
@@ -92,8 +92,8 @@ def _minus_log_of_sum(weights: Any) -> Any:
     least = count**-0.125
     octaves = max(1, math.ceil(math.log(count / least, _OCTAVE)))
     shares = np.tile(_OCTAVE ** -np.arange(octaves) / least, (count, 1)).astype(np.float32)
-    factors = tf.nn.relu6(ops.matmul(weights, shares) - 1.0) + 1.0
-    return ops.matmul(ops.log(factors), -np.ones((octaves, 1), np.float32)) - math.log(least)
+    factors = tf.nn.relu6(product(weights, shares) - 1.0) + 1.0
+    return product(ops.log(factors), -np.ones((octaves, 1), np.float32)) - math.log(least)
 
 
 def _exp_by_table(x: Any) -> Any:
@@ -127,7 +127,7 @@ def double_normalise(scores: Any) -> Any:
     logs = ops.reshape(flat - (peak + ops.log(mean)), (-1, tokens, units, heads))
     raised = _exp_by_table(logs - tf.nn.max_pool2d(logs, (1, units), 1, "VALID"))
     over_units = np.tile(np.eye(heads, dtype=np.float32), (units, 1))
-    sums = ops.matmul(ops.reshape(raised, (-1, tokens, 1, units * heads)), over_units)
+    sums = product(ops.reshape(raised, (-1, tokens, 1, units * heads)), over_units)
     return raised * ops.exp(ops.log(sums) * -1.0)
 
 

@@ -1,10 +1,19 @@
-"""What the layers of the transformers share: how their weights are named."""
+"""What the layers of the transformers share: how their weights are named, and the product with a kernel."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import tensorflow as tf
 from keras import layers
+
+
+def product(x: Any, kernel: Any) -> Any:
+    """float [..., C] times a matrix, float [C, D] → [..., D].
+
+    TensorFlow's own operation, for of keras.ops.matmul each version of Keras writes other operations into a graph.
+    """
+    return tf.tensordot(x, kernel, 1)
 
 
 class TransformerLayer(layers.Layer):

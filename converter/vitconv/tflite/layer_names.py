@@ -3,14 +3,16 @@
 The converter names a tensor after what computed it: `mobilevit_xxs_1/stage0.residual0.expand_1/convolution`, that
 is model, layer and operation, each with the number of its call, and several of these with `;` between them where
 it made one operation of several. The files here have short names in their place:
-`stage0.residual0.expand|convolution`.
+`stage0.residual0.expand|CONV_2D`. They say the operator of the file, and not the operation that Keras traced, for
+that has other names in other versions of Keras, and calibrations go by a graph's names.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import Any
 
 from vitconv.tflite import flatbuffer
@@ -42,22 +44,28 @@ class Operation:
 
 
 def layer_of(tensor: str) -> str:
-    """Of a short name: `stage0.residual0.add|Add` → `stage0.residual0.add`."""
+    """Of a short name: `stage0.residual0.add|ADD` → `stage0.residual0.add`."""
     layer, bar, _ = tensor.partition(_BAR)
     return layer if bar else _OUTPUT
 
 
-def short_name(tensor: str, has_weights: bool) -> str:
-    """`model_1/stage0.residual0.add_1/Add;…` → `stage0.residual0.add|Add`; other names as they are.
+def layer_in(tensor: str, has_weights: bool) -> str | None:
+    """Of a name of the converter's: `model_1/stage0.residual0.add_1/Add;…` → `stage0.residual0.add`; None for a
+    name that is short already, or tells no layer.
 
     Of several names the first one counts; but an operation with a kernel has what was folded into the kernel, such
     as batch normalisation, first, and the layer whose kernel it is last.
     """
-    if _BAR in tensor:
-        return tensor
     names = tensor.split(";")
     parts = names[-1 if has_weights else 0].split("/", 2)
-    return f"{_CALL.sub('', parts[1])}{_BAR}{parts[2]}" if len(parts) > 2 else tensor
+    return _CALL.sub("", parts[1]) if len(parts) > 2 and _BAR not in tensor else None
+
+
+def short_name(layer: str, operator: str, taken: Collection[str]) -> str:
+    """The layer and the operator: `stage0.residual0.add|ADD`; `stage0.residual0.add|ADD_1` where that is taken."""
+    name = f"{layer}{_BAR}{operator}"
+    numbered = (f"{name}_{number}" for number in count(1))
+    return next(name for name in chain([name], numbered) if name not in taken)
 
 
 def inner_name(tensor: str) -> str:
