@@ -81,6 +81,19 @@ def test_a_dense_layer_over_pixels_becomes_a_convolution() -> None:
     same_answers(graph, result)
 
 
+def test_a_dense_layer_that_makes_rows_of_pixels_reads_them_as_tokens() -> None:
+    made = Handmade()
+    image = made.tensor(*PIXELS)
+    tokens = reshaped(made, image, 1, 6, 4)
+    rows = made.tensor(6, 1)
+    kernel = made.constant(RANDOM.normal(0, 1, (1, 4)))
+    made.operator("FULLY_CONNECTED", [image, kernel, -1], [rows], schema.FullyConnectedOptionsT())
+    graph = made.graph([reshaped(made, made.arithmetic("SUB", tokens, rows, (1, 6, 4)), 1, 2, 3, 4)])
+    result = as_convolutions(graph)
+    assert operators(result) == ["RESHAPE", "CONV_2D", "SUB", "RESHAPE"]
+    same_answers(graph, result)
+
+
 def test_tokens_stay_in_four_dimensions_from_one_dense_layer_to_the_next() -> None:
     made = Handmade()
     tokens = reshaped(made, made.tensor(*PIXELS), 1, 6, 4)

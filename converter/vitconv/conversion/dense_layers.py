@@ -80,7 +80,10 @@ class _Lifting:
         inputs, outputs = _numbers(operator.inputs), flatbuffer.outputs(operator)
         if name in _REDUCTIONS:
             inputs[1] = self._moved(inputs[1], _RANK - len(self._shape(outputs[0])))
-        inputs = [self._view(index, _lifted(self._shape(index))) for index in inputs]
+        shapes = [_lifted(self._shape(index)) if index >= 0 else () for index in inputs]
+        if name == "FULLY_CONNECTED":  # may make rows of pixels
+            shapes[0] = (*_lifted(self._shape(outputs[0]))[:-1], shapes[0][-1])
+        inputs = [self._view(index, shape) for index, shape in zip(inputs, shapes, strict=True)]
         for index in outputs:
             self._give_more_dimensions(index)
         operator.inputs = np.array(inputs, np.int32)
@@ -113,6 +116,7 @@ class _Lifting:
             return
         self._fill_reshape(operator, source, self._shape(target))
         self.operators.append(operator)
+        self._views.setdefault((source, self._shape(target)), target)
 
     def _is_of_tokens(self, operator: Any) -> bool:
         """Whether a MEAN makes [batch, C] of [batch, N, C]."""
