@@ -146,7 +146,7 @@ def test_a_file_s_counts_add_up_repeat_and_are_given_by_operator(eanet: Path) ->
         places = [operator.index for operator in parts if operator.partition == number]
         assert places == list(range(len(places)))
     by_operator = found.by_operator()
-    assert by_operator["L2_NORMALIZATION"][0] == names_in(eanet).count("L2_NORMALIZATION")
+    assert by_operator["LOG"][0] == names_in(eanet).count("LOG")
     assert sum(count for _, count in by_operator.values()) == found.instructions
     # All but a hundredth is in some operator.
     assert 0 <= by_operator[INTERPRETER][1] < 0.01 * found.instructions

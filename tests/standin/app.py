@@ -35,7 +35,8 @@ def main() -> None:
     log(f"starting {extras['task']}")
     time.sleep(0.2)
     if mode == "hang":
-        time.sleep(3600)
+        while (phone / "app.py").exists():  # until the phone is taken away
+            time.sleep(0.2)
     if mode == "die":
         log("java.lang.OutOfMemoryError: Failed to allocate a 12 byte allocation")
         return
