@@ -142,25 +142,27 @@ def test_a_tensor_that_nobody_reads_or_gives_goes_and_the_others_are_still_found
     made.tensor(7, name="net_1/gone_1/idle")
     idle = made.constant(np.ones(1000), "an idle kernel")
     doubled = made.arithmetic("MUL", image, made.constant(2.0), (1, 2, 2, 3))
-    optional = made.convolution(doubled, made.constant(np.ones((2, 1, 1, 3))), -1, (1, 2, 2, 2))
-    graph = made.graph([optional])
+    answer = made.tensor(1, 2, 2, 2)  # of a dense layer without a bias, which is an optional input
+    options = schema.FullyConnectedOptionsT(keepNumDims=True)
+    made.operator("FULLY_CONNECTED", [doubled, made.constant(np.ones((2, 3))), -1], [answer], options)
+    graph = made.graph([answer])
     model = graph.draft()
     model.signatureDefs = [
         schema.SignatureDefT(
             inputs=[schema.TensorMapT(name="image", tensorIndex=image)],
-            outputs=[schema.TensorMapT(name="answer", tensorIndex=optional)],
+            outputs=[schema.TensorMapT(name="answer", tensorIndex=answer)],
             signatureKey="serving_default",
         )
     ]
     result = Graph.parse(compact(Graph(model, "signed")).data, "compact")
     assert len(result.model.subgraphs[0].tensors) == len(graph.model.subgraphs[0].tensors) - 2
-    assert idle < optional
+    assert idle < answer
     assert len(result.data) < len(graph.data) - 4000
     signature = result.model.signatureDefs[0]
     assert signature.inputs[0].tensorIndex == result.model.subgraphs[0].inputs[0]
     assert signature.outputs[0].tensorIndex == result.model.subgraphs[0].outputs[0]
-    (answer,) = run_graph(result, np.ones((1, 2, 2, 3)))
-    np.testing.assert_array_equal(answer, 6 * np.ones((1, 2, 2, 2)))
+    (given,) = run_graph(result, np.ones((1, 2, 2, 3)))
+    np.testing.assert_array_equal(given, 6 * np.ones((1, 2, 2, 2)))
 
 
 @pytest.mark.parametrize("inner_names", [True, False])

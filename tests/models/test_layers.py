@@ -178,8 +178,9 @@ def scores_of(kind: str, count: int) -> np.ndarray:
     if kind == "normal":  # from flat to one key alone
         return np.asarray(random.normal(0, 1, (6, count)) * [[0], [0.1], [1], [3], [10], [100]], np.float32)
     # One key above all others, which are alike: what makes the weights' sum smallest, where it is ln N above.
-    peaks = np.float32([0, 0.5, 1, 1.5, 2, 5])[:, None] * np.log(count)
-    return np.concatenate([peaks, np.zeros((6, count - 1), np.float32)], axis=1)
+    scores = np.zeros((6, count), np.float32)
+    scores[:, 0] = np.array([0, 0.5, 1, 1.5, 2, 5]) * np.log(count)
+    return scores
 
 
 @pytest.mark.parametrize("count", [1, 2, 9, 256, 1024])

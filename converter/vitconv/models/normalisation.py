@@ -76,8 +76,10 @@ def _shift(scores: Any, mean: Any) -> Any:
     However they are distributed, the weights' sum is at least 1 and at least M e⁻ᵈ (Jensen) before that is
     subtracted, so that afterwards no sum is below M^(−1/8), which is where d is ln M.
     """
-    log_count = math.log(max(scores.shape[-1], 2))
     peak = ops.max(scores, axis=-1, keepdims=True)
+    if scores.shape[-1] == 1:
+        return peak
+    log_count = math.log(scores.shape[-1])
     rest = tf.nn.relu(log_count - 0.5 * (peak - mean))
     return peak + rest * rest * (0.5 / log_count)
 

@@ -13,7 +13,7 @@ def product(x: Any, kernel: Any) -> Any:
 
     TensorFlow's own operation, for of keras.ops.matmul each version of Keras writes other operations into a graph.
     """
-    return tf.tensordot(x, kernel, 1)
+    return tf.tensordot(x, tf.cast(kernel, x.dtype), 1)
 
 
 class TransformerLayer(layers.Layer):
