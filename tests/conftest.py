@@ -43,6 +43,25 @@ _SLOW_FILES = (
 )
 
 
+# Files that take minutes, the longest first: one that begins last keeps one of two processes waiting.
+_LONGEST_FILES = (
+    "conversion/test_conversion.py",
+    "checkpoints/test_pretrained.py",
+    "runtimes/test_android_runtime.py",
+    "training/test_distribution.py",
+    "models/test_liveness.py",
+    "training/test_batch_parts.py",
+    "cli/test_cli.py",
+    "training/test_training.py",
+    "reporting/test_reporting.py",
+    "cli/test_bad_inputs.py",
+    "evaluation/test_verification.py",
+    "exporting/test_exporting.py",
+    "test_corruption.py",
+    "exporting/test_coarse_answers.py",
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks as slow what `scripts/test --quick` leaves out: a test that needs TensorFlow, or a file so marked."""
     for item in items:
@@ -57,7 +76,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
     # What needs the digits network comes last: scripts/test makes it beside the other tests.
     waiting = {item.path for item in items if _DIGITS_FIXTURES & set(getattr(item, "fixturenames", ()))}
-    items.sort(key=lambda item: item.path in waiting)
+    items.sort(key=lambda item: (item.path in waiting, _place_by_length(item.path)))
+
+
+def _place_by_length(path: Path) -> int:
+    ends = (place for place, name in enumerate(_LONGEST_FILES) if path.as_posix().endswith(name))
+    return next(ends, len(_LONGEST_FILES))
 
 
 @pytest.fixture(scope="session", autouse=True)

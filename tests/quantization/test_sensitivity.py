@@ -120,10 +120,10 @@ def test_operations_are_float_where_the_error_is_worth_the_time(monkeypatch: pyt
 
 
 def test_whole_layers_are_float_where_the_error_is_worth_time_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    # block0's two kernels in float are 4 % of this file, worth 3 % of the error.
-    assert not costs_where(monkeypatch, True, error=0.02, time_ms=0.0)
-    assert costs_where(monkeypatch, True, error=0.04, time_ms=0.0)
-    assert not costs_where(monkeypatch, True, error=0.04, time_ms=-0.1)
+    # block0's two kernels in float are 5.4 % of this file, worth 4 % of the error.
+    assert not costs_where(monkeypatch, True, error=0.03, time_ms=0.0)
+    assert costs_where(monkeypatch, True, error=0.05, time_ms=0.0)
+    assert not costs_where(monkeypatch, True, error=0.05, time_ms=-0.1)
     assert costs_where(monkeypatch, True, error=0.08, time_ms=-0.1)
 
 

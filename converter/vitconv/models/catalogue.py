@@ -216,14 +216,14 @@ _EANET_IMAGE = ImageSpec(32, 32)
 _ENTRIES = (
     ModelEntry(
         "mobilevit_xxs",
-        "MobileViT-XXS as the Keras example writes it; attention over all tokens",
+        "MobileViT-XXS as the Keras example writes it; attention over all tokens (512×512 costs 11 times as much)",
         _MOBILEVIT_IMAGE, 32, _MOBILEVIT_RECIPE, _mobilevit_article,
         (_MOBILEVIT_BEST, _MOBILEVIT_PRETRAIN, _MOBILEVIT_FINETUNE, _MOBILEVIT_QUANTIZATION_AWARE),
     ),
     *(
         ModelEntry(
             f"mobilevit_paper_{size}",
-            f"MobileViT-{size.upper()} of the paper; attention per position inside 2×2 patches",
+            f"MobileViT-{size.upper()} of the paper; attention per position inside 2×2 patches, for larger images",
             ImageSpec(256, 256, resize="center_crop"), 32, _MOBILEVIT_RECIPE, _mobilevit_paper(size),
             (_MOBILEVIT_BEST, _MOBILEVIT_PRETRAIN, _MOBILEVIT_FINETUNE, _MOBILEVIT_QUANTIZATION_AWARE),
         )

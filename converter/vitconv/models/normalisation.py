@@ -125,8 +125,9 @@ def double_normalise(scores: Any) -> Any:
         weights = raised / (tokens * tf.reduce_mean(raised, (1, 2), keepdims=True))
         weights = ops.reshape(weights, (-1, tokens, units, heads))
         return weights / (1e-9 + units * tf.nn.avg_pool2d(weights, (1, units), 1, "VALID"))
-    mean = tf.reduce_mean(_exp_by_table(flat - peak), (1, 2), keepdims=True)
-    logs = ops.reshape(flat - (peak + ops.log(mean)), (-1, tokens, units, heads))
+    below = flat - peak
+    mean = tf.reduce_mean(_exp_by_table(below), (1, 2), keepdims=True)
+    logs = ops.reshape(below - ops.log(mean), (-1, tokens, units, heads))
     raised = _exp_by_table(logs - tf.nn.max_pool2d(logs, (1, units), 1, "VALID"))
     over_units = np.tile(np.eye(heads, dtype=np.float32), (units, 1))
     sums = product(ops.reshape(raised, (-1, tokens, 1, units * heads)), over_units)
