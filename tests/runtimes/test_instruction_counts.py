@@ -126,7 +126,6 @@ def test_a_file_s_counts_add_up_repeat_and_are_given_by_operator(eanet: Path) ->
     assert found.operators is not None
     assert found.instructions == sum(found.by_kind.values())
     assert found.by_kind["i8mm"] > 0
-    assert found.by_kind["i8mm"] > 0
     assert 0 < found.delegated_nodes < found.nodes
     # What TFLite computes itself stands under its place in the file, in the order of the graph.
     model = flatbuffer.parse(eanet.read_bytes(), "eanet")
