@@ -23,7 +23,7 @@ def errors_of(file: bytes, scheme: str = "int8") -> dict[str, LayerError]:
 
 
 def broken(layer: str) -> bytes:
-    """The int8 file with the last kernel of a layer upside down (the first one, which centres, is shared)."""
+    """The int8 file with the last kernel of a layer upside down (the first ones, which take means, are shared)."""
     model = flatbuffer.parse(converted(NAME, "int8"), "int8")
     (subgraph,) = model.subgraphs
     names = [flatbuffer.text(tensor.name) for tensor in subgraph.tensors]
@@ -31,7 +31,7 @@ def broken(layer: str) -> bytes:
         op
         for op in subgraph.operators
         if layer_of(names[int(op.outputs[0])]) == layer
-        and flatbuffer.operator_name(model.operatorCodes[op.opcodeIndex]) == "FULLY_CONNECTED"
+        and flatbuffer.operator_name(model.operatorCodes[op.opcodeIndex]) == "CONV_2D"
     )
     kernel = subgraph.tensors[int(operator.inputs[1])]
     values = np.frombuffer(bytes(model.buffers[kernel.buffer].data), np.int8)
