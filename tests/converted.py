@@ -54,7 +54,7 @@ def float_graph(name: str, scheme: str) -> Graph:
 
 @made_once
 def _float_graph(name: str, scheme: str) -> bytes:
-    form = schemes.find(scheme).form_of(keras_model(name))
+    form = schemes.find(scheme).form
     return conversion.convert_traced(traced(name, form), schemes.find(scheme)).data
 
 

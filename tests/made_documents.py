@@ -64,12 +64,12 @@ def calibration() -> dict[str, Any]:
     """A calibration file's document."""
     ranges = [{"name": name, "min": -1.5, "max": 2.0, "seen_min": -2.0, "seen_max": 2.5} for name in ("a", "b")]
     unit = {
-        "unit": "block", "weights": False, "operations": 2, "error_added": 0.5, "time_added_ms": -0.25,
+        "unit": "block", "weights": False, "operations": 2, "error_added": 0.5, "instructions_added": -25e4,
         "kept_float": True,
     }  # fmt: skip
     kept = {"tensors": ["a"], "layers": ["block"], "units": [unit]}
     return {
-        "format": 3, "checkpoint": "c" * 64, "dataset": "flowers 1.0.0", "split": "train[:90%]",
+        "format": 4, "checkpoint": "c" * 64, "dataset": "flowers 1.0.0", "split": "train[:90%]",
         "split_digest": "d" * 64, "image": IMAGE, "method": "mse", "seed": 7, "images": [5, 3, 8],
         "graphs": [
             {"scheme": "int8", "sha256": "a" * 64, "kept": None, "ranges": ranges},

@@ -342,7 +342,7 @@ def test_the_file_has_a_line_for_each_tensor(calibrated: tuple[Calibration, Path
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
-        ("format", 1, "its format is 1, and this version reads format 3"),
+        ("format", 1, "its format is 1, and this version reads format 4"),
         ("method", "best", "unknown calibration method 'best'"),
         (
             "graphs",

@@ -93,8 +93,8 @@ def test_a_search_measures_every_unit_and_keeps_float_what_costs() -> None:
     assert convert(kept.to_json(), sensitivity.Kept) == kept
 
 
-def costs_where(monkeypatch: pytest.MonkeyPatch, weights: bool, error: float, time_ms: float) -> bool:
-    """Whether block0 stays float where being in integers adds so much to an error of 1 and to a time of 10 ms."""
+def costs_where(monkeypatch: pytest.MonkeyPatch, weights: bool, error: float, instructions: float) -> bool:
+    """Whether block0 stays float where being in integers adds so much to an error of 1 and to 10 instructions."""
     whole = sensitivity.units(graph(), weights=True)["block0"]
     unit = [operation for operation in whole if weights or not operation.has_weights]
     ranged = with_ranges(graph(), ranges(NAME, "int8-hybrid"))
@@ -102,29 +102,29 @@ def costs_where(monkeypatch: pytest.MonkeyPatch, weights: bool, error: float, ti
     start = () if weights else [operation.tensor for operation in unit]
     errors = iter([1.0, 1.0 - error if weights else 1.0 + error])
     monkeypatch.setattr(sensitivity, "_error", lambda *_: next(errors))
-    times = [10.0, 10.0 - time_ms if weights else 10.0 + time_ms]
-    monkeypatch.setattr(sensitivity, "_times_ms", lambda files, image: times)
+    costs = iter([10.0, 10.0 - instructions if weights else 10.0 + instructions])
+    monkeypatch.setattr(sensitivity, "_instructions", lambda _: next(costs))
     trial.start_from(start)
     (cost,) = trial.costs({"block0": unit}, weights, None)
     assert cost.error_added == pytest.approx(error)
-    assert cost.time_added_ms == pytest.approx(time_ms)
+    assert cost.instructions_added == pytest.approx(instructions)
     return cost.kept_float
 
 
-def test_operations_are_float_where_the_error_is_worth_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A hundredth of the time is worth three hundredths of the error.
-    assert costs_where(monkeypatch, False, error=0.04, time_ms=-0.1)
-    assert not costs_where(monkeypatch, False, error=0.02, time_ms=-0.1)
-    assert costs_where(monkeypatch, False, error=0.0, time_ms=0.1)
-    assert not costs_where(monkeypatch, False, error=-0.04, time_ms=0.1)
+def test_operations_are_float_where_the_error_is_worth_the_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A hundredth of the instructions is worth three hundredths of the error.
+    assert costs_where(monkeypatch, False, error=0.04, instructions=-0.1)
+    assert not costs_where(monkeypatch, False, error=0.02, instructions=-0.1)
+    assert costs_where(monkeypatch, False, error=0.0, instructions=0.1)
+    assert not costs_where(monkeypatch, False, error=-0.04, instructions=0.1)
 
 
-def test_whole_layers_are_float_where_the_error_is_worth_time_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whole_layers_are_float_where_the_error_is_worth_cost_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
     # block0's two kernels in float are 5.4 % of this file, worth 4 % of the error.
-    assert not costs_where(monkeypatch, True, error=0.03, time_ms=0.0)
-    assert costs_where(monkeypatch, True, error=0.05, time_ms=0.0)
-    assert not costs_where(monkeypatch, True, error=0.05, time_ms=-0.1)
-    assert costs_where(monkeypatch, True, error=0.08, time_ms=-0.1)
+    assert not costs_where(monkeypatch, True, error=0.03, instructions=0.0)
+    assert costs_where(monkeypatch, True, error=0.05, instructions=0.0)
+    assert not costs_where(monkeypatch, True, error=0.05, instructions=-0.1)
+    assert costs_where(monkeypatch, True, error=0.08, instructions=-0.1)
 
 
 def test_errors_are_taken_where_the_float_graph_is_least_sure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,12 +148,14 @@ def sensitivity_table(units: Iterable[Mapping[str, Any]], width: int) -> str:
     rows = [
         (
             unit["unit"], "all" if unit["weights"] else "without weights", str(unit["operations"]),
-            f"{unit['error_added']:+.1e}", f"{unit['time_added_ms']:+.2f}",
+            f"{unit['error_added']:+.1e}", f"{unit['instructions_added'] / 1e6:+.2f}",
             "float" if unit["kept_float"] else "int8",
         )
         for unit in units
     ]  # fmt: skip
-    return table(("layer", "operations", "number", "error added (nats²)", "time added (ms)", "stays"), rows, width)
+    return table(
+        ("layer", "operations", "number", "error added (nats²)", "instructions added (M)", "stays"), rows, width
+    )
 
 
 def export_text(folder: Path, manifest: Mapping[str, Any], width: int) -> str:

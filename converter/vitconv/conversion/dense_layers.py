@@ -142,7 +142,9 @@ class _Lifting:
             # The name of what it views, and of its own: ranges go by names.
             name = f"{flatbuffer.text(tensor.name).partition(';')[0]}/{'x'.join(map(str, shape))}"
             target = self._added(schema.TensorT(name=name, type=tensor.type, shape=np.array(shape, np.int32)))
-            operator = schema.OperatorT(opcodeIndex=self._code(schema.BuiltinOperator.RESHAPE))
+            operator = schema.OperatorT(
+                opcodeIndex=flatbuffer.code_index(self.model, schema.BuiltinOperator.RESHAPE)
+            )
             operator.outputs = np.array([target], np.int32)
             self._fill_reshape(operator, source, shape)
             self.operators.append(operator)
@@ -174,7 +176,7 @@ class _Lifting:
         )
         added = bias[0] if bias and bias[0] >= 0 else self._constant(np.zeros(rows, np.float32))
         operator.inputs = np.array([source, weights, added], np.int32)
-        operator.opcodeIndex = self._code(schema.BuiltinOperator.CONV_2D)
+        operator.opcodeIndex = flatbuffer.code_index(self.model, schema.BuiltinOperator.CONV_2D)
         operator.builtinOptionsType = schema.BuiltinOptions.Conv2DOptions
         operator.builtinOptions = schema.Conv2DOptionsT(
             padding=schema.Padding.VALID,
@@ -206,15 +208,6 @@ class _Lifting:
     def _added(self, tensor: Any) -> int:
         self.subgraph.tensors.append(tensor)
         return len(self.subgraph.tensors) - 1
-
-    def _code(self, builtin: int) -> int:
-        """The index of a builtin operator's code, which is added where there is none."""
-        for index, code in enumerate(self.model.operatorCodes):
-            if flatbuffer.builtin_code(code) == builtin:
-                return index
-        code = schema.OperatorCodeT(deprecatedBuiltinCode=builtin, builtinCode=builtin, version=1)
-        self.model.operatorCodes.append(code)
-        return len(self.model.operatorCodes) - 1
 
 
 def _numbers(values: Any) -> list[int]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from vitconv.conversion.compaction import compact
 from vitconv.conversion.dense_layers import as_convolutions
 from vitconv.conversion.folding import fold_pixel_scaling
+from vitconv.conversion.row_products import as_row_products
 from vitconv.conversion.schemes import Scheme
 from vitconv.foundation.errors import PromiseError
 from vitconv.foundation.progress import Progress
@@ -29,7 +30,7 @@ def convert_float(model: keras.Model, scheme: Scheme) -> Graph:
 
     Input float32 [1, H, W, 3] raw pixels 0–255, output float32 [1, classes] probabilities.
     """
-    return convert_traced(trace(model, scheme.form_of(model)), scheme)
+    return convert_traced(trace(model, scheme.form), scheme)
 
 
 def float_graphs(
@@ -43,7 +44,7 @@ def float_graphs(
     for done, scheme in enumerate(schemes):
         if progress:
             progress("converting", done, len(schemes))
-        form = scheme.form_of(model)
+        form = scheme.form
         if form not in traced:
             traced[form] = trace(model, form)
         if not scheme.needs_calibration:
@@ -77,7 +78,9 @@ def convert_traced(function: Any, scheme: Scheme) -> Graph:
             # Dense weights with a scale per channel need FULLY_CONNECTED 12, which TFLite 2.16.1 doesn't have.
             converter._experimental_disable_per_channel_quantization_for_dense_layers = True
         graph = Graph.parse(bytes(converter.convert()), scheme.name)
-    return compact(as_convolutions(fold_pixel_scaling(graph)) if scheme.needs_calibration else graph)
+    if scheme.needs_calibration:
+        return compact(as_convolutions(fold_pixel_scaling(graph)))
+    return compact(as_row_products(graph))
 
 
 @contextmanager

@@ -27,8 +27,6 @@ from vitconv.models.forms import TRAINING_FORM, GraphForm
 from vitconv.tflite.runtime_versions import ANDROID_RELEASE, release_name
 
 if TYPE_CHECKING:
-    import keras
-
     from vitconv.tflite.inspection import Inspection
 
 
@@ -71,7 +69,6 @@ class Scheme:
     integer: pixels, probabilities, weights and computation are integers.
     hybrid: of an integer scheme, some operations may stay float inside.
     form: how the layers write themselves into the float graph that is then quantized.
-    external_form: the same of networks with external attention, where it differs.
     float_output: of an integer scheme, the last softmax is float and gives float32 probabilities.
     marker: its mark in charts, in matplotlib's letters.
     """
@@ -81,7 +78,6 @@ class Scheme:
     integer: bool
     limits: Limits
     form: GraphForm = TRAINING_FORM
-    external_form: GraphForm | None = None
     hybrid: bool = False
     float_output: bool = False
     marker: str = "o"
@@ -114,14 +110,6 @@ class Scheme:
     def giving(self, probabilities: Probabilities) -> Scheme:
         """The scheme with this kind of probabilities; one that is not integer gives float32 anyway."""
         return replace(self, float_output=self.integer and probabilities == "float32")
-
-    def form_of(self, model: keras.Model) -> GraphForm:
-        """The form that this network's layers are to be traced in."""
-        from vitconv.models.attention import NormedExternalAttention
-
-        if self.external_form and any(isinstance(layer, NormedExternalAttention) for layer in model.layers):
-            return self.external_form
-        return self.form
 
     def check(self, inspection: Inspection) -> None:
         """Raises PromiseError with every promise that the inspected file breaks."""
@@ -173,9 +161,6 @@ _INTEGER_FORM = GraphForm(
     double_norm="logsumexp",
     softmax="shifted",
 )
-# External attention: eight bits ruin the attention map in every form. So it stays float, in the form of the float
-# files, which is fastest in float. Self-attention: int8 gives right answers and is fastest (LiteRT 2.3 on x86).
-_EXTERNAL_HYBRID_FORM = GraphForm(attention="merged", projections="separate")
 
 # In the order in which they are shown: the one nearest to Keras first.
 _SCHEMES = (
@@ -189,7 +174,6 @@ _SCHEMES = (
         True,
         Limits(0.5, min_agreement=0.97),
         _INTEGER_FORM,
-        _EXTERNAL_HYBRID_FORM,
         hybrid=True,
         marker="P",
     ),

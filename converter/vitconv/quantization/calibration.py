@@ -42,7 +42,7 @@ logger = logging.getLogger("vitconv")
 
 DEFAULT_SAMPLES = 100
 
-_FORMAT = 3  # of the file
+_FORMAT = 4  # of the file
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,12 @@
 They are taken unit by unit: an attention or normalisation layer, or all other layers of a block. First come the
 operations without weights (softmax, products of activations, normalisation, swish): starting from a file in which
 all of them are float, each unit's are quantized alone. Then whole units, weights and all: starting from what the
-first choice left, each small one is put back to float alone. Float costs time, and for weights
+first choice left, each small one is put back to float alone. Float costs instructions, and for weights
 also size. A unit stays float if that removes more error than it costs.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
@@ -20,20 +19,20 @@ import numpy as np
 from vitconv.foundation.errors import UnknownNameError
 from vitconv.foundation.progress import Progress
 from vitconv.quantization import integers, output_steps
+from vitconv.quantization.cost_model import estimated_instructions
 from vitconv.quantization.ranges import TensorRange, with_ranges
 from vitconv.tflite.graph import Graph
 from vitconv.tflite.layer_names import Operation, operations
 
 _IMAGES = 48  # of the calibration images; with fewer, the choice hangs on which
 
-# For each per cent that float adds to a file's time, it has to remove so many of the file's error; a per cent of
-# size counts as a quarter of one of time.
-_ERROR_FOR_TIME = 3.0
-_SIZE_AS_TIME = 0.25
+# For each per cent that float adds to a file's instructions, it has to remove so many of the file's error; a per
+# cent of size counts as a quarter of one of instructions.
+_ERROR_FOR_COST = 3.0
+_SIZE_AS_COST = 0.25
 # Whole units that would add more than this part of a file's size are not tried, and all that are chosen add no
 # more than that: it is to remain a file of int8 weights.
 _LARGEST, _LARGEST_TOGETHER = 0.1, 0.3
-_TIMED_RUNS = 6
 _HALF_A_STEP = output_steps.STEP / 2  # eight bits cannot tell a smaller probability from nothing
 _SMALLEST = 1e-7  # that counts in float
 
@@ -46,14 +45,15 @@ class UnitCost:
     """What quantizing one unit costs: all of its operations where `weights`, else those without weights.
 
     error_added: mean squared error of the logarithm of the two best classes' ratio, in nats², beyond that of the
-    file in which the unit is float; time_added_ms: of one run on one thread, beyond that file's.
+    file in which the unit is float; instructions_added: of one run on a phone, beyond that file's, as estimated by
+    `cost_model`.
     """
 
     unit: str
     weights: bool
     operations: int
     error_added: float
-    time_added_ms: float
+    instructions_added: float
     kept_float: bool
 
 
@@ -132,7 +132,7 @@ class _Trial:
         """The file in which the operations that compute these tensors are float, and no others."""
         self._kept = frozenset(kept) | self._always
         self._base = self._quantized(self._kept)
-        self._error = self._error_of(self._base)
+        self._error, self._instructions = self._error_of(self._base), _instructions(self._base)
 
     def costs(
         self, found: Mapping[str, Sequence[Operation]], weights: bool, progress: Progress | None
@@ -156,13 +156,9 @@ class _Trial:
     def _cost(self, name: str, unit: Sequence[Operation], weights: bool, other: bytes, growth: float) -> UnitCost:
         sign = -1 if weights else 1  # what integers add is what float takes away
         error = sign * (self._error_of(other) - self._error)
-        base_ms, other_ms = _times_ms((self._base, other), self._images[0])
-        time_ms = sign * (other_ms - base_ms)
-        slower = -time_ms / base_ms
-        if weights:  # which float makes no faster, so that what looks so is noise
-            slower = max(0.0, slower)
-        price = slower + _SIZE_AS_TIME * growth
-        return UnitCost(name, weights, len(unit), error, time_ms, error > _ERROR_FOR_TIME * price * self._error)
+        added = sign * (_instructions(other) - self._instructions)
+        price = -added / self._instructions + _SIZE_AS_COST * growth
+        return UnitCost(name, weights, len(unit), error, added, error > _ERROR_FOR_COST * price * self._error)
 
     def _quantized(self, kept: Iterable[str]) -> bytes:
         return integers.quantize_inside(self._ranged, _with_moves(self._graph, kept))
@@ -246,18 +242,5 @@ def _margins(probabilities: np.ndarray, classes: np.ndarray, floor: float) -> np
     return np.asarray(logs[:, 0] - logs[:, 1])
 
 
-def _times_ms(files: Sequence[bytes], image: np.ndarray) -> list[float]:
-    """Each file's least processor time of a run on one thread. The files take turns, so that what disturbs the
-    machine (other processes cost caches, if not time) disturbs all alike."""
-    interpreters = [output_steps.loaded(data, threads=1) for data in files]
-    times: list[list[float]] = [[] for _ in files]
-    for interpreter in interpreters:
-        (source,) = interpreter.get_input_details()
-        interpreter.set_tensor(source["index"], image[np.newaxis].astype(np.float32))
-        interpreter.invoke()
-    for _ in range(_TIMED_RUNS):
-        for interpreter, its_times in zip(interpreters, times, strict=True):
-            start = time.thread_time()
-            interpreter.invoke()
-            its_times.append(time.thread_time() - start)
-    return [min(its_times) * 1000 for its_times in times]
+def _instructions(data: bytes) -> float:
+    return estimated_instructions(Graph.parse(data, "trial"))

@@ -174,6 +174,15 @@ def _indices(values: Any) -> Any:
     return () if values is None else values
 
 
+def code_index(model: Any, builtin: int) -> int:
+    """The index of a builtin operator's code in a ModelT, which is added where there is none."""
+    for index, code in enumerate(model.operatorCodes):
+        if builtin_code(code) == builtin:
+            return index
+    model.operatorCodes.append(schema.OperatorCodeT(deprecatedBuiltinCode=builtin, builtinCode=builtin, version=1))
+    return len(model.operatorCodes) - 1
+
+
 def builtin_code(code: Any) -> int:
     """An OperatorCodeT's number. Old files keep it in a field of one byte, new ones in another or in both."""
     return max(int(code.deprecatedBuiltinCode), int(code.builtinCode))
