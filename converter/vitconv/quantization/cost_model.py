@@ -54,7 +54,7 @@ MEAN                float32 0      0    0.9
 REDUCE_MAX          int8    0      0    0.35
 REDUCE_MAX          float32 0      0    1
 ELU                 int8    0      0.6  0
-ELU                 float32 0      8    0
+ELU                 float32 0      8.5  0
 LOGISTIC            int8    0      0.7  0
 LOGISTIC            float32 0      9    0
 LEAKY_RELU          int8    0      1.1  0
@@ -62,9 +62,9 @@ LEAKY_RELU          float32 0      1.5  0
 GELU                int8    0      1.5  0
 GELU                float32 0      13   0
 EXP                 int8    0      5.5  0
-EXP                 float32 0      20   0
+EXP                 float32 0      40   0
 LOG                 int8    0      5.5  0
-LOG                 float32 0      20   0
+LOG                 float32 0      60   0
 RSQRT               int8    0      5.5  0
 RSQRT               float32 0      3    0
 SOFTMAX             int8    0      10   0
