@@ -56,6 +56,10 @@ def test_what_the_converter_writes_for_later_readers_is_kept(tiny_tflite: dict[s
 def test_a_name_of_the_converter_tells_the_layer() -> None:
     assert layer_in("net_1/block0.add_2/Add", False) == "block0.add"
     assert layer_in("net_1/dense_1_3/Tensordot/MatMul", True) == "dense_1"
+    # What a layer normalises before it does something else counts as a layer of its own.
+    assert layer_in("net_1/block0.attention_2/norm/sub", False) == "block0.attention.norm"
+    assert layer_in("net_1/block0.attention_2/norm_1/Tensordot/MatMul", True) == "block0.attention.norm"
+    assert layer_in("net_1/norm_1/add", False) == "norm"
     fused = "net_1/bn_1/add;net_1/bn_1/mul;net_1/conv_1/convolution"
     assert layer_in(fused, has_weights=False) == "bn"
     assert layer_in(fused, has_weights=True) == "conv"

@@ -16,7 +16,7 @@ from keras import ops
 
 from vitconv.models import gradients
 from vitconv.models.dropout import Dropout
-from vitconv.models.forms import current_form
+from vitconv.models.forms import NORM_SCOPE, current_form
 from vitconv.models.normalisation import attended, double_normalise, normalise
 from vitconv.models.transformer_layer import TransformerLayer, product
 
@@ -61,7 +61,8 @@ class NormedSelfAttention(TransformerLayer):
         self.output_kernel, self.output_bias = self.add_dense("output", heads * size, channels, outward)
 
     def call(self, x: Any, training: bool = False) -> Any:
-        unit = normalise(x, self.epsilon, training)
+        with tf.name_scope(NORM_SCOPE):
+            unit = normalise(x, self.epsilon, training)
         # Merging a head's kernels costs more than it saves where heads are narrower than the tokens.
         if current_form().attention == "merged" and not training and self.key_dim >= x.shape[-1]:
             return self._merged(unit)
@@ -194,7 +195,8 @@ class NormedExternalAttention(TransformerLayer):
             into, into_bias, out_of, out_bias = _constants(self._merged_kernels)
         else:
             into, into_bias, out_of, out_bias = self._merged_kernels()
-        x = normalise(x, self.epsilon) * self.gamma + self.beta
+        with tf.name_scope(NORM_SCOPE):
+            x = normalise(x, self.epsilon) * self.gamma + self.beta
         # By unit, then by head: what is summed over the units then stands side by side.
         order = np.arange(self.heads * self.units).reshape(self.heads, self.units).T.ravel()
         scores = product(x, ops.take(into, order, axis=1)) + ops.take(into_bias, order)

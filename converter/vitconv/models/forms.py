@@ -42,6 +42,8 @@ class GraphForm:
 
 
 TRAINING_FORM = GraphForm()
+# The scope in which a layer that also does other things normalises, in the names of its operations.
+NORM_SCOPE = "norm"
 
 _form: ContextVar[GraphForm] = ContextVar("graph_form", default=TRAINING_FORM)
 

@@ -20,6 +20,7 @@ from vitconv.tflite.graph import Graph
 
 _CALL = re.compile(r"_\d+$")
 _BAR = "|"
+_NORM = "norm"  # the scope of a layer that normalises and then does something else, which counts as two
 _OUTPUT = "output"  # the converter's own last operations, which give the result
 
 
@@ -58,7 +59,11 @@ def layer_in(tensor: str, has_weights: bool) -> str | None:
     """
     names = tensor.split(";")
     parts = names[-1 if has_weights else 0].split("/", 2)
-    return _CALL.sub("", parts[1]) if len(parts) > 2 and _BAR not in tensor else None
+    if len(parts) < 3 or _BAR in tensor:
+        return None
+    scope, slash, _ = parts[2].partition("/")
+    inner = f".{_NORM}" if slash and _CALL.sub("", scope) == _NORM else ""
+    return _CALL.sub("", parts[1]) + inner
 
 
 def short_name(layer: str, operator: str, taken: Collection[str]) -> str:
