@@ -116,6 +116,26 @@ class Checkpoint:
         return self.path.name if self.path.parent == pretrained.FOLDER else str(self.path)
 
     @property
+    def model(self) -> str:
+        """The network's name in the catalogue."""
+        return self.card.model
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The class names, in the order of the outputs."""
+        return self.card.labels
+
+    @property
+    def image(self) -> ImageSpec:
+        """What the network takes."""
+        return self.card.image
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the weights."""
+        return str(self.card.weights["sha256"])
+
+    @property
     def weights(self) -> Path:
         """The file that holds the weights."""
         return self.path / self.card.weights["file"]

@@ -12,7 +12,7 @@ import click
 
 from vitconv.cli.console import keeping, print_result, warn
 from vitconv.cli.layout import GAP, columns, padded, table, wrapped
-from vitconv.cli.options import PATH, common_options, dataset_option
+from vitconv.cli.options import PATH, code_option, common_options, dataset_option, images_option
 from vitconv.cli.progress import ConsoleProgress, tensorflow_progress
 from vitconv.foundation.text import visible
 
@@ -86,6 +86,8 @@ def run(file: Path, images: tuple[Path, ...], top: int, as_json: bool) -> None:
     help="android: also run the golden images through the library that Android apps ship "
     "(x86-64 Linux; Maven, gcc).",
 )
+@images_option()
+@code_option()
 @common_options
 def verify(
     folder: Path,
@@ -95,6 +97,8 @@ def verify(
     checkpoint: Path | None,
     runtime: str,
     layers: bool,
+    images: Path | None,
+    code: Path | None,
     as_json: bool,
 ) -> None:
     """Compares every file of an export FOLDER with Keras on held-out images; exit status 1 if one fails.
@@ -110,8 +114,9 @@ def verify(
     from vitconv.exporting import manifest
 
     config = VerifyConfig(
-        folder, dataset, limit, max_drop, checkpoint, android=runtime == "android", layers=layers
-    )
+        folder, dataset, limit, max_drop, checkpoint, android=runtime == "android", layers=layers, images=images,
+        code=code,
+    )  # fmt: skip
     manifest.read(folder)  # before TensorFlow is loaded
     with tensorflow_progress() as progress:
         result = verify_export(config, progress)
@@ -183,7 +188,10 @@ def verification_table(result: Verification, width: int) -> str:
             f"{file.max_abs_error:.1e}", psnr,
         ))  # fmt: skip
     header = ("scheme", "", "top-1", "top-5", "lost", "agreement", "max error", "PSNR dB")
-    images = f"{result.dataset}, {result.examples} images, {what_chose(result.chose_epoch)}"
+    what = (
+        what_chose(result.chose_epoch) if result.labelled else "without classes: Keras's own answers are the truth"
+    )
+    images = f"{result.dataset}, {result.examples} images, {what}"
     lines = [wrapped(images, width, "    "), table(header, rows, width)]
     lines += [
         wrapped(f"{file.path} {'; '.join(file.reasons)}.", width, "    ")

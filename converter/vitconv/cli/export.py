@@ -12,10 +12,18 @@ from vitconv.checkpoints.pretrained import DEFAULT
 from vitconv.cli import completion
 from vitconv.cli.console import advise, print_result
 from vitconv.cli.layout import table
-from vitconv.cli.options import PATH, checkpoint_argument, common_options, dataset_option
+from vitconv.cli.options import (
+    PATH,
+    checkpoint_argument,
+    common_options,
+    dataset_option,
+    foreign_options,
+    images_option,
+)
 from vitconv.cli.progress import tensorflow_progress
 
 if TYPE_CHECKING:
+    from vitconv.classifiers.told import Told
     from vitconv.conversion.schemes import Probabilities
     from vitconv.quantization.calibration import Calibration
     from vitconv.quantization.histograms import Method
@@ -34,21 +42,31 @@ if TYPE_CHECKING:
     show_default=True,
     help="Where to clip: minmax nowhere, percentile the rarest values, mse where the error is least.",
 )
+@images_option()
+@foreign_options
 @common_options
 def calibrate(
-    checkpoint: Path, out: Path, dataset: str | None, samples: int, seed: int, method: str, as_json: bool
+    checkpoint: Path,
+    out: Path,
+    dataset: str | None,
+    samples: int,
+    seed: int,
+    method: str,
+    images: Path | None,
+    told: Told,
+    as_json: bool,
 ) -> None:
-    """Runs representative images through CHECKPOINT, a folder or a name, and writes each activation's range.
+    """Runs representative images through CHECKPOINT and writes each activation's range.
 
-    It also measures which operations int8-hybrid should keep in float.
+    CHECKPOINT is a folder, a name, or a file of another tool, as for `vitconv export`. It also measures which
+    operations int8-hybrid should keep in float.
     """
-    from vitconv.checkpoints.checkpoint import open_checkpoint
     from vitconv.quantization.calibration import CalibrateConfig, check_method
     from vitconv.quantization.calibration import calibrate as run
 
     check_method(method)
-    config = CalibrateConfig(checkpoint, out, dataset, samples, seed, cast("Method", method))
-    open_checkpoint(checkpoint)  # before TensorFlow is loaded
+    config = CalibrateConfig(checkpoint, out, dataset, samples, seed, cast("Method", method), images, told)
+    check_checkpoint(checkpoint)  # before TensorFlow is loaded
     with tensorflow_progress() as progress:
         result = run(config, progress)
     advise(result.advice)
@@ -86,6 +104,8 @@ def calibrate(
     help="What int8 and int8-hybrid files give. uint8: in steps of 1/256. float32: their last softmax stays "
     "float, for many classes that the network can hardly tell apart.",
 )
+@images_option()
+@foreign_options
 @click.option("--author", default="unknown", show_default=True, help="Author in the files' metadata.")
 @click.option("--licence", default="unknown", show_default=True, help="Licence in the files' metadata.")
 @common_options
@@ -100,6 +120,8 @@ def export(
     probabilities: str,
     author: str,
     licence: str,
+    images: Path | None,
+    told: Told,
     as_json: bool,
 ) -> None:
     """Writes .tflite files of CHECKPOINT with metadata, each checked against its scheme's promises.
@@ -107,8 +129,10 @@ def export(
     CHECKPOINT is a folder that `vitconv train` made, or the name of a model that comes with trained weights (see
     `vitconv models`); mobilevit_xxs if none is given. A model with trained weights brings a calibration file, so
     it needs no data set. With --dataset, --calibration or --samples that file is not used.
+
+    Or CHECKPOINT is a file of another tool: a .keras file, a SavedModel, or a float .tflite file, of a classifier
+    of pictures. --pixels, --labels, --image-size and --code say what the file doesn't; the export folder keeps it.
     """
-    from vitconv.checkpoints.checkpoint import open_checkpoint
     from vitconv.conversion import schemes
     from vitconv.exporting.export import ExportConfig
     from vitconv.exporting.export import export as run
@@ -118,9 +142,9 @@ def export(
         wanted = list(schemes.SCHEMES)
     config = ExportConfig(
         checkpoint, out, tuple(wanted), dataset, calibration, keep_float or None, samples, author, licence,
-        cast("Probabilities", probabilities),
+        cast("Probabilities", probabilities), images, told,
     )  # fmt: skip
-    open_checkpoint(checkpoint)  # before TensorFlow is loaded
+    check_checkpoint(checkpoint)  # before TensorFlow is loaded
     with tensorflow_progress() as progress:
         result = run(config, progress)
     advise(result.calibration.advice if result.calibration else None)
@@ -131,6 +155,16 @@ def export(
         result.to_json(),
         lambda width: export_text(out, result.manifest, width),
     )
+
+
+def check_checkpoint(path: Path) -> None:
+    """What is wrong with a checkpoint folder is said at once; a file of another tool is opened later. Raises
+    CheckpointError."""
+    from vitconv.checkpoints.checkpoint import open_checkpoint
+    from vitconv.classifiers.foreign_paths import is_foreign
+
+    if not is_foreign(path):
+        open_checkpoint(path)
 
 
 def calibration_text(path: Path, result: Calibration, width: int) -> str:

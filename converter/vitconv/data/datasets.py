@@ -26,6 +26,7 @@ from vitconv.data.images import ImageSpec
 from vitconv.data.prepared import digest_of, prepare
 from vitconv.data.sources import Source
 from vitconv.data.tfds_records import first_line
+from vitconv.data.unlabelled import read_pictures
 from vitconv.foundation.errors import DatasetError, UnknownNameError
 from vitconv.foundation.progress import Progress
 
@@ -87,6 +88,11 @@ class Dataset:
         self._never_evaluated = np.zeros(0, np.uint64)
 
     @property
+    def labelled(self) -> bool:
+        """Whether its pictures have classes. Without them every label is 0 and means nothing."""
+        return bool(self._source.labels)
+
+    @property
     def evaluation_name(self) -> str:
         """The split to report results on: "test" where there is one, else "validation"."""
         return "test" if "test" in self.split_names else "validation"
@@ -112,7 +118,7 @@ class Dataset:
             raise UnknownNameError(f"split of {self.name}", name, self.split_names)
         done = prepare(self.name, name, self._source.parts, spec, progress)
         split = Split(name, part.source, done.images, done.labels, done.digest, done.pictures)
-        if self.labels != self._source.labels:
+        if self.labelled and self.labels != self._source.labels:
             place = np.array([self.labels.index(label) for label in self._source.labels], np.int64)
             split = replace(split, labels=place[split.labels], known_digest=None)
         if name == "train":
@@ -159,6 +165,15 @@ def open_dataset(name: str, cut: str | None = None, progress: Progress | None = 
         source = tfds.read_tfds(name, cut, progress)
     if source.summary:
         logger.info(source.summary)
+    for note in source.notes:
+        logger.warning(note)
+    return Dataset(source)
+
+
+def open_pictures(root: Path, progress: Progress | None = None) -> Dataset:
+    """A folder of pictures without classes, see `Dataset.labelled`. Raises DatasetError."""
+    source = read_pictures(_expanded(str(root)), progress)
+    logger.info(source.summary)
     for note in source.notes:
         logger.warning(note)
     return Dataset(source)

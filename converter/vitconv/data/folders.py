@@ -38,7 +38,7 @@ def _read(root: Path, cut: str | None, progress: Progress | None) -> Source:
     if not root.is_dir():
         problem = "is a file, not a folder" if root.exists() else "does not exist"
         raise DatasetError(f"{root} {problem}. Give a folder of class folders, like {root}/rose/1.jpg.")
-    place = _absolute(root)
+    place = absolute(root)
     if cut == cuts.ARTICLE:
         raise DatasetError(
             f"{root} is a folder: the cut {cut!r} is of TensorFlow's data sets. Choose three-way or two-way."
@@ -58,13 +58,13 @@ def _read(root: Path, cut: str | None, progress: Progress | None) -> Source:
             source=divided.sources[split],
             count=len(chosen),
             identity={"pictures": content.digest_of_pictures(keys, labels)},
-            examples=partial(_examples, [files[index] for index in chosen], keys, labels),
-            keys=partial(_known, keys, labels),
+            examples=partial(examples, [files[index] for index in chosen], keys, labels),
+            keys=partial(known, keys, labels),
             place=f"{place}:{split}:{divided.cut}",
         )
     everything = np.lexsort((divided.labels, divided.keys))
     version = content.digest_of_pictures(divided.keys[everything], divided.labels[everything])[:12]
-    notes = (*divided.notes, *layout.notes, *_left_out(listing))
+    notes = (*divided.notes, *layout.notes, *left_out(listing))
     return Source(
         name=Path(place).name,
         version=version,
@@ -135,17 +135,17 @@ class _Divided:
         return named([self._names[index] for index in indices[:6]], len(indices))
 
 
-def _examples(files: Sequence[PictureFile], keys: Keys, labels: NDArray[np.int64]) -> Iterator[Example]:
+def examples(files: Sequence[PictureFile], keys: Keys, labels: NDArray[np.int64]) -> Iterator[Example]:
     for file, key, label in zip(files, keys.tolist(), labels.tolist(), strict=True):
         remedy = "Remove it, or put a readable picture in its place."
         yield Example(partial(open_picture, file.path), label, str(file.path), remedy, key)
 
 
-def _known(keys: Keys, labels: NDArray[np.int64], progress: Progress | None) -> tuple[Keys, NDArray[np.int64]]:
+def known(keys: Keys, labels: NDArray[np.int64], progress: Progress | None) -> tuple[Keys, NDArray[np.int64]]:
     return keys, labels
 
 
-def _absolute(root: Path) -> str:
+def absolute(root: Path) -> str:
     """What opens the folder again from anywhere."""
     place = str(root.resolve())
     try:
@@ -157,7 +157,7 @@ def _absolute(root: Path) -> str:
     return place
 
 
-def _left_out(listing: Listing) -> list[str]:
+def left_out(listing: Listing) -> list[str]:
     found = listing.skipped.sentences()
     return [f"left out: {'; '.join(found)}."] if found else []
 

@@ -6,18 +6,20 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import msgspec
 import numpy as np
 
-from vitconv.checkpoints import checkpoint as checkpoints
 from vitconv.checkpoints import pretrained
-from vitconv.checkpoints.answers import Accuracy, accuracy, keras_probabilities
-from vitconv.checkpoints.checkpoint import Card, Checkpoint
-from vitconv.checkpoints.trained_data import chose_epoch, open_dataset_of
-from vitconv.conversion import float_graph, schemes
+from vitconv.checkpoints.answers import Accuracy, accuracy
+from vitconv.classifiers.float_model import FloatModel
+from vitconv.classifiers.foreign_paths import is_foreign
+from vitconv.classifiers.opening import open_again
+from vitconv.classifiers.own import OwnModel
+from vitconv.conversion import schemes
 from vitconv.conversion.schemes import Scheme
-from vitconv.data.datasets import Split
+from vitconv.data.datasets import Dataset, Split, open_pictures
 from vitconv.data.images import ImageSpec
 from vitconv.evaluation import evidence
 from vitconv.evaluation.android import AndroidVerification, runnable_abis, verify_android
@@ -27,6 +29,7 @@ from vitconv.evaluation.layer_errors import LayerError, layer_errors, losses
 from vitconv.evaluation.parity import FileVerification, compare
 from vitconv.exporting import folder_check, manifest
 from vitconv.exporting.manifest import Manifest
+from vitconv.foundation import documents
 from vitconv.foundation.configs import check_types
 from vitconv.foundation.errors import CheckpointError, InputError, ModelFileError
 from vitconv.foundation.intervals import wilson_interval
@@ -36,15 +39,17 @@ from vitconv.runtimes.litert import Runner
 from vitconv.tflite import flatbuffer, metadata
 from vitconv.tflite.graph import Graph
 
-if TYPE_CHECKING:
-    import keras
+# Percentage points: no file can lose more.
+_NO_LIMIT = 100.0
 
 
 @dataclass(frozen=True)
 class VerifyConfig:
     """What to verify. `limit` takes the first so many images of the evaluation split; `max_drop` (percentage
     points) replaces every scheme's own limit; `checkpoint` is where the manifest's has moved to; `android` has the
-    golden images run through Android's own runtime, too; `layers` has every layer compared."""
+    golden images run through Android's own runtime, too; `layers` has every layer compared; `images` is a folder
+    of pictures without classes in the place of a data set; `code` is the file with the classes of a Keras model,
+    if it has such."""
 
     folder: Path
     dataset: str | None = None
@@ -53,6 +58,8 @@ class VerifyConfig:
     checkpoint: Path | None = None
     android: bool = False
     layers: bool = False
+    images: Path | None = None
+    code: Path | None = None
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -67,8 +74,9 @@ class Verification:
     """All files of an export folder. `dataset` names the data set and the split, `split_digest` is of its images.
     `checkpoint` is the SHA-256 of its weights. `folder_problems` are sentences about the folder's other files, see
     `folder_check.problems`: the verification has then failed. `chose_epoch`: the checkpoint's epoch was chosen on
-    these images, so new ones will be a little harder. `evidence` is what a report shows and the document
-    leaves out."""
+    these images, so new ones will be a little harder. `labelled`: whether the pictures have
+    classes; without them the model's own answers stand for them, and accuracy says how often a file agrees with
+    it. `evidence` is what a report shows and the document leaves out."""
 
     dataset: str
     examples: int
@@ -80,6 +88,7 @@ class Verification:
     evidence: Evidence | None = field(default=None, repr=False, compare=False)
     folder_problems: tuple[str, ...] = ()
     chose_epoch: bool = False
+    labelled: bool = True
 
     @property
     def passed(self) -> bool:
@@ -102,6 +111,7 @@ class Verification:
             "files": files,
             "folder_problems": list(self.folder_problems),
             "passed": self.passed,
+            **({} if self.labelled else {"labelled": False}),
             **(self.android.to_json() if self.android else {}),
         }
 
@@ -125,29 +135,32 @@ def verify(config: VerifyConfig, progress: Progress | None = None) -> Verificati
     document = manifest.read(config.folder)
     abis, skipped = runnable_abis() if config.android else ((), {})  # what is missing is said before the work
     checkpoint = _open_checkpoint(config, document)
-    dataset = open_dataset_of(checkpoint, config.dataset)
+    dataset = _open_pictures(config, checkpoint, progress)
     described = {
-        entry.path: tuple(_wrong_metadata(config.folder / entry.path, entry.sha256, checkpoint.card))
+        entry.path: tuple(_wrong_metadata(config.folder / entry.path, entry.sha256, checkpoint))
         for entry in document.files
     }
-    split = dataset.split(dataset.evaluation_name, checkpoint.card.image, progress)
+    split = dataset.split(dataset.evaluation_name, checkpoint.image, progress)
     count = min(config.limit or len(split), len(split))
     images, labels = split.images[:count], np.asarray(split.labels[:count])
-    expected = keras_probabilities(checkpoint, images, progress)
+    expected = checkpoint.predict(images, progress)
+    if not dataset.labelled:
+        labels = expected.argmax(axis=1)
     files: list[FileVerification] = []
     answers: dict[str, Answers] = {}
-    model = checkpoint.load() if config.layers else None
     for entry in document.files:
         scheme = schemes.find(entry.scheme)
         limits = scheme.limits if config.max_drop is None else replace(scheme.limits, max_drop=config.max_drop)
+        if not dataset.labelled:  # the model's own answers stand for them: what differs is counted once
+            limits = replace(limits, max_drop=_NO_LIMIT)
         with Runner(config.folder / entry.path) as runner:
             actual = _file_probabilities(runner, images, f"verifying {scheme.name}", progress)
             step = runner.outputs[0].scale
         file = compare(entry.path, scheme.name, actual, expected, labels, limits)
         lost = lost_answers(actual, expected, limits.min_agreement, step)
         layers = None
-        if model is not None:
-            layers = _layers(model, scheme, config.folder / entry.path, images, progress)
+        if config.layers:
+            layers = _layers(checkpoint, scheme, config.folder / entry.path, images, progress)
         reasons = (*described[entry.path], *file.reasons, *lost, *_layer_reasons(layers or (), scheme))
         files.append(replace(file, reasons=reasons, layers=layers, sha256=entry.sha256))
         furthest = evidence.disagreements(actual, expected, labels) if scheme.integer else ()
@@ -162,19 +175,20 @@ def verify(config: VerifyConfig, progress: Progress | None = None) -> Verificati
         accuracy(expected, labels),
         tuple(files),
         android,
-        checkpoint.card.weights["sha256"],
+        checkpoint.digest,
         split.digest,
         Evidence(Answers(evidence.confusion(expected, labels)), answers, evidence.thumbnails(images, shown)),
-        (*folder_check.problems(config.folder, document), *_contradictions(document, checkpoint.card)),
-        chose_epoch(checkpoint, split),
+        (*folder_check.problems(config.folder, document), *_contradictions(document, checkpoint)),
+        checkpoint.chose_epoch(split),
+        dataset.labelled,
     )
 
 
 def _layers(
-    model: keras.Model, scheme: Scheme, path: Path, images: np.ndarray, progress: Progress | None
+    model: FloatModel, scheme: Scheme, path: Path, images: np.ndarray, progress: Progress | None
 ) -> tuple[LayerError, ...]:
     """Of the file at `path`, against the float graph of its scheme's form."""
-    graph = float_graph.convert_traced(float_graph.trace(model, scheme.form), schemes.find("float32"))
+    graph = model.layers_graph(scheme)
     what = f"comparing layers of {scheme.name}"
     return layer_errors(graph, Graph.read(path), images[:LAYER_IMAGES], what, progress)
 
@@ -189,33 +203,49 @@ def _layer_reasons(layers: tuple[LayerError, ...], scheme: Scheme) -> Iterator[s
         )
 
 
-def _open_checkpoint(config: VerifyConfig, document: Manifest) -> Checkpoint:
+def _open_checkpoint(config: VerifyConfig, document: Manifest) -> FloatModel:
     path = config.checkpoint or Path(document.checkpoint.name)
-    if config.checkpoint is None and not path.is_dir() and pretrained.folder(str(path)) is None:
+    foreign = None if document.told is msgspec.UNSET else document.told
+    there = path.is_dir() or pretrained.folder(str(path)) is not None or (foreign is not None and path.exists())
+    if config.checkpoint is None and not there:
         raise CheckpointError(
             f"{config.folder} was exported from the checkpoint {path}, which does not exist"
             f"{'' if path.is_absolute() else f' (looked up from {Path.cwd()})'}. "
             "Give its present place with --checkpoint."
         )
-    checkpoint = checkpoints.open_checkpoint(path)
-    if checkpoint.card.weights["sha256"] != document.checkpoint.sha256:
+    if foreign is None:
+        model: FloatModel = OwnModel.open(path)
+    elif is_foreign(path):
+        model = open_again(path, documents.to_json(foreign), document.labels, document.image.spec, config.code)
+    else:
+        raise CheckpointError(
+            f"{path} is not the file that {config.folder} was exported from. Give that (--checkpoint)."
+        )
+    if model.digest != document.checkpoint.sha256:
         raise InputError(
-            f"{config.folder} was exported from other weights than those in {checkpoint.path}. "
+            f"{config.folder} was exported from other weights than those in {path}. "
             "Export again, or name the right checkpoint with --checkpoint."
         )
-    return checkpoint
+    return model
 
 
-def _contradictions(document: Manifest, card: Card) -> Iterator[str]:
-    """Between the manifest and the card of the checkpoint that it names."""
-    if document.labels != card.labels:
+def _open_pictures(config: VerifyConfig, model: FloatModel, progress: Progress | None) -> Dataset:
+    if config.images is not None:
+        return open_pictures(config.images, progress)
+    return model.open_dataset(config.dataset)
+
+
+def _contradictions(document: Manifest, model: FloatModel) -> Iterator[str]:
+    """Between the manifest and the checkpoint that it names."""
+    if document.labels != model.labels:
         yield f"{manifest.MANIFEST} names other classes than the checkpoint, or in another order"
-    if document.image.spec != card.image:
-        yield f"{manifest.MANIFEST} has {_described(document.image.spec)}, the checkpoint {_described(card.image)}"
+    if document.image.spec != model.image:
+        here, there = _described(document.image.spec), _described(model.image)
+        yield f"{manifest.MANIFEST} has {here}, the checkpoint {there}"
 
 
-def _wrong_metadata(path: Path, digest: str, card: Card) -> Iterator[str]:
-    """How a file's metadata contradict the card.
+def _wrong_metadata(path: Path, digest: str, model: FloatModel) -> Iterator[str]:
+    """How a file's metadata contradict the checkpoint.
 
     Raises ModelFileError where it is not the file of the manifest.
     """
@@ -233,12 +263,12 @@ def _wrong_metadata(path: Path, digest: str, card: Card) -> Iterator[str]:
     if found is None:
         yield "has no metadata"
         return
-    if found.labels != card.labels:
+    if found.labels != model.labels:
         yield "has other classes in its metadata than the checkpoint, or the same in another order"
-    if found.image != card.image:
+    if found.image != model.image:
         yield (
             f"takes pictures of {_described(found.image)} according to its metadata, but the checkpoint takes "
-            f"{_described(card.image)}"
+            f"{_described(model.image)}"
         )
 
 

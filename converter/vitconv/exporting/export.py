@@ -1,4 +1,4 @@
-"""A checkpoint → a folder of checked .tflite files.
+"""A checkpoint, or a file of another tool → a folder of checked .tflite files.
 
 DIR/manifest.json                    what is here, from which checkpoint, made by which versions
 DIR/MODEL-DATASET-SCHEME.tflite      one a scheme, with metadata
@@ -12,8 +12,8 @@ DIR/golden/                          eight images as PNG, golden.json with Keras
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,12 @@ import numpy as np
 
 from vitconv.checkpoints import checkpoint as checkpoints
 from vitconv.checkpoints import pretrained
-from vitconv.checkpoints.checkpoint import Checkpoint
-from vitconv.checkpoints.trained_data import open_dataset_of
-from vitconv.conversion import float_graph, schemes
+from vitconv.classifiers.float_model import FloatModel
+from vitconv.classifiers.opening import open_model
+from vitconv.classifiers.told import Told
+from vitconv.conversion import schemes
 from vitconv.conversion.schemes import Probabilities, Scheme
-from vitconv.data.datasets import Dataset, is_here
+from vitconv.data.datasets import Dataset, open_pictures
 from vitconv.exporting import classes, golden, manifest
 from vitconv.exporting.folder import Earlier, export_folder, put_in_place
 from vitconv.foundation.configs import check_types
@@ -47,13 +48,14 @@ from vitconv.tflite.metadata import ModelMetadata
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """What to export. `dataset` None means the one the checkpoint was trained on; `calibration` is a file that
-    `calibrate` wrote and, where given, makes calibration images unnecessary. Where neither it nor `dataset` nor
-    `samples` is given, the calibration file that comes with vitconv for these weights is taken, if there is one;
-    `samples` None means DEFAULT_SAMPLES otherwise. `keep_float` are patterns of layer
-    names (`block0.attention`, `stage2.*`) that stay float in int8-hybrid; None lets measurement decide.
-    `probabilities` is what integer files give: "uint8" in steps of 1/256, or "float32", for which their last
-    softmax stays float."""
+    """What to export: a checkpoint, or a file of another tool, of which `told` says what the file does not.
+    `images` is a folder of pictures without classes in the place of a data set. `dataset` None means the one the
+    checkpoint was trained on; `calibration` is a file that `calibrate` wrote and, where given, makes calibration
+    images unnecessary. Where neither it nor `dataset` nor `samples` is given, the calibration file that comes
+    with vitconv for these weights is taken, if there is one; `samples` None means DEFAULT_SAMPLES otherwise.
+    `keep_float` are patterns of layer names (`block0.*`) that stay float in int8-hybrid; None lets
+    measurement decide. `probabilities` is what integer files give: "uint8" in steps of 1/256, or "float32", for
+    which their last softmax stays float."""
 
     checkpoint: Path
     out: Path
@@ -65,9 +67,15 @@ class ExportConfig:
     author: str = "unknown"
     licence: str = "unknown"
     probabilities: Probabilities = "uint8"
+    images: Path | None = None
+    told: Told = field(default_factory=Told)
 
     def __post_init__(self) -> None:
         check_types(self)
+        if self.images is not None and self.dataset is not None:
+            raise InputError(
+                "--images is for pictures without classes, in the place of --dataset. Give one of them."
+            )
         if not self.schemes:
             raise InputError(f"there is no scheme to export. Name at least one of: {', '.join(schemes.SCHEMES)}.")
         for name in self.schemes:
@@ -105,85 +113,87 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportResu
     Raises PromiseError where a file is not what its scheme promises; nothing is written then.
     """
     tell = progress or (lambda what, done, total: None)
-    checkpoint = checkpoints.open_checkpoint(config.checkpoint)
+    model = open_model(config.checkpoint, config.told, config.dataset, progress)
     wanted = [schemes.find(name).giving(config.probabilities) for name in dict.fromkeys(config.schemes)]
-    known = _known_calibration(config, checkpoint)
-    dataset = _dataset(config, checkpoint, needed=known is None and any(one.needs_calibration for one in wanted))
+    known = _known_calibration(config, model)
+    needed = known is None and any(one.needs_calibration for one in wanted)
+    dataset = _dataset(config, model, needed, progress)
     out = writable_directory(config.out)
-    names = _names(config, checkpoint, _describe(checkpoint, dataset)["name"], wanted)
+    names = _names(config, model, _describe(model, dataset)["name"], wanted)
 
-    with export_folder(out, checkpoint, names) as (staging, earlier):
-        model = checkpoint.load()
-        pictures = golden.choose(checkpoint.card, dataset, progress)
+    with export_folder(out, model, names) as (staging, earlier):
+        pictures = golden.choose(model, dataset, progress)
         probabilities = golden.write(staging, model, pictures)
-        graphs = float_graph.float_graphs(model, wanted, progress)
-        calibration, dataset = _calibration(config, checkpoint, dataset, known, graphs, progress)
+        graphs = model.float_graphs(wanted, progress)
+        calibration, dataset = _calibration(config, model, dataset, known, graphs, progress)
         if calibration is not None and earlier.calibration:
             calibration = calibration.joined(calibrations.read(out / manifest.CALIBRATION))
-        described = _describe(checkpoint, dataset)
-        files = []
+        described = _describe(model, dataset)
+        files, cut = [], []
         for done, scheme in enumerate(wanted):
             tell(f"exporting {scheme.name}", done, len(wanted))
-            path = staging / _model_name(checkpoint, described["name"], scheme)
+            path = staging / _model_name(model, described["name"], scheme)
             graph, kept = _quantized(graphs[scheme.name], scheme, calibration, config.keep_float)
-            file = metadata.write(graph, _metadata(config, checkpoint, described["name"], scheme), path.name)
+            file = metadata.write(graph, _metadata(config, model, described["name"], scheme), path.name)
             scheme.check(inspect_graph(file))
             path.write_bytes(file.data)
-            _check_runs(path, scheme, pictures.images[:1])
+            cut.append(_check_runs(path, scheme, pictures.images[:1], ours=model.told is None))
             files.append({**manifest.file_entry(path, scheme.name), **_facts(kept)})
         tell("exporting", len(wanted), len(wanted))
-        _add_what_goes_along(staging, checkpoint, calibration)
-        document = _manifest(checkpoint, described, staging, files, earlier)
+        _add_what_goes_along(staging, model, calibration)
+        document = _manifest(model, described, staging, files, earlier)
         put_in_place(staging, out, document)
-    notes = (pictures.note, _coarse_output(wanted, calibration, probabilities))
+    notes = (pictures.note, _coarse_output(wanted, calibration, probabilities), *cut, *_refused_rules(model))
     return ExportResult(out, document, calibration, tuple(note for note in notes if note is not None))
 
 
-def _model_name(checkpoint: Checkpoint, dataset: str, scheme: Scheme) -> str:
-    return f"{checkpoint.card.model}-{safe_name(dataset)}-{scheme.name}.tflite"
+def _model_name(model: FloatModel, dataset: str, scheme: Scheme) -> str:
+    return f"{model.model}-{safe_name(dataset)}-{scheme.name}.tflite"
 
 
-def _names(config: ExportConfig, checkpoint: Checkpoint, dataset: str, wanted: Sequence[Scheme]) -> list[str]:
+def _names(config: ExportConfig, model: FloatModel, dataset: str, wanted: Sequence[Scheme]) -> list[str]:
     """The files that will be written, by their path in the folder, but a calibration that is written as it was
     given."""
-    names = [*(_model_name(checkpoint, dataset, scheme) for scheme in wanted), manifest.LABELS, *golden.NAMES]
+    names = [*(_model_name(model, dataset, scheme) for scheme in wanted), manifest.LABELS, *golden.NAMES]
     given = config.calibration is not None and config.calibration.resolve()
     if (
         any(scheme.needs_calibration for scheme in wanted)
         and given != (config.out / manifest.CALIBRATION).resolve()
     ):
         names.append(manifest.CALIBRATION)
-    if (checkpoint.path / checkpoints.HISTORY).is_file():
+    if model.folder is not None and (model.folder / checkpoints.HISTORY).is_file():
         names.append(manifest.HISTORY)
-    if classes.of_card(checkpoint.card) is not None:
+    if model.card is not None and classes.of_card(model.card) is not None:
         names.append(classes.FILE)
-    if checkpoint.card.liveness is not None:
+    if model.card is not None and model.card.liveness is not None:
         names.append(manifest.LIVENESS)
     return names
 
 
-def _known_calibration(config: ExportConfig, checkpoint: Checkpoint) -> Calibration | None:
+def _known_calibration(config: ExportConfig, model: FloatModel) -> Calibration | None:
     """Ranges that need no image: of the file given, or of the one that comes with vitconv for these weights."""
     if config.calibration:
         calibration = calibrations.read(config.calibration)
-        calibration.check_checkpoint(checkpoint)
+        calibration.check_checkpoint(model)
         return calibration
-    if config.dataset or config.samples is not None:
+    if config.dataset or config.images or config.samples is not None:
         return None
-    shipped = pretrained.calibration_file(checkpoint.card.weights["sha256"])
+    shipped = pretrained.calibration_file(model.digest)
     return calibrations.read(shipped) if shipped else None
 
 
-def _dataset(config: ExportConfig, checkpoint: Checkpoint, needed: bool) -> Dataset | None:
-    """The data set, where it was asked for, its images are needed, or it is on this machine."""
-    if config.dataset or needed or is_here(checkpoint.card.dataset["source"]):
-        return open_dataset_of(checkpoint, config.dataset)
+def _dataset(config: ExportConfig, model: FloatModel, needed: bool, progress: Progress | None) -> Dataset | None:
+    """The pictures, where they were asked for, they are needed, or they are on this machine."""
+    if config.images is not None:
+        return open_pictures(config.images, progress)
+    if config.dataset or needed or model.dataset_is_here():
+        return model.open_dataset(config.dataset)
     return None
 
 
 def _calibration(
     config: ExportConfig,
-    checkpoint: Checkpoint,
+    model: FloatModel,
     dataset: Dataset | None,
     known: Calibration | None,
     graphs: Mapping[str, Graph],
@@ -197,16 +207,18 @@ def _calibration(
     # The one that comes with vitconv may have been made with other versions of its libraries.
     if known is not None and (config.calibration or known.fits(calibrated)):
         return known, dataset
-    dataset = dataset or open_dataset_of(checkpoint, config.dataset)
+    dataset = dataset or model.open_dataset(config.dataset)
     samples = config.samples or calibrations.DEFAULT_SAMPLES
-    return calibrations.measure(calibrated, checkpoint, dataset, samples, progress=progress), dataset
+    return calibrations.measure(calibrated, model, dataset, samples, progress=progress), dataset
 
 
-def _describe(checkpoint: Checkpoint, dataset: Dataset | None) -> dict[str, Any]:
+def _describe(model: FloatModel, dataset: Dataset | None) -> dict[str, Any]:
     """The data set in the manifest: the checkpoint's own where no other was opened."""
     if dataset is not None:
         return {"name": dataset.name, "version": dataset.version}
-    card = checkpoint.card.dataset
+    if model.card is None:
+        return {"name": "unknown", "version": None}
+    card = model.card.dataset
     return {"name": card["name"], "version": card.get("version")}
 
 
@@ -251,8 +263,9 @@ def _coarse_output(
     return None
 
 
-def _check_runs(path: Path, scheme: Scheme, picture: np.ndarray) -> None:
-    """Loads the file as an app would and runs one image."""
+def _check_runs(path: Path, scheme: Scheme, picture: np.ndarray, ours: bool) -> str | None:
+    """Loads the file as an app would and runs one image. That a graph of another tool's file is not one partition
+    is a note, and of ours an error."""
     with Runner(path) as runner:
         (probabilities,) = runner.probabilities(picture)
         # Each of an integer file's probabilities may be rounded by half a step.
@@ -261,42 +274,58 @@ def _check_runs(path: Path, scheme: Scheme, picture: np.ndarray) -> None:
         if not abs(total - 1) <= 0.05 + rounding:  # also where it is NaN
             raise PromiseError(f"the outputs of {path.name} are not probabilities: they sum to {total}, not to 1.")
         if scheme.one_partition and runner.partitions != 1:
-            raise PromiseError(f"XNNPACK cuts {path.name} into {runner.partitions} partitions instead of 1.")
+            cut = f"XNNPACK cuts {path.name} into {runner.partitions} partitions instead of 1"
+            if ours:
+                raise PromiseError(f"{cut}.")
+            return f"{cut}, which costs time."
+    return None
 
 
-def _add_what_goes_along(staging: Path, checkpoint: Checkpoint, calibration: Calibration | None) -> None:
+def _refused_rules(model: FloatModel) -> Iterator[str]:
+    """What a user should know of rules that were tried on the model's graph and taken back."""
+    for one in model.rules:
+        if not one["kept"]:
+            yield (
+                f"the rule '{one['rule']}' was not used: in {one['places']} places it would have changed answers "
+                "by "
+                f"{one['error']:.2g}."
+            )
+
+
+def _add_what_goes_along(staging: Path, model: FloatModel, calibration: Calibration | None) -> None:
     """Labels, ranges, the training's history, the layers that take part, and what training saw of each class."""
-    write_text(staging / manifest.LABELS, "".join(f"{label}\n" for label in checkpoint.card.labels))
+    write_text(staging / manifest.LABELS, "".join(f"{label}\n" for label in model.labels))
     if calibration is not None:
         calibration.save(staging / manifest.CALIBRATION)
-    if (checkpoint.path / checkpoints.HISTORY).is_file():
-        shutil.copyfile(checkpoint.path / checkpoints.HISTORY, staging / manifest.HISTORY)
-    if checkpoint.card.liveness is not None:
-        write_json(staging / manifest.LIVENESS, checkpoint.card.liveness.to_json())
-    if (trained := classes.of_card(checkpoint.card)) is not None:
+    if model.folder is not None and (model.folder / checkpoints.HISTORY).is_file():
+        shutil.copyfile(model.folder / checkpoints.HISTORY, staging / manifest.HISTORY)
+    if model.card is None:
+        return
+    if model.card.liveness is not None:
+        write_json(staging / manifest.LIVENESS, model.card.liveness.to_json())
+    if (trained := classes.of_card(model.card)) is not None:
         classes.write(staging, trained)
 
 
-def _metadata(config: ExportConfig, checkpoint: Checkpoint, dataset: str, scheme: Scheme) -> ModelMetadata:
-    card = checkpoint.card
-    accuracy = card.results.get("val_accuracy")
+def _metadata(config: ExportConfig, model: FloatModel, dataset: str, scheme: Scheme) -> ModelMetadata:
+    accuracy = model.card.results.get("val_accuracy") if model.card is not None else None
     measured = f" Keras's top-1 accuracy on its validation split: {accuracy:.1%}." if accuracy is not None else ""
     return ModelMetadata(
-        name=f"{card.model} {dataset} {scheme.name}",
+        name=f"{model.model} {dataset} {scheme.name}",
         description=(
-            f"Classifies a picture into {len(card.labels)} classes of {dataset}. {scheme.weights} weights, "
+            f"Classifies a picture into {len(model.labels)} classes of {dataset}. {scheme.weights} weights, "
             f"{'integer' if scheme.integer else 'float'} computation.{measured}"
         ),
         version=version("vitconv"),
         author=config.author,
         licence=config.licence,
-        labels=card.labels,
-        image=card.image,
+        labels=model.labels,
+        image=model.image,
     )
 
 
 def _manifest(
-    checkpoint: Checkpoint,
+    model: FloatModel,
     dataset: Mapping[str, Any],
     staging: Path,
     files: list[dict[str, Any]],
@@ -311,11 +340,11 @@ def _manifest(
     elif any(schemes.find(entry["scheme"]).needs_calibration for entry in kept):
         calibration = earlier.calibration
     return {
-        "model": checkpoint.card.model,
-        "checkpoint": {"name": checkpoint.name, "sha256": checkpoint.card.weights["sha256"]},
+        "model": model.model,
+        "checkpoint": {"name": model.name, "sha256": model.digest},
         "dataset": dict(dataset),
-        "labels": list(checkpoint.card.labels),
-        "image": checkpoint.card.image.to_json(),
+        "labels": list(model.labels),
+        "image": model.image.to_json(),
         "versions": {
             name: version(name) for name in ("vitconv", "tensorflow", "keras", "ai-edge-litert", "tflite-support")
         },
@@ -323,4 +352,5 @@ def _manifest(
         "files": sorted([*kept, *files], key=lambda entry: order.index(entry["scheme"])),
         "golden": golden.FILE,
         "digests": manifest.digests_of(staging),
+        **({} if model.told is None else {"told": dict(model.told), "rules": [dict(one) for one in model.rules]}),
     }

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vitconv.checkpoints.checkpoint import Checkpoint
+from vitconv.classifiers.float_model import FloatModel
 from vitconv.exporting import golden, manifest
 from vitconv.foundation.errors import InputError
 from vitconv.foundation.files import blaming, sha256, write_json
@@ -36,7 +36,7 @@ class Earlier:
 
 
 @contextmanager
-def export_folder(out: Path, checkpoint: Checkpoint, names: Iterable[str]) -> Iterator[tuple[Path, Earlier]]:
+def export_folder(out: Path, model: FloatModel, names: Iterable[str]) -> Iterator[tuple[Path, Earlier]]:
     """Has the folder for this export alone. Gives a folder inside it for what is not finished yet, gone when the
     block ends, and what is there already. `names` are the files that the export will write, as far as known.
 
@@ -46,7 +46,7 @@ def export_folder(out: Path, checkpoint: Checkpoint, names: Iterable[str]) -> It
     with writing(out), blaming(out):
         if (out / _READY).is_dir():
             _move(out)
-        earlier = _earlier_export(out, checkpoint)
+        earlier = _earlier_export(out, model)
         _check_places(out, names)
         staging = out / _UNFINISHED
         shutil.rmtree(staging, ignore_errors=True)
@@ -86,11 +86,11 @@ def _move(out: Path) -> None:
     shutil.rmtree(ready, ignore_errors=True)
 
 
-def _earlier_export(out: Path, checkpoint: Checkpoint) -> Earlier:
+def _earlier_export(out: Path, model: FloatModel) -> Earlier:
     if not (out / manifest.MANIFEST).exists():
         return Earlier()
     document = manifest.read(out).to_json()
-    if document["checkpoint"]["sha256"] != checkpoint.card.weights["sha256"]:
+    if document["checkpoint"]["sha256"] != model.digest:
         raise InputError(f"{out} holds an export of another checkpoint. Give another --out, or remove it first.")
     return Earlier(
         tuple(entry for entry in document["files"] if _is_whole(out / entry["path"], entry["sha256"])),

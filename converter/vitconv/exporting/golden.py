@@ -14,13 +14,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import msgspec
 import numpy as np
 from PIL import Image
 
-from vitconv.checkpoints.checkpoint import Card
+from vitconv.classifiers.float_model import FloatModel
+from vitconv.data import photographs
 from vitconv.data.datasets import Dataset, Split
 from vitconv.data.images import LARGEST_SIDE, ImageSpec
 from vitconv.foundation import documents
@@ -29,9 +30,6 @@ from vitconv.foundation.file_names import FileName
 from vitconv.foundation.files import write_json
 from vitconv.foundation.progress import Progress
 from vitconv.quantization.choosing import choose_images
-
-if TYPE_CHECKING:
-    import keras
 
 FOLDER = "golden"
 FILE = f"{FOLDER}/golden.json"
@@ -51,15 +49,18 @@ class Pictures:
     note: str | None = None
 
 
-def choose(card: Card, dataset: Dataset | None, progress: Progress | None = None) -> Pictures:
+def choose(model: FloatModel, dataset: Dataset | None, progress: Progress | None = None) -> Pictures:
     """Held-out images of the data set, or sample photographs where it is None, for it is not on this machine."""
     if dataset is not None:
-        return held_out(dataset.split(dataset.evaluation_name, card.image, progress))
-    note = (
-        f"the data set {card.dataset['source']} is not on this machine, so the golden images were cut from "
-        "scikit-learn's sample photographs."
+        chosen = held_out(dataset.split(dataset.evaluation_name, model.image, progress))
+        return chosen if dataset.labelled else replace(chosen, labels=(None,) * len(chosen.images))
+    why = (
+        f"the data set {model.card.dataset['source']} is not on this machine"
+        if model.card is not None
+        else "no pictures were named (--dataset, --images)"
     )
-    return replace(sample_photographs(card.image), note=note)
+    note = f"{why}, so the golden images were cut from scikit-learn's sample photographs."
+    return replace(sample_photographs(model.image), note=note)
 
 
 def held_out(split: Split) -> Pictures:
@@ -69,25 +70,16 @@ def held_out(split: Split) -> Pictures:
 
 
 def sample_photographs(spec: ImageSpec) -> Pictures:
-    """Four squares of each of scikit-learn's two photographs: left, middle, right, and of half the side."""
-    from sklearn.datasets import load_sample_images
-
-    images = []
-    for pixels in load_sample_images().images:  # uint8 [427, 640, 3]
-        photograph = Image.fromarray(pixels)
-        side, spare = photograph.height, photograph.width - photograph.height
-        half, middle = side // 2, spare // 2 + side // 4
-        boxes = [(left, 0, left + side, side) for left in (0, spare // 2, spare)]
-        boxes.append((middle, side // 4, middle + half, side // 4 + half))
-        images += [spec.prepare(photograph.crop(box)) for box in boxes]
-    return Pictures(SAMPLES, np.stack(images), (None,) * len(images))
+    """Those that are on every machine."""
+    images = photographs.sample_photographs(spec)
+    return Pictures(SAMPLES, images, (None,) * len(images))
 
 
-def write(out: Path, model: keras.Model, pictures: Pictures) -> np.ndarray:
-    """Writes FOLDER into `out`; Keras's probabilities, float32 [N, classes]."""
+def write(out: Path, model: FloatModel, pictures: Pictures) -> np.ndarray:
+    """Writes FOLDER into `out`; the model's own probabilities, float32 [N, classes]."""
     folder = out / FOLDER
     folder.mkdir()
-    probabilities = np.asarray(model(pictures.images.astype(np.float32), training=False))
+    probabilities = model.predict(pictures.images)
     entries = []
     for number, (image, label) in enumerate(zip(pictures.images, pictures.labels, strict=True)):
         Image.fromarray(image).save(folder / f"{number}.png")

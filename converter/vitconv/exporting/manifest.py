@@ -76,9 +76,34 @@ class File(msgspec.Struct, frozen=True):
     sha256: Sha256
 
 
+class Code(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The Python file with a model's own classes, as it was named to the export."""
+
+    file: str
+    sha256: Sha256
+
+
+class Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the owner of another tool's file said of it: see `classifiers.told.Card`."""
+
+    pixels: str
+    softmax: bool
+    code: Code | None = None
+
+
+class RuleEntry(msgspec.Struct, frozen=True):
+    """A `conversion.rewriting.Applied`."""
+
+    rule: str
+    places: int
+    error: float
+    kept: bool
+
+
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole document. `digests` has the SHA-256 of every other file that the export wrote, by its path inside
-    the folder; manifests of versions that kept none have no `digests`."""
+    the folder; manifests of versions that kept none have no `digests`. `told` and `rules` are of files of other
+    tools: what their owner said, and which rules rewrote their graphs."""
 
     model: FileName
     checkpoint: Origin
@@ -90,6 +115,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     files: tuple[ModelFile, ...]
     golden: str
     digests: dict[InnerPath, Sha256] | UnsetType = UNSET
+    told: Told | UnsetType = UNSET
+    rules: tuple[RuleEntry, ...] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         if not self.files:

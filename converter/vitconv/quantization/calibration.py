@@ -16,11 +16,11 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 
-from vitconv.checkpoints import checkpoint as checkpoints
-from vitconv.checkpoints.checkpoint import Checkpoint
-from vitconv.checkpoints.trained_data import open_dataset_of
-from vitconv.conversion import float_graph, schemes
-from vitconv.data.datasets import Dataset
+from vitconv.classifiers.float_model import FloatModel
+from vitconv.classifiers.opening import check_answers, open_model
+from vitconv.classifiers.told import Told
+from vitconv.conversion import schemes
+from vitconv.data.datasets import Dataset, open_pictures
 from vitconv.data.images import ImageDocument, ImageSpec
 from vitconv.foundation import documents
 from vitconv.foundation.configs import check_types
@@ -47,8 +47,9 @@ _FORMAT = 4  # of the file
 
 @dataclass(frozen=True)
 class CalibrateConfig:
-    """What to calibrate; `dataset` None means the one the checkpoint was trained on. `method` says how a range is
-    chosen from the values seen: see `histograms.Histogram.range`."""
+    """What to calibrate: a checkpoint, or a file of another tool, of which `told` says what the file does not.
+    `dataset` None means the one the checkpoint was trained on; `images` is a folder of pictures without classes in
+    its place. `method` says how a range is chosen from the values seen: see `histograms.Histogram.range`."""
 
     checkpoint: Path
     out: Path
@@ -56,6 +57,8 @@ class CalibrateConfig:
     samples: int = DEFAULT_SAMPLES
     seed: int = 0
     method: Method = DEFAULT_METHOD
+    images: Path | None = None
+    told: Told = field(default_factory=Told)
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -115,11 +118,11 @@ class Calibration:
         head = "".join(f"  {_json(name)}: {_json(value)},\n" for name, value in document.items())
         write_text(path, f'{{\n{head}  "graphs": [\n{graphs}\n  ]\n}}\n')
 
-    def check_checkpoint(self, checkpoint: Checkpoint) -> None:
+    def check_checkpoint(self, checkpoint: FloatModel) -> None:
         """Raises InputError where the ranges were measured on other weights."""
-        if self.checkpoint != checkpoint.card.weights["sha256"]:
+        if self.checkpoint != checkpoint.digest:
             raise InputError(
-                f"the calibration file was made for other weights than those of {checkpoint.path}. "
+                f"the calibration file was made for other weights than those of {checkpoint.name}. "
                 "Make a new one with `vitconv calibrate`, or leave --calibration out."
             )
 
@@ -162,16 +165,17 @@ def calibrate(config: CalibrateConfig, progress: Progress | None = None) -> Cali
 
     What a user should know of the images goes to the logger "vitconv".
     """
-    checkpoint = checkpoints.open_checkpoint(config.checkpoint)
-    dataset = open_dataset_of(checkpoint, config.dataset)
+    model = open_model(config.checkpoint, config.told, config.dataset, progress)
+    dataset = (
+        model.open_dataset(config.dataset) if config.images is None else open_pictures(config.images, progress)
+    )
     writable_directory(config.out.parent)  # before minutes of work, not after
     if config.out.is_dir():
         raise OutputError(f"cannot write {config.out}: it is a folder, and a calibration is one file.")
     with writing(config.out):
-        model = checkpoint.load()
         calibrated = [scheme for scheme in schemes.SCHEMES.values() if scheme.needs_calibration]
-        graphs = float_graph.float_graphs(model, calibrated, progress)
-        result = measure(graphs, checkpoint, dataset, config.samples, config.seed, config.method, progress)
+        graphs = model.float_graphs(calibrated, progress)
+        result = measure(graphs, model, dataset, config.samples, config.seed, config.method, progress)
         result.save(config.out)
     if result.answers is not None and result.answers.undecided:
         logger.warning(
@@ -183,7 +187,7 @@ def calibrate(config: CalibrateConfig, progress: Progress | None = None) -> Cali
 
 def measure(
     graphs: Mapping[str, Graph],
-    checkpoint: Checkpoint,
+    model: FloatModel,
     dataset: Dataset,
     samples: int = DEFAULT_SAMPLES,
     seed: int = 0,
@@ -195,7 +199,7 @@ def measure(
     What is doubtful about them goes to the logger "vitconv". Raises InputError where there are none to take but
     those that accuracy is measured on, and for images whose ranges would be useless (see `picture_checks`).
     """
-    image = checkpoint.card.image
+    image = model.image
     training = dataset.split("train", image, progress)
     evaluation = dataset.split(dataset.evaluation_name, image, progress)
     chosen = choose_images(training, samples, seed, held_out=digests_of(evaluation.images))
@@ -205,11 +209,12 @@ def measure(
             "which accuracy is measured. Calibrate on other images."
         )
     images = training.images[list(chosen)]
-    familiar = trained_on(checkpoint, training.pictures[list(chosen)] if len(training.pictures) else None)
-    for doubt in check_pictures(images, dataset.name, checkpoint.card.pixels, familiar):
+    check_answers(model, training, dataset.labelled)
+    familiar = trained_on(model.seen(), training.pictures[list(chosen)] if len(training.pictures) else None)
+    for doubt in check_pictures(images, dataset.name, model.card.pixels if model.card else None, familiar):
         logger.warning(doubt)
     return Calibration(
-        checkpoint=checkpoint.card.weights["sha256"],
+        checkpoint=model.digest,
         dataset=f"{dataset.name} {dataset.version}",
         split=training.source,
         split_digest=training.digest,

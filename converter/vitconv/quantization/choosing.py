@@ -7,7 +7,6 @@ from itertools import islice
 
 import numpy as np
 
-from vitconv.checkpoints.checkpoint import Checkpoint
 from vitconv.checkpoints.pictures import Keys, SeenPictures
 from vitconv.data.datasets import Split
 
@@ -44,9 +43,8 @@ def _digest(image: np.ndarray) -> bytes:
     return hashlib.sha256(image.tobytes()).digest()
 
 
-def trained_on(checkpoint: Checkpoint, pictures: Keys | None) -> bool:
-    """Whether these pictures are ones that the network was trained on, all or nearly."""
-    seen = SeenPictures.of(checkpoint)
+def trained_on(seen: SeenPictures | None, pictures: Keys | None) -> bool:
+    """Whether these pictures are ones that the network was trained on, all or nearly, as far as is known."""
     if seen is None or pictures is None:
         return False
     return bool(np.isin(pictures, seen.trained).mean() > _FAMILIAR)

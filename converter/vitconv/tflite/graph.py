@@ -44,8 +44,8 @@ class Graph:
         return flatbuffer.serialize(self.model) if self.source is None else self.source
 
     def draft(self) -> Any:
-        """A copy of `model` to be changed, down to tensors, operators and buffers. Vectors (shapes, scales, data)
-        are shared with it: give the copy new ones, and write into none."""
+        """A copy of `model` to be changed, down to tensors, operators with their options, and buffers. Vectors
+        (shapes, scales, data) are shared with it: give the copy new ones, and write into none."""
         model = copy(self.model)
         for name in ("operatorCodes", "buffers", "metadata", "signatureDefs"):
             _copy_items(model, name)
@@ -53,6 +53,8 @@ class Graph:
         for subgraph in model.subgraphs:
             _copy_items(subgraph, "tensors")
             _copy_items(subgraph, "operators")
+            for operator in subgraph.operators or ():
+                operator.builtinOptions = copy(operator.builtinOptions)
         return model
 
 

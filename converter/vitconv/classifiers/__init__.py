@@ -1,0 +1,1 @@
+"""A trained classifier, whoever made it, behind one protocol: checkpoints, and files of other people's."""

@@ -1,0 +1,52 @@
+"""Patterns in other people's float graphs, and what is written in their place. One rule a module.
+
+A rule is a function that changes a `sketch.Sketch` and returns in how many places. It goes by what operators
+compute and never by names of layers, so that it fits Keras, tf.nn, PyTorch and what people write by hand. What it
+writes computes the same; `rewriting` tries it on pictures and takes it back where it does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from vitconv.conversion.rules import (
+    attention,
+    dense_tails,
+    divisions,
+    layer_norm,
+    negations,
+    ranks,
+    softmax,
+    views,
+)
+from vitconv.conversion.sketch import Sketch
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`name` is what reports call it; `apply` changes a graph and says in how many places."""
+
+    name: str
+    apply: Callable[[Sketch], int]
+
+
+# For every file.
+FLOAT_RULES = (
+    Rule("softmax spelt out becomes one operator", softmax.join),
+    Rule("reshapes and transposes in a row become one", views.merge),
+    Rule("biases and factors behind a dense layer go into it", dense_tails.fold),
+    Rule("no tensor of more than four dimensions", ranks.lower),
+    Rule("reshapes and transposes in a row become one", views.merge),
+)
+
+# For integers, after the others. Of a kind that is tried in several forms, the first that computes the same stays.
+INTEGER_RULES = (
+    Rule("layer normalisation by magnitudes", layer_norm.without_epsilon),
+    Rule("layer normalisation by magnitudes, with its ε", layer_norm.with_epsilon),
+    Rule("attention by weights and their sum", attention.shift),
+    Rule("softmax of maps by logarithms", softmax.by_logarithms),
+    Rule("quotients by logarithms", divisions.by_logarithms),
+    Rule("roots by logarithms", divisions.roots),
+    Rule("negations and squares as products", negations.as_products),
+)

@@ -1,0 +1,279 @@
+"""Layer normalisation and RMS normalisation over the last axis, whoever wrote them, by magnitudes.
+
+A variance in eight bits holds the token with the largest alone. So the centred token is divided by its mean
+magnitude first, and what that gives by its root mean square, as in `models.normalisation.normalise`, whose
+comments say more.
+
+What is looked for is 1/√(variance + ε); what is done with it (Keras, tf.nn.batch_normalization and PyTorch
+differ) is followed as a polynomial in the token x, its mean m and that root r, until it is a · (x − m) · r + b.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitconv.conversion.sketch import Sketch, fused_activation
+from vitconv.tflite import flatbuffer
+
+_TINY = 1e-6  # keeps logarithms finite where all is zero
+
+# Powers of x, m and r → the factor, float64 [1] or [C].
+Polynomial = Mapping[tuple[int, int, int], NDArray[np.float64]]
+
+_CONSTANT, _X, _M, _R = (0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)
+_XR, _MR = (1, 0, 1), (0, 1, 1)
+
+
+@dataclass(frozen=True)
+class _Root:
+    """1/√(variance + ε) of a token: `mean` is None where nothing is subtracted (RMS). `is_root` where the graph
+    has the root itself, by which others divide."""
+
+    token: int
+    mean: int | None
+    epsilon: float
+    tensor: int
+    is_root: bool
+
+
+@dataclass(frozen=True)
+class _Norm:
+    """target = scale · (token − its mean) / √(variance + ε) + shift"""
+
+    root: _Root
+    target: int
+    scale: NDArray[np.float64]
+    shift: NDArray[np.float64] | None
+
+
+def without_epsilon(sketch: Sketch) -> int:
+    """ε is left out, which matters only where the variance is tiny."""
+    return _rewrite(sketch, with_epsilon=False)
+
+
+def with_epsilon(sketch: Sketch) -> int:
+    """For what the rule without it does not compute exactly enough."""
+    return _rewrite(sketch, with_epsilon=True)
+
+
+def _rewrite(sketch: Sketch, with_epsilon: bool) -> int:
+    places = 0
+    for operator in sketch.operators:
+        root = _root(sketch, operator)
+        for norm in _norms(sketch, root) if root else ():
+            _write(sketch, norm, with_epsilon)
+            places += 1
+    return places
+
+
+# --- finding ---
+
+
+def _root(sketch: Sketch, operator: Any) -> _Root | None:
+    kind = sketch.kind(operator)
+    if kind not in ("RSQRT", "SQRT"):
+        return None
+    added = sketch.maker(flatbuffer.inputs(operator)[0], "ADD")
+    found = None if added is None else sketch.split_constant(added)
+    if found is None or found[1].size != 1:
+        return None
+    variance, epsilon = found
+    spread = _variance(sketch, variance)
+    if spread is None:
+        return None
+    return _Root(*spread, float(epsilon.ravel()[0]), flatbuffer.outputs(operator)[0], kind == "SQRT")
+
+
+def _variance(sketch: Sketch, tensor: int) -> tuple[int, int | None] | None:
+    """The token and its mean, of mean((x − m)²), mean(x²) − m² and, with no mean, mean(x²)."""
+    square = _mean_of(sketch, tensor)
+    if square is not None:
+        return _squared(sketch, square)
+    difference = sketch.maker(_base(sketch, tensor), "SUB")
+    if difference is None:
+        return None
+    first, second = flatbuffer.inputs(difference)
+    square = _mean_of(sketch, first)
+    whole, mean = (_squared(sketch, square) if square is not None else None), _square_of(sketch, second)
+    if whole is None or whole[1] is not None or mean is None or _mean_of(sketch, mean) != whole[0]:
+        return None
+    return whole[0], mean
+
+
+def _squared(sketch: Sketch, tensor: int) -> tuple[int, int | None] | None:
+    """x and m of (x − m)², x and None of x²."""
+    operator = sketch.maker(tensor, "SQUARED_DIFFERENCE")
+    if operator is not None:
+        token, mean = flatbuffer.inputs(operator)
+        return (token, mean) if _mean_of(sketch, mean) == token else None
+    inner = _square_of(sketch, tensor)
+    if inner is None:
+        return None
+    centred = sketch.maker(inner, "SUB")
+    if centred is not None:
+        token, mean = flatbuffer.inputs(centred)
+        if _mean_of(sketch, mean) == token:
+            return token, mean
+    return inner, None
+
+
+def _square_of(sketch: Sketch, tensor: int) -> int | None:
+    operator = sketch.maker(_base(sketch, tensor), "SQUARE", "MUL")
+    if operator is None or fused_activation(operator):
+        return None
+    operands = flatbuffer.inputs(operator)
+    return operands[0] if len(set(operands)) == 1 else None
+
+
+def _mean_of(sketch: Sketch, tensor: int) -> int | None:
+    """What a tensor is the mean of, over the last axis."""
+    operator = sketch.maker(_base(sketch, tensor), "MEAN", "MUL")
+    if operator is None:
+        return None
+    factor = 1.0
+    if sketch.kind(operator) == "MUL":
+        found = sketch.split_constant(operator)
+        operator = None if found is None or found[1].size != 1 else sketch.maker(_base(sketch, found[0]), "SUM")
+        if operator is None or found is None:
+            return None
+        factor = float(found[1].ravel()[0])
+    source, axes_index = flatbuffer.inputs(operator)
+    axes, shape = sketch.constant(axes_index), sketch.shape(source)
+    if axes is None or [axis % len(shape) for axis in np.ravel(axes)] != [len(shape) - 1]:
+        return None
+    if sketch.kind(operator) == "SUM" and abs(factor * shape[-1] - 1) > 1e-5:
+        return None
+    return source
+
+
+def _base(sketch: Sketch, tensor: int) -> int:
+    """What a tensor is only another view of."""
+    while (operator := sketch.maker(tensor, "RESHAPE")) is not None:
+        tensor = flatbuffer.inputs(operator)[0]
+    return tensor
+
+
+def _norms(sketch: Sketch, root: _Root) -> list[_Norm]:
+    """Every a · (x − m) · r + b that no larger one of that kind is made of."""
+    one = np.ones(1)
+    width = sketch.shape(root.token)[-1]
+    known: dict[int, Polynomial] = {root.token: {_X: one}}
+    known[root.tensor] = {_R: one}
+    if root.mean is not None:
+        known[root.mean] = known[_base(sketch, root.mean)] = {_M: one}
+    found: dict[int, _Norm] = {}
+    for operator in sketch.operators:
+        outputs = flatbuffer.outputs(operator)
+        if len(outputs) != 1 or outputs[0] in known or fused_activation(operator):
+            continue
+        result = _follow(sketch, operator, known, root, width)
+        if result is None:
+            continue
+        known[outputs[0]] = result
+        norm = _as_norm(root, outputs[0], result)
+        if norm is not None and sketch.shape(outputs[0]) == sketch.shape(root.token):
+            for operand in flatbuffer.inputs(operator):
+                if operand in found and sketch.only_reader(operand) is not None:
+                    del found[operand]
+            found[outputs[0]] = norm
+    return list(found.values())
+
+
+def _follow(
+    sketch: Sketch, operator: Any, known: Mapping[int, Polynomial], root: _Root, width: int
+) -> Polynomial | None:
+    kind, operands = sketch.kind(operator), flatbuffer.inputs(operator)
+    if not any(operand in known for operand in operands):
+        return None
+    if kind == "RESHAPE":
+        only = known.get(operands[0])
+        return only if only is not None and all(powers[0] == 0 for powers in only) else None
+    if kind == "NEG":
+        return {powers: -factor for powers, factor in known[operands[0]].items()}
+    if kind == "DIV" and root.is_root and operands[1] == root.tensor and operands[0] in known:
+        return _product(known[operands[0]], {_R: np.ones(1)})
+    if kind not in ("ADD", "SUB", "MUL") or (root.is_root and root.tensor in operands):
+        return None
+    sides = [known.get(operand) or _number(sketch, operand, width) for operand in operands]
+    first, second = sides
+    if first is None or second is None:
+        return None
+    if kind == "MUL":
+        return _product(first, second)
+    sign = -1 if kind == "SUB" else 1
+    return {
+        powers: first.get(powers, np.zeros(1)) + sign * second.get(powers, np.zeros(1))
+        for powers in dict.fromkeys([*first, *second])
+    }
+
+
+def _number(sketch: Sketch, tensor: int, width: int) -> Polynomial | None:
+    """A constant of one value, or one a channel."""
+    values = sketch.constant(tensor)
+    if values is None or values.dtype != np.float32:
+        return None
+    if values.size != 1 and (values.size != width or values.shape[-1] != width):
+        return None
+    return {_CONSTANT: values.reshape(-1).astype(np.float64)}
+
+
+def _product(first: Polynomial, second: Polynomial) -> Polynomial | None:
+    result: dict[tuple[int, int, int], NDArray[np.float64]] = {}
+    for (x, m, r), factor in first.items():
+        for (x2, m2, r2), factor2 in second.items():
+            powers = (x + x2, m + m2, r + r2)
+            if max(powers) > 1 or powers[:2] == (1, 1):
+                return None
+            result[powers] = result.get(powers, np.zeros(1)) + factor * factor2
+    return result
+
+
+def _as_norm(root: _Root, target: int, polynomial: Polynomial) -> _Norm | None:
+    rest = {powers for powers, factor in polynomial.items() if np.any(factor)}
+    scale = polynomial.get(_XR)
+    wanted = {_XR} if root.mean is None else {_XR, _MR}
+    if scale is None or rest - {_CONSTANT} != wanted:
+        return None
+    if root.mean is not None and not np.allclose(polynomial[_MR], -scale, rtol=1e-5, atol=0):
+        return None
+    return _Norm(root, target, scale, polynomial.get(_CONSTANT))
+
+
+# --- writing ---
+
+
+def _write(sketch: Sketch, norm: _Norm, with_epsilon: bool) -> None:
+    root, last = norm.root, sketch.maker(norm.target)
+    shape, label = sketch.shape(root.token), sketch.label(norm.target)
+    row, channels = (*shape[:-1], 1), shape[-1]
+
+    def add(kind: str, *inputs: int, size: tuple[int, ...] = shape, **options: Any) -> int:
+        return sketch.add(last, kind, inputs, size, label, **options)
+
+    mean = sketch.put(np.full((1, channels), 1 / channels, np.float32))
+    tiny = sketch.put([_TINY])
+    centred = root.token
+    if root.mean is not None:
+        centred = add("SUB", centred, add("FULLY_CONNECTED", centred, mean, -1, size=row, keepNumDims=True))
+    size_of = add("LEAKY_RELU", centred, alpha=-1.0)
+    magnitude = add("FULLY_CONNECTED", size_of, mean, tiny, size=row, keepNumDims=True)
+    minus_log = add("MUL", add("LOG", magnitude, size=row), sketch.put([-1.0]), size=row)
+    near = add("MUL", centred, add("EXP", minus_log, size=row))
+    square = add("FULLY_CONNECTED", add("MUL", near, near), mean, tiny, size=row, keepNumDims=True)
+    if with_epsilon:
+        inverse = add("EXP", add("MUL", minus_log, sketch.put([2.0]), size=row), size=row)
+        square = add("ADD", square, add("MUL", inverse, sketch.put([root.epsilon]), size=row), size=row)
+    half = add("MUL", add("LOG", square, size=row), sketch.put([-0.5]), size=row)
+    unit = add("MUL", near, add("EXP", half, size=row))
+    scale = sketch.put(np.broadcast_to(norm.scale, (channels,)).astype(np.float32))
+    if norm.shift is None or not np.any(norm.shift):
+        add("MUL", unit, scale, into=norm.target)
+    else:
+        shift = sketch.put(np.broadcast_to(norm.shift, (channels,)).astype(np.float32))
+        add("ADD", add("MUL", unit, scale), shift, into=norm.target)
+    sketch.remove(last)
