@@ -65,6 +65,44 @@ class Handmade:
         self.operator(name, [first, second], [output], options)
         return output
 
+    def integers(self, *values: int) -> int:
+        """A constant of int32: a shape, or axes."""
+        index = self.constant(np.zeros(len(values)))
+        tensor = self.tensors[index]
+        tensor.type = schema.TensorType.INT32
+        self.buffers[tensor.buffer].data = flatbuffer.data_vector(np.array(values, np.int32).tobytes())
+        return index
+
+    def computed(self, name: str, inputs: list[int], shape: tuple[int, ...], options: Any = None) -> int:
+        """Any operator with one result of that shape."""
+        output = self.tensor(*shape)
+        self.operator(name, inputs, [output], options)
+        return output
+
+    def reduced(self, name: str, source: int, axes: tuple[int, ...], shape: tuple[int, ...]) -> int:
+        """SUM, MEAN or REDUCE_MAX that keeps the axes at length 1."""
+        return self.computed(name, [source, self.integers(*axes)], shape, schema.ReducerOptionsT(keepDims=True))
+
+    def reshaped(self, source: int, *shape: int) -> int:
+        options = schema.ReshapeOptionsT(newShape=np.array(shape, np.int32))
+        return self.computed("RESHAPE", [source, self.integers(*shape)], shape, options)
+
+    def transposed(self, source: int, order: tuple[int, ...]) -> int:
+        shape = flatbuffer.tensor_shape(self.tensors[source])
+        turned = tuple(shape[axis] for axis in order)
+        return self.computed("TRANSPOSE", [source, self.integers(*order)], turned, schema.TransposeOptionsT())
+
+    def dense(self, source: int, kernel: Any, bias: Any = None) -> int:
+        """FULLY_CONNECTED over the last axis; kernel [out, in]."""
+        shape = (*flatbuffer.tensor_shape(self.tensors[source])[:-1], len(kernel))
+        added = -1 if bias is None else self.constant(bias)
+        options = schema.FullyConnectedOptionsT(keepNumDims=True)
+        return self.computed("FULLY_CONNECTED", [source, self.constant(kernel), added], shape, options)
+
+    def product(self, first: int, second: int, shape: tuple[int, ...], rows: bool = False) -> int:
+        """BATCH_MATMUL; `rows`: of rows with rows."""
+        return self.computed("BATCH_MATMUL", [first, second], shape, schema.BatchMatMulOptionsT(adjY=rows))
+
     def convolution(
         self,
         source: int,

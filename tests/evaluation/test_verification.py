@@ -20,9 +20,9 @@ from graphs import metadata_of, with_metadata
 from vitconv import VerifyConfig, open_checkpoint, verify
 from vitconv.checkpoints.answers import Accuracy, accuracy
 from vitconv.checkpoints.checkpoint import Checkpoint, save
+from vitconv.classifiers import own
 from vitconv.conversion import float_graph, schemes
 from vitconv.conversion.schemes import SCHEMES, Limits
-from vitconv.evaluation import verification
 from vitconv.evaluation.parity import FileVerification, compare
 from vitconv.foundation.errors import CheckpointError, DatasetError, InputError, ModelFileError
 from vitconv.quantization import calibration, integers
@@ -43,7 +43,7 @@ def answers() -> dict[tuple[str, bytes], np.ndarray]:
 @pytest.fixture(autouse=True)
 def quick(answers: dict[tuple[str, bytes], np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
     """Asks Keras once for the same answers: a network takes seconds to start."""
-    ask = verification.keras_probabilities
+    ask = own.keras_probabilities
 
     def remembered(checkpoint: Checkpoint, pictures: np.ndarray, progress: Any) -> np.ndarray:
         key = (checkpoint.card.weights["sha256"], pictures.tobytes())
@@ -51,7 +51,7 @@ def quick(answers: dict[tuple[str, bytes], np.ndarray], monkeypatch: pytest.Monk
             answers[key] = ask(checkpoint, pictures, progress)
         return answers[key]
 
-    monkeypatch.setattr(verification, "keras_probabilities", remembered)
+    monkeypatch.setattr(own, "keras_probabilities", remembered)
 
 
 # Keras's answer to each of four images, whose classes are the first, fifth, sixth and second in its order.

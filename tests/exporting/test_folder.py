@@ -21,7 +21,7 @@ from vitconv.exporting.folder import export_folder, put_in_place
 from vitconv.foundation.errors import InputError, OutputError
 from vitconv.foundation.files import sha256
 
-CHECKPOINT: Any = SimpleNamespace(card=SimpleNamespace(weights={"sha256": "c" * 64}))
+CHECKPOINT: Any = SimpleNamespace(digest="c" * 64)
 HOLD = """
 import sys, time
 from pathlib import Path

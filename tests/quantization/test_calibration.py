@@ -18,6 +18,8 @@ from PIL import Image
 from commands import Call, refused
 from converted import float_graph
 from vitconv import CalibrateConfig, Calibration, ImageSpec, calibrate, open_checkpoint
+from vitconv.checkpoints.pictures import SeenPictures
+from vitconv.classifiers.own import OwnModel
 from vitconv.conversion import float_graph as float_graph_module
 from vitconv.data.datasets import Split, open_dataset
 from vitconv.foundation.errors import DatasetError, InputError
@@ -156,18 +158,18 @@ def test_doubtful_images_are_warned_of(
     monkeypatch.setattr(calibration, "_measure_graphs", lambda *_: ())
     monkeypatch.setattr(calibration.output_steps, "of_file", lambda *_: np.array([[0.4, 0.6]]))
     graphs: Any = {"int8": SimpleNamespace(data=b"")}
-    calibration.measure(graphs, open_checkpoint(digits_checkpoint), dark, samples=50)
+    calibration.measure(graphs, OwnModel.open(digits_checkpoint), dark, samples=50)
     (said,) = [record.message for record in caplog.records if "calibration images" in record.message]
     assert said.startswith("the 50 calibration images of dark are doubtful: their contrast is lower (")
 
 
 def test_images_that_the_network_was_trained_on_are_known(digits_checkpoint: Path) -> None:
-    checkpoint, digits = open_checkpoint(digits_checkpoint), open_dataset("digits")
+    pictures, digits = SeenPictures.of(open_checkpoint(digits_checkpoint)), open_dataset("digits")
     seen, others = (digits.split(name, ImageSpec(8, 8)).pictures for name in ("train", "test"))
-    assert trained_on(checkpoint, seen[:40])
-    assert trained_on(checkpoint, np.concatenate([seen[:38], others[:2]]))
-    assert not trained_on(checkpoint, np.concatenate([seen[:20], others[:20]]))
-    assert not trained_on(checkpoint, None)
+    assert trained_on(pictures, seen[:40])
+    assert trained_on(pictures, np.concatenate([seen[:38], others[:2]]))
+    assert not trained_on(pictures, np.concatenate([seen[:20], others[:20]]))
+    assert not trained_on(pictures, None)
 
 
 def test_two_calibrations_do_not_write_one_file(digits_checkpoint: Path, tmp_path: Path, call: Call) -> None:

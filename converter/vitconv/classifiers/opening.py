@@ -17,7 +17,7 @@ from vitconv.classifiers.foreign import ForeignModel, Opened, answers_of
 from vitconv.classifiers.foreign_paths import is_foreign
 from vitconv.classifiers.own import OwnModel
 from vitconv.classifiers.told import CANDIDATES, PIXELS, RAW, Pixels, Told, code_entry
-from vitconv.data.datasets import Split, open_dataset
+from vitconv.data.datasets import Dataset, open_dataset
 from vitconv.data.images import ImageSpec
 from vitconv.data.photographs import sample_photographs
 from vitconv.foundation.errors import InputError, ModelFileError
@@ -91,17 +91,20 @@ def open_again(
     )
 
 
-def check_answers(model: FloatModel, split: Split, labelled: bool) -> None:
+def check_answers(model: FloatModel, dataset: Dataset, progress: Progress | None = None) -> None:
     """Looks at a few answers of a foreign model: are pixels what it was trained on, and labels in its order?
 
     Raises InputError where other pixels give clearly better answers. Doubts go to the logger "vitconv".
     """
-    if not isinstance(model, ForeignModel) or len(split) < _LEAST_PICTURES:
+    if not isinstance(model, ForeignModel):
+        return
+    split = dataset.split(dataset.evaluation_name, model.image, progress)
+    if len(split) < _LEAST_PICTURES:
         return
     chosen = np.unique(np.linspace(0, len(split) - 1, min(64, len(split))).round().astype(int))
     images, labels = split.images[chosen], np.asarray(split.labels)[chosen]
     given = {one.text: answers_of(model.opened, images, one, False) for one in (model.pixels, *CANDIDATES)}
-    if labelled:
+    if dataset.labelled:
         scores = {text: float(np.mean(found.argmax(1) == labels)) for text, found in given.items()}
         own = scores[model.pixels.text]
         best = max(scores, key=lambda text: scores[text])

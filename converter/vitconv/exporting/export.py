@@ -23,7 +23,7 @@ import numpy as np
 from vitconv.checkpoints import checkpoint as checkpoints
 from vitconv.checkpoints import pretrained
 from vitconv.classifiers.float_model import FloatModel
-from vitconv.classifiers.opening import open_model
+from vitconv.classifiers.opening import check_answers, open_model
 from vitconv.classifiers.told import Told
 from vitconv.conversion import schemes
 from vitconv.conversion.schemes import Probabilities, Scheme
@@ -119,6 +119,8 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportResu
     needed = known is None and any(one.needs_calibration for one in wanted)
     dataset = _dataset(config, model, needed, progress)
     out = writable_directory(config.out)
+    if dataset is not None:
+        check_answers(model, dataset, progress)
     names = _names(config, model, _describe(model, dataset)["name"], wanted)
 
     with export_folder(out, model, names) as (staging, earlier):

@@ -173,6 +173,7 @@ def calibrate(config: CalibrateConfig, progress: Progress | None = None) -> Cali
     if config.out.is_dir():
         raise OutputError(f"cannot write {config.out}: it is a folder, and a calibration is one file.")
     with writing(config.out):
+        check_answers(model, dataset, progress)
         calibrated = [scheme for scheme in schemes.SCHEMES.values() if scheme.needs_calibration]
         graphs = model.float_graphs(calibrated, progress)
         result = measure(graphs, model, dataset, config.samples, config.seed, config.method, progress)
@@ -209,7 +210,6 @@ def measure(
             "which accuracy is measured. Calibrate on other images."
         )
     images = training.images[list(chosen)]
-    check_answers(model, training, dataset.labelled)
     familiar = trained_on(model.seen(), training.pictures[list(chosen)] if len(training.pictures) else None)
     for doubt in check_pictures(images, dataset.name, model.card.pixels if model.card else None, familiar):
         logger.warning(doubt)

@@ -143,7 +143,7 @@ def _product(sketch: Sketch, operator: Any) -> bool:
     if len(runs) > 2:
         return False
     views = [
-        sketch.reshape(operator, one, (*_merged(shape, runs), *shape[-2:]), sketch.label(one))
+        _constant_or_view(sketch, operator, one, (*_merged(shape, runs), *shape[-2:]))
         for one, shape in zip(operands, shapes, strict=True)
     ]
     result = sketch.shape(target)

@@ -10,6 +10,8 @@ from ai_edge_litert import schema_py_generated as schema
 from vitconv.conversion.sketch import Sketch
 from vitconv.tflite import flatbuffer
 
+_MOST = 4  # dimensions of a tensor, as `ranks` has it
+
 
 def merge(sketch: Sketch) -> int:
     """RESHAPE of RESHAPE, TRANSPOSE of TRANSPOSE, and those that change nothing."""
@@ -29,7 +31,7 @@ def _behind_softmax(sketch: Sketch, operator: Any) -> int:
     softmax, shape = sketch.maker(source, "SOFTMAX"), sketch.shape(target)
     if softmax is None or sketch.only_reader(source) is None or target in sketch.ends:
         return 0
-    if shape[-1] != sketch.shape(source)[-1]:
+    if shape[-1] != sketch.shape(source)[-1] or len(shape) > _MOST:
         return 0
     label = sketch.label(source)
     view = sketch.reshape(operator, flatbuffer.inputs(softmax)[0], shape, label)
