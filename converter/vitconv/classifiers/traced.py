@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vitconv.classifiers.stand_ins import stand_ins
 from vitconv.classifiers.told import Pixels
 from vitconv.data.images import ImageSpec
 from vitconv.foundation.errors import ModelFileError
@@ -69,7 +70,7 @@ class Traced:
             return tf.nn.softmax(rows) if softmax else rows
 
         spec = tf.TensorSpec((1, *image.shape), tf.float32, name="image")
-        with native_output() as printed:
+        with native_output() as printed, stand_ins():
             try:
                 function = tf.function(classify, autograph=False).get_concrete_function(spec)
                 self._check_random(function)

@@ -44,17 +44,19 @@ def rewrite(graph: Graph, rules: Iterable[Rule], images: NDArray[np.uint8]) -> t
     expected = answers(graph, images)
     applied = []
     for rule in rules:
-        sketch = Sketch(graph)
-        places = rule.apply(sketch)
-        if not places:
-            continue
-        changed = sketch.graph
-        actual = answers(changed, images)
-        error = float(np.abs(actual - expected).max()) if np.isfinite(actual).all() else float("inf")
-        kept = error <= LARGEST_ERROR
-        applied.append(Applied(rule.name, places, error, kept))
-        if kept:
-            graph = changed
+        for form in rule.forms:
+            sketch = Sketch(graph)
+            places = form(sketch)
+            if not places:
+                break
+            changed = sketch.graph
+            actual = answers(changed, images)
+            error = float(np.abs(actual - expected).max()) if np.isfinite(actual).all() else float("inf")
+            if error <= LARGEST_ERROR:
+                graph = changed
+                break
+        if places:
+            applied.append(Applied(rule.name, places, error, error <= LARGEST_ERROR))
     return graph, tuple(applied)
 
 

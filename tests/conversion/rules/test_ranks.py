@@ -73,9 +73,21 @@ def test_an_operator_of_five_dimensions_is_one_of_four(case: str) -> None:
     assert max(len(flatbuffer.tensor_shape(tensor)) for tensor in result.model.subgraphs[0].tensors) <= 4
 
 
-def test_what_does_not_fit_into_four_axes_is_left_alone() -> None:
+@pytest.mark.parametrize("order", [(4, 3, 2, 1, 0, 5), (2, 0, 3, 1, 4, 5), (5, 0, 4, 1, 3, 2), (1, 3, 5, 0, 2, 4)])
+def test_a_transpose_of_more_groups_of_axes_is_several(order: tuple[int, ...]) -> None:
     made = Handmade()
-    six = made.reshaped(made.tensor(1, 720), 2, 3, 4, 5, 6, 1)
-    turned = made.transposed(six, (4, 3, 2, 1, 0, 5))
-    _result, places = changed(made, made.reshaped(turned, 1, 720), ranks.lower)
+    six = made.reshaped(made.tensor(1, 720), 2, 3, 4, 5, 3, 2)
+    result, places = changed(made, made.reshaped(made.transposed(six, order), 1, 720), ranks.lower, views.merge)
+    assert places[0] == 1
+    assert max(len(flatbuffer.tensor_shape(tensor)) for tensor in result.model.subgraphs[0].tensors) <= 4
+
+
+def test_what_cannot_be_told_in_four_axes_is_left_alone() -> None:
+    made = Handmade()
+    shape = (2, 3, 2, 3, 2)
+    five = made.reshaped(made.tensor(1, 72), *shape)
+    # Of each other axis one operand has length 1.
+    other = made.constant(values(1, 3, 1, 3, 1))
+    added = made.arithmetic("ADD", five, other, shape)
+    _, places = changed(made, made.reshaped(added, 1, 72), ranks.lower)
     assert places == [0]

@@ -25,28 +25,28 @@ from vitconv.conversion.sketch import Sketch
 
 @dataclass(frozen=True)
 class Rule:
-    """`name` is what reports call it; `apply` changes a graph and says in how many places."""
+    """`name` is what reports call it; each form of it changes a graph and says in how many places. The first that
+    computes the same is taken."""
 
     name: str
-    apply: Callable[[Sketch], int]
+    forms: tuple[Callable[[Sketch], int], ...]
 
 
 # For every file.
 FLOAT_RULES = (
-    Rule("softmax spelt out becomes one operator", softmax.join),
-    Rule("reshapes and transposes in a row become one", views.merge),
-    Rule("biases and factors behind a dense layer go into it", dense_tails.fold),
-    Rule("no tensor of more than four dimensions", ranks.lower),
-    Rule("reshapes and transposes in a row become one", views.merge),
+    Rule("softmax spelt out becomes one operator", (softmax.join,)),
+    Rule("reshapes and transposes in a row become one", (views.merge,)),
+    Rule("biases and factors behind a dense layer go into it", (dense_tails.fold,)),
+    Rule("no tensor of more than four dimensions", (ranks.lower,)),
+    Rule("reshapes and transposes in a row become one", (views.merge,)),
 )
 
-# For integers, after the others. Of a kind that is tried in several forms, the first that computes the same stays.
+# For integers, after the others.
 INTEGER_RULES = (
-    Rule("layer normalisation by magnitudes", layer_norm.without_epsilon),
-    Rule("layer normalisation by magnitudes, with its ε", layer_norm.with_epsilon),
-    Rule("attention by weights and their sum", attention.shift),
-    Rule("softmax of maps by logarithms", softmax.by_logarithms),
-    Rule("quotients by logarithms", divisions.by_logarithms),
-    Rule("roots by logarithms", divisions.roots),
-    Rule("negations and squares as products", negations.as_products),
+    Rule("layer normalisation by magnitudes", (layer_norm.without_epsilon, layer_norm.with_epsilon)),
+    Rule("attention by weights and their sum", (attention.shift,)),
+    Rule("softmax of maps by logarithms", (softmax.by_logarithms,)),
+    Rule("quotients by logarithms", (divisions.by_logarithms,)),
+    Rule("roots by logarithms", (divisions.roots,)),
+    Rule("negations and squares as products", (negations.as_products,)),
 )

@@ -154,26 +154,45 @@ def _product(sketch: Sketch, operator: Any) -> bool:
 
 
 def _transpose(sketch: Sketch, operator: Any) -> bool:
+    """In one step, or in several that each move one group of axes to its place."""
     source, order_index = flatbuffer.inputs(operator)
     order, shape = sketch.constant(order_index), sketch.shape(source)
     if order is None:
         return False
-    kept = [int(axis) for axis in order if shape[int(axis)] != 1]
+    wanted = [int(axis) for axis in order if shape[int(axis)] != 1]
+    stored = sorted(wanted)
+    sizes = {axis: shape[axis] for axis in stored}
+    while len(runs := _in_a_row(wanted, stored)) > _MOST:
+        place = next(index for index, axis in enumerate(wanted) if stored[index] != axis)
+        run = next(one for one in runs if one[0] == wanted[place])
+        at = stored.index(run[0])
+        groups = [stored[:place], stored[place:at], run, stored[at + len(run) :]]
+        view = sketch.reshape(
+            operator, source, [math.prod(sizes[axis] for axis in one) for one in groups], sketch.label(source)
+        )
+        before, moved, one, after = sketch.shape(view)
+        turns = sketch.put([0, 2, 1, 3])
+        source = sketch.add(
+            operator, "TRANSPOSE", [view, turns], (before, one, moved, after), sketch.label(source)
+        )
+        stored = [axis for group in (groups[0], run, groups[1], groups[3]) for axis in group]
+    before_runs = sorted(runs, key=lambda run: stored.index(run[0]))
+    lengths = [math.prod(sizes[axis] for axis in run) for run in before_runs]
+    view = sketch.reshape(operator, source, lengths, sketch.label(source))
+    sketch.rewire(operator, [view, sketch.put([before_runs.index(run) for run in runs])])
+    sketch.reshaped_output(operator, [math.prod(sizes[axis] for axis in run) for run in runs])
+    return True
+
+
+def _in_a_row(wanted: Sequence[int], stored: Sequence[int]) -> list[list[int]]:
+    """The wanted order of axes, in groups that are neighbours already where they are stored."""
     runs: list[list[int]] = []
-    for axis in kept:
-        between = range(runs[-1][-1] + 1, axis) if runs else range(0)
-        if runs and axis > runs[-1][-1] and all(shape[other] == 1 for other in between):
+    for axis in wanted:
+        if runs and stored.index(axis) == stored.index(runs[-1][-1]) + 1:
             runs[-1].append(axis)
         else:
             runs.append([axis])
-    if len(runs) > _MOST:
-        return False
-    before = sorted(runs)
-    places = [before.index(run) for run in runs]
-    view = sketch.reshape(operator, source, _merged(shape, before), sketch.label(source))
-    sketch.rewire(operator, [view, sketch.put(np.array(places, np.int32))])
-    sketch.reshaped_output(operator, _merged(shape, runs))
-    return True
+    return runs
 
 
 def _around(shape: Sequence[int], axis: int) -> tuple[int, int, int]:
