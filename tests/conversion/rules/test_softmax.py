@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
@@ -71,3 +72,16 @@ def test_a_map_s_softmax_is_written_by_logarithms_and_the_answer_s_is_not() -> N
     assert places == [1]
     assert "SOFTMAX" in kinds(result)
     assert {"EXP", "LOG", "REDUCE_MAX"} <= kinds(result)
+
+
+@pytest.mark.parametrize("turned", [True, False])
+def test_a_map_that_is_normalised_a_second_time_is_a_softmax_of_its_logarithms(turned: bool) -> None:
+    made = Handmade()
+    raised = made.computed("EXP", [made.tensor(1, 2, 3, 4)], (1, 2, 3, 4))
+    shape = (1, 2, 4, 3) if turned else (1, 2, 3, 4)
+    weights = made.transposed(raised, (0, 1, 3, 2)) if turned else raised
+    total = made.reduced("SUM", weights, (-1,), (*shape[:-1], 1))
+    total = made.arithmetic("ADD", total, made.constant(np.array(1e-9)), (*shape[:-1], 1))
+    result, places = changed(made, made.arithmetic("DIV", weights, total, shape), softmax.of_quotients)
+    assert places == [1]
+    assert kinds(result) == ({"TRANSPOSE", "SOFTMAX"} if turned else {"SOFTMAX"})

@@ -46,6 +46,8 @@ INTEGER_RULES = (
     Rule("layer normalisation by magnitudes", (layer_norm.without_epsilon, layer_norm.with_epsilon)),
     Rule("attention by weights and their sum", (attention.shift,)),
     Rule("softmax of maps by logarithms", (softmax.by_logarithms,)),
+    Rule("maps normalised a second time", (softmax.of_quotients,)),
+    Rule("softmax of maps by logarithms", (softmax.by_logarithms,)),
     Rule("quotients by logarithms", (divisions.by_logarithms,)),
     Rule("roots by logarithms", (divisions.roots,)),
     Rule("negations and squares as products", (negations.as_products,)),

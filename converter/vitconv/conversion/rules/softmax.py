@@ -14,6 +14,8 @@ import numpy as np
 from vitconv.conversion.sketch import Sketch, fused_activation
 from vitconv.tflite import flatbuffer
 
+_SMALL = 1e-6  # beside a sum of exponentials
+
 
 def join(sketch: Sketch) -> int:
     """exp(x − log Σ exp(x)) and exp(x) / Σ exp(x), over the last axes, as SOFTMAX; Keras writes the first for
@@ -91,6 +93,53 @@ def _with_axes(sketch: Sketch, source: int, summed: Any) -> tuple[int, list[int]
     if axes is None or not summed.builtinOptions.keepDims:
         return None
     return source, [int(axis) for axis in np.ravel(axes)]
+
+
+def of_quotients(sketch: Sketch) -> int:
+    """exp(x) / (ε + Σ exp(x)), also where the exponential is turned or reshaped in between, as SOFTMAX over the
+    last axis: so external attention normalises its map a second time. ε is left out, which matters only where all of
+    the exponentials are as small. By logarithms the sum alone would be too wide for eight bits."""
+    places = 0
+    for operator in sketch.operators:
+        if sketch.kind(operator) != "DIV" or fused_activation(operator):
+            continue
+        above, below = flatbuffer.inputs(operator)
+        added = sketch.maker(below, "ADD")
+        found = None if added is None else sketch.split_constant(added)
+        if found is not None and found[1].size == 1 and 0 <= float(found[1].ravel()[0]) <= _SMALL:
+            below = found[0]
+        summed, shape = sketch.maker(below, "SUM"), sketch.shape(above)
+        if summed is None or flatbuffer.inputs(summed)[0] != above or not summed.builtinOptions.keepDims:
+            continue
+        axes = sketch.constant(flatbuffer.inputs(summed)[1])
+        if axes is None or [axis % len(shape) for axis in np.ravel(axes)] != [len(shape) - 1]:
+            continue
+        exponent = _before_exponential(sketch, operator, above)
+        if exponent is None:
+            continue
+        target = flatbuffer.outputs(operator)[0]
+        label = sketch.label(target)
+        sketch.remove(operator)
+        sketch.add(_after(sketch, target, operator), "SOFTMAX", [exponent], shape, label, into=target, beta=1.0)
+        places += 1
+    return places
+
+
+def _before_exponential(sketch: Sketch, before: Any, tensor: int) -> int | None:
+    """x of exp(x), in the view in which the tensor shows exp(x); None where it is no exponential."""
+    operator = sketch.maker(tensor, "EXP", "TRANSPOSE", "RESHAPE")
+    if operator is None:
+        return None
+    source, *others = flatbuffer.inputs(operator)
+    if sketch.kind(operator) == "EXP":
+        return source
+    inner = _before_exponential(sketch, before, source)
+    if inner is None:
+        return None
+    shape, label = sketch.shape(tensor), sketch.label(inner)
+    if sketch.kind(operator) == "RESHAPE":
+        return sketch.reshape(before, inner, shape, label)
+    return sketch.add(before, "TRANSPOSE", [inner, *others], shape, label)
 
 
 def by_logarithms(sketch: Sketch) -> int:

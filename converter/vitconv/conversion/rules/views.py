@@ -21,7 +21,9 @@ def merge(sketch: Sketch) -> int:
         if kind == "TRANSPOSE":
             places += _transpose(sketch, operator)
         elif kind == "RESHAPE":
-            places += _behind_softmax(sketch, operator) + _reshape(sketch, operator)
+            places += _reshape(sketch, operator)
+            if sketch.maker(flatbuffer.outputs(operator)[0]) is operator:
+                places += _behind_softmax(sketch, operator)
     return places
 
 
