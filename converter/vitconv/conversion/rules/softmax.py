@@ -97,8 +97,8 @@ def _with_axes(sketch: Sketch, source: int, summed: Any) -> tuple[int, list[int]
 
 def of_quotients(sketch: Sketch) -> int:
     """exp(x) / (ε + Σ exp(x)), also where the exponential is turned or reshaped in between, as SOFTMAX over the
-    last axis: so external attention normalises its map a second time. ε is left out, which matters only where all of
-    the exponentials are as small. By logarithms the sum alone would be too wide for eight bits."""
+    last axis: so external attention normalises its map a second time. ε is left out, which matters only where all
+    of the exponentials are as small. By logarithms the sum alone would be too wide for eight bits."""
     places = 0
     for operator in sketch.operators:
         if sketch.kind(operator) != "DIV" or fused_activation(operator):
