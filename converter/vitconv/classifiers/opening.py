@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vitconv.checkpoints import published
 from vitconv.classifiers import saved_model
 from vitconv.classifiers.float_model import FloatModel
 from vitconv.classifiers.foreign import ForeignModel, Opened, answers_of
 from vitconv.classifiers.foreign_paths import is_foreign
 from vitconv.classifiers.own import OwnModel
+from vitconv.classifiers.published import PublishedModel, as_opened, build
 from vitconv.classifiers.told import CANDIDATES, PIXELS, RAW, Pixels, Told, code_entry
 from vitconv.data.datasets import Dataset, open_dataset
 from vitconv.data.images import ImageSpec
@@ -48,6 +50,8 @@ def open_model(path: Path, told: Told, dataset: str | None = None, progress: Pro
                 f"checkpoint {path} knows. Leave it out."
             )
         return OwnModel.open(path)
+    if path.name.endswith(published.SUFFIX):
+        return _published(path, told, dataset, progress)
     opened, told, described = _opened(path, told)
     image = described or _image(path, opened, told)
     if told.pixels is None:
@@ -84,10 +88,28 @@ def open_again(
     if kept is not None and code is not None and code_entry(code)["sha256"] != kept["sha256"]:
         logger.warning(f"{code} is not as it was when {path} was exported.")
     told = Told(Pixels.parse(card["pixels"]), tuple(labels), (image.height, image.width), code)
+    if path.name.endswith(published.SUFFIX):
+        return _published(path, told)
     opened, _, _ = _opened(path, told)
     digest = saved_model.digest_of(path) if path.is_dir() else sha256(path)
     return ForeignModel(
         path, digest, opened, image, tuple(labels), told.pixels or RAW, bool(card["softmax"]), code
+    )
+
+
+def _published(path: Path, told: Told, dataset: str | None = None, progress: Progress | None = None) -> FloatModel:
+    weights = published.read(path)
+    network, image = build(weights, told.image_size)
+    labels = told.labels or _labels_of(path, dataset, weights.classes, progress)
+    _check_labels(path, labels, weights.classes)
+    if told.pixels not in (None, RAW) or told.code is not None:
+        raise InputError(
+            f"{path} has weights of {weights.network}, which scales pixels from 0 to 255 itself and needs no "
+            "code. Leave "
+            "--pixels and --code out."
+        )
+    return PublishedModel(
+        path, sha256(path), as_opened(path, network, image), image, labels, RAW, False, network=network
     )
 
 

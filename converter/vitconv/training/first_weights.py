@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vitconv.checkpoints import checkpoint as checkpoints
-from vitconv.checkpoints import pretrained
+from vitconv.checkpoints import pretrained, published
+from vitconv.checkpoints.published import PublishedWeights
 from vitconv.foundation.errors import CheckpointError
 from vitconv.foundation.files import sha256
 from vitconv.models import catalogue
@@ -28,23 +29,27 @@ logger = logging.getLogger("vitconv")
 
 @dataclass(frozen=True)
 class FirstWeights:
-    """A safetensors file of weights. `digest` is its SHA-256 (hex), `note` what the card of a training that begins
-    with it says of it."""
+    """A file of weights: safetensors, or what Keras saved of a published example. `digest` is its SHA-256 (hex),
+    `note` what the card of a training that begins with it says of it."""
 
     path: Path
     digest: str
     note: Mapping[str, Any]
     from_timm: bool
+    published: PublishedWeights | None = None
 
     @classmethod
     def open(cls, path: Path, model: str) -> FirstWeights:
-        """`path`: a checkpoint's folder or name, or a safetensors file that timm wrote; `model` is the name of the
-        network that they are for. Raises CheckpointError."""
+        """`path`: a checkpoint's folder or name, a safetensors file that timm wrote, or a .weights.h5 or .keras
+        file of a published example; `model` is the name of the network that they are for. Raises
+        CheckpointError."""
         if path.is_dir() or pretrained.folder(str(path)):
             checkpoint = checkpoints.open_checkpoint(path)
             card = checkpoint.card
             _check_numbers(checkpoint.weights, checkpoints.read_tensors(checkpoint.weights)[0])
             return cls(checkpoint.weights, card.weights["sha256"], card.summary(), from_timm=False)
+        if path.name.endswith((published.SUFFIX, ".keras")):
+            return cls._of_published(path, model)
         if not path.exists():
             raise CheckpointError(f"there is no {path}. Give a checkpoint folder or a .safetensors file.")
         tensors, _ = checkpoints.read_tensors(path)
@@ -68,12 +73,26 @@ class FirstWeights:
         note = {"file": path.name, "sha256": digest, **({"prefix": found[0]} if found != ("",) else {})}
         return cls(path, digest, note, from_timm=True)
 
+    @classmethod
+    def _of_published(cls, path: Path, model: str) -> FirstWeights:
+        found = published.read(path)
+        if found.network != model:
+            raise CheckpointError(
+                f"{path} has weights of the structure of {found.network}, and {model} is another network. Train "
+                f"{found.network}."
+            )
+        digest = sha256(path)
+        return cls(path, digest, {"file": path.name, "sha256": digest}, from_timm=False, published=found)
+
     def put_into(self, model: keras.Model) -> None:
         """Gives the network these weights. Its last layer keeps its own where it has another number of classes.
 
         Raises CheckpointError that lists what is missing, left over, or of another shape.
         """
-        values, _ = checkpoints.read_tensors(self.path)
+        if self.published is not None:
+            values = self.published.values(model)
+        else:
+            values, _ = checkpoints.read_tensors(self.path)
         if self.from_timm:
             values = self._of_timm(values, [variable.path for variable in model.weights])
         head = {variable.path: np.asarray(variable) for variable in model.layers[-1].weights}
