@@ -63,7 +63,10 @@ class PublishedWeights:
         for layer in network.layers:
             own = {str(weight.path).rsplit("/", 1)[-1]: weight for weight in layer.weights}
             for name, value in self._of_layer(type(layer).__name__, own, left):
-                found[own[name].path] = value.reshape(own[name].shape) if value.size == own[name].size else value
+                shape = tuple(own[name].shape)
+                # An attention's kernels have an axis for the heads there.
+                by_head = value.ndim > len(shape) and value.size == np.prod(shape)
+                found[own[name].path] = value.reshape(shape) if by_head else value
         rest = [f"{len(layers)} of {kind}" for kind, layers in left.items() if layers]
         if rest:
             raise self._other(f"it has more layers: {', '.join(rest)}")

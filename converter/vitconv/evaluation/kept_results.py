@@ -90,6 +90,7 @@ class VerificationDocument(msgspec.Struct, frozen=True, kw_only=True):
     dataset: str
     examples: Annotated[int, msgspec.Meta(ge=1, le=10**9)]
     chose_epoch: bool | None = None  # versions that did not look have none
+    labelled: bool = True
     limit: Count | None
     max_drop: float | None
     reference: AccuracyDocument

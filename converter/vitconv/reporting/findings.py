@@ -106,7 +106,8 @@ class Arm64Cost:
 @dataclass(frozen=True, eq=False)
 class Reference:
     """Keras on the images that the files were verified on. `limit` and `max_drop` are verify's options.
-    `chose_epoch`: the epoch was chosen on these images; None where an earlier version did not look."""
+    `chose_epoch`: the epoch was chosen on these images; None where an earlier version did not look.
+    `labelled`: whether the images have classes."""
 
     dataset: str
     split_digest: str
@@ -119,10 +120,13 @@ class Reference:
     limit: int | None
     max_drop: float | None
     chose_epoch: bool | None = None
+    labelled: bool = True
 
     @property
     def images(self) -> str:
         """On which images accuracy is, in words."""
+        if not self.labelled:
+            return f"{self.dataset}, {self.examples} images without classes: Keras's own answers are the truth"
         chose = "" if self.chose_epoch is None else f", {what_chose(self.chose_epoch)}"
         return f"{self.dataset}, {self.examples} images{chose}"
 

@@ -43,6 +43,7 @@ def verification(folder: Path, classes: int) -> Verification | None:
             limit=document.limit,
             max_drop=document.max_drop,
             chose_epoch=document.chose_epoch,
+            labelled=document.labelled,
         ),
         tuple((file.path, file.sha256, _verified(file, examples, classes)) for file in document.files),
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from vitconv.reporting.findings import Export
 
@@ -32,8 +33,25 @@ def _sentences(export: Export) -> Iterator[str]:
     yield f"Image: {image.get('height')}×{image.get('width')}, {len(export.labels)} classes."
     if isinstance(versions, dict):
         yield f"Exported by {', '.join(f'{name} {version}' for name, version in versions.items())}."
+    yield from _of_another_tool(document)
     if export.runtime:
         yield f"Timed by {export.runtime}."
+
+
+def _of_another_tool(document: Mapping[str, Any]) -> Iterator[str]:
+    """What was told of a file that no training of ours made, and which rules rewrote its graph."""
+    told = document.get("told")
+    if told is None:
+        return
+    softmax = " A softmax was appended to its logits." if told["softmax"] else ""
+    yield f"Made from a file of another tool, which was told to take pixels {told['pixels']}.{softmax}"
+    rules = document.get("rules") or ()
+    used = [f"{rule['rule']} ({rule['places']} places)" for rule in rules if rule["kept"]]
+    if used:
+        yield f"Its graph was rewritten: {'; '.join(dict.fromkeys(used))}."
+    refused = [f"{rule['rule']} (off by {rule['error']:.2g})" for rule in rules if not rule["kept"]]
+    if refused:
+        yield f"Rules that would have changed answers were not used: {'; '.join(refused)}."
 
 
 def _rows(export: Export) -> Iterator[DigestRow]:
