@@ -67,6 +67,14 @@ def test_a_name_of_the_converter_tells_the_layer() -> None:
         assert layer_in(name, False) is None
 
 
+def test_of_other_people_s_models_every_scope_tells_the_layer() -> None:
+    assert layer_in("net_1/backbone_1/block1_norm_1/add", False, nested=True) == "backbone.block1_norm"
+    assert layer_in("net_1/attention_2/query_1/einsum/Einsum", True, nested=True) == "attention.query.einsum"
+    assert layer_in("net_1/truediv_3", False, nested=True) == "truediv"
+    assert layer_in("Identity", False, nested=True) is None
+    assert layer_in("dense|MATMUL", False, nested=True) is None
+
+
 def test_a_short_name_is_the_layer_and_the_operator() -> None:
     """And not what Keras traced there, which has other names in other versions of it."""
     made = Handmade()

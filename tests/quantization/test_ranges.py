@@ -10,6 +10,7 @@ from handmade import Handmade
 from vitconv.conversion.compaction import compact
 from vitconv.conversion.folding import fold_pixel_scaling
 from vitconv.foundation.errors import InputError, ModelFileError
+from vitconv.quantization import ranges
 from vitconv.quantization.ranges import measure_ranges, structure_digest, with_ranges
 from vitconv.tflite import flatbuffer
 from vitconv.tflite.graph import Graph
@@ -108,3 +109,20 @@ def test_from_the_converter_to_the_quantizer_nothing_is_parsed_and_only_what_run
         assert graph.data
     assert with_ranges(graph, ranges).data
     assert calls == ["serialize", "serialize"]
+
+
+def test_a_map_s_scores_are_no_logits_and_a_gate_is_no_swish() -> None:
+    soft = schema.SoftmaxOptionsT(beta=1.0)
+    for shape, weighted in (((1, 4), True), ((1, 3, 4), False)):
+        made = Handmade()
+        scores = made.arithmetic("MUL", made.tensor(*shape), made.constant([2.0]), shape)
+        graph = made.graph([made.computed("SOFTMAX", [scores], shape, soft)])
+        assert (scores in ranges._functions(graph.model)) == weighted
+    for gate, weighted in ((False, True), (True, False)):
+        made = Handmade()
+        x = made.arithmetic("MUL", made.tensor(1, 4), made.constant([2.0]), (1, 4))
+        sigmoid = made.computed("LOGISTIC", [x], (1, 4))
+        other = made.constant(np.ones(4)) if gate else sigmoid
+        product = made.arithmetic("MUL", x, other, (1, 4))
+        graph = made.graph([made.arithmetic("ADD", product, sigmoid, (1, 4))])
+        assert (x in ranges._functions(graph.model)) == weighted

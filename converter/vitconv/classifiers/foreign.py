@@ -127,7 +127,7 @@ class ForeignModel:
     @cached_property
     def _integer(self) -> tuple[Graph, tuple[Applied, ...]]:
         graph, applied = rewriting.rewrite(self._float[0], rules.INTEGER_RULES, self._pictures)
-        return compact(as_convolutions(fold_pixel_scaling(graph))), applied
+        return compact(as_convolutions(fold_pixel_scaling(graph)), nested=True), applied
 
     def float_graphs(self, wanted: Iterable[Scheme], progress: Progress | None = None) -> Mapping[str, Graph]:
         schemes = list(wanted)
@@ -141,13 +141,15 @@ class ForeignModel:
     def _graph(self, scheme: Scheme) -> Graph:
         if scheme.needs_calibration:
             return self._integer[0]
-        graph = compact(as_row_products(self._float[0]))
+        graph = compact(as_row_products(self._float[0]), nested=True)
         if scheme.weights == "float16":
             return compact(weights.in_half_precision(graph))
         return compact(weights.in_eight_bits(graph)) if scheme.weights == "int8" else graph
 
     def layers_graph(self, scheme: Scheme) -> Graph:
-        return self._integer[0] if scheme.needs_calibration else compact(as_row_products(self._float[0]))
+        return (
+            self._integer[0] if scheme.needs_calibration else compact(as_row_products(self._float[0]), nested=True)
+        )
 
     # --- pictures ---
 

@@ -18,16 +18,17 @@ from vitconv.tflite.graph import Graph
 from vitconv.tflite.layer_names import has_kernel, inner_name, layer_in, layer_of, short_name
 
 
-def compact(graph: Graph, inner_names: bool = True) -> Graph:
+def compact(graph: Graph, inner_names: bool = True, nested: bool = False) -> Graph:
     """The same graph in fewer bytes. Tensors that are computed keep a name that tells their layer.
 
     Without `inner_names`, tensors that nobody but their own layer reads are all called after it alone, and the
-    others keep names of their own, by which layers are compared.
+    others keep names of their own, by which layers are compared. `nested`: the model may have models inside, see
+    `layer_names.layer_in`.
     """
     model = graph.draft()
     for index, subgraph in enumerate(model.subgraphs):
         _drop_unused_tensors(model, index)
-        _shorten(model, subgraph)
+        _shorten(model, subgraph, nested)
         if not inner_names:
             for tensor in _inner_tensors(subgraph):
                 tensor.name = inner_name(tensor.name)
@@ -67,7 +68,7 @@ def _drop_unused_tensors(model: Any, index: int) -> None:
     subgraph.tensors = [subgraph.tensors[old] for old in sorted(used)]
 
 
-def _shorten(model: Any, subgraph: Any) -> None:
+def _shorten(model: Any, subgraph: Any, nested: bool) -> None:
     """Names of constants go, others become short."""
     tensors = list(subgraph.tensors or ())
     for tensor in tensors:
@@ -77,7 +78,7 @@ def _shorten(model: Any, subgraph: Any) -> None:
     taken = {tensor.name for tensor in tensors}
     for index in [*computed, *(index for index in range(len(tensors)) if index not in computed)]:
         operator, tensor = computed.get(index), tensors[index]
-        layer = layer_in(tensor.name or "", operator is not None and has_kernel(model, subgraph, operator))
+        layer = layer_in(tensor.name or "", operator is not None and has_kernel(model, subgraph, operator), nested)
         if layer is not None:
             tensor.name = short_name(layer, "input" if operator is None else codes[operator.opcodeIndex], taken)
             taken.add(tensor.name)

@@ -65,7 +65,10 @@ def answers(graph: Graph, images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
     Raises ModelFileError where LiteRT refuses it.
     """
-    interpreter = _interpreter(graph, keep=False)
+    try:
+        interpreter = _interpreter(graph, keep=False, xnnpack=True)
+    except ModelFileError:  # what XNNPACK fails on, TFLite's own kernels may take
+        interpreter = _interpreter(graph, keep=False)
     (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
     rows = []
     for image in images:
@@ -122,17 +125,18 @@ def fixed(graph: Graph, input_shape: Sequence[int]) -> Graph:
     return Graph(model, graph.name)
 
 
-def _interpreter(graph: Graph, keep: bool) -> Any:
-    """LiteRT's interpreter of the graph, without a delegate; `keep` has it keep every tensor."""
+def _interpreter(graph: Graph, keep: bool, xnnpack: bool = False) -> Any:
+    """LiteRT's interpreter of the graph; `keep` has it keep every tensor."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+    kernels = OpResolverType.AUTO if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     with native_output() as printed:
         try:
             interpreter = Interpreter(
                 model_content=graph.data,
                 num_threads=2,
                 experimental_preserve_all_tensors=keep,
-                experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+                experimental_op_resolver_type=kernels,
             )
             interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:

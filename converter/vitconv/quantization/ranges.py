@@ -30,6 +30,7 @@ _THEN: dict[tuple[str, ...], Function] = {
     ("SOFTMAX",): lambda x: np.exp(x / 2),
     ("ELU",): lambda x: np.exp(np.minimum(x, 0)),
 }
+_ANSWERS_RANK = 2  # [1, classes]
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def measure_ranges(
     interpreter.allocate_tensors()
     source = _only_input(interpreter, graph)
     activations = _activations(graph.model)
-    readers = _readers(graph.model)
+    functions = _functions(graph.model)
     del activations[source["index"]]
     histograms = {index: Histogram() for index in activations}
     for done, image in enumerate(images):
@@ -83,7 +84,7 @@ def measure_ranges(
         progress("calibrating", len(images), len(images))
     ranges = {source["index"]: TensorRange(source["name"], 0.0, 255.0, 0.0, 255.0)}
     for index, histogram in histograms.items():
-        low, high = histogram.range(method, _THEN.get(readers.get(index, ()), lambda x: x))
+        low, high = histogram.range(method, functions.get(index, lambda x: x))
         ranges[index] = TensorRange(activations[index], low, high, histogram.min, histogram.max)
     return tuple(ranges[index] for index in sorted(ranges))
 
@@ -147,13 +148,27 @@ def _only_input(interpreter: Any, graph: Graph) -> Any:
     )
 
 
-def _readers(model: Any) -> dict[int, tuple[str, ...]]:
-    """Tensor → the operators that read it, by name, sorted."""
+def _functions(model: Any) -> dict[int, Function]:
+    """Tensor → what it becomes, where it is one of `_THEN`.
+
+    The scores of an attention map are no logits of answers: small weights count there together. And what gates
+    another value, y · sigmoid(x), is no swish.
+    """
     names = flatbuffer.operator_names(model)
-    return {
-        tensor: tuple(sorted(names[operator.opcodeIndex] for operator in operators))
-        for tensor, operators in flatbuffer.readers(model.subgraphs[0]).items()
-    }
+    main = model.subgraphs[0]
+    found = {}
+    for tensor, operators in flatbuffer.readers(main).items():
+        kinds = tuple(sorted(names[operator.opcodeIndex] for operator in operators))
+        if kinds == ("SOFTMAX",) and len(flatbuffer.tensor_shape(main.tensors[tensor])) > _ANSWERS_RANK:
+            continue
+        if kinds == ("LOGISTIC", "MUL"):
+            operands = {index for operator in operators for index in flatbuffer.inputs(operator)}
+            computed = {index for operator in operators for index in flatbuffer.outputs(operator)}
+            if not operands & computed:
+                continue
+        if kinds in _THEN:
+            found[tensor] = _THEN[kinds]
+    return found
 
 
 def _second_operands(model: Any) -> set[int]:

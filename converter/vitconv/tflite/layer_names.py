@@ -50,14 +50,21 @@ def layer_of(tensor: str) -> str:
     return layer if bar else _OUTPUT
 
 
-def layer_in(tensor: str, has_weights: bool) -> str | None:
+def layer_in(tensor: str, has_weights: bool, nested: bool = False) -> str | None:
     """Of a name of the converter's: `model_1/stage0.residual0.add_1/Add;…` → `stage0.residual0.add`; None for a
     name that is short already, or tells no layer.
 
     Of several names the first one counts; but an operation with a kernel has what was folded into the kernel, such
-    as batch normalisation, first, and the layer whose kernel it is last.
+    as batch normalisation, first, and the layer whose kernel it is last. With `nested`, for models of other people,
+    all scopes tell the layer: `model_1/backbone_1/dense_1/MatMul` → `backbone.dense`; and what is in none is called
+    after the operation.
     """
     names = tensor.split(";")
+    if nested:
+        if _BAR in tensor:
+            return None
+        scopes = names[-1 if has_weights else 0].split("/")
+        return ".".join(_CALL.sub("", scope) for scope in scopes[1:-1] or scopes[1:]) or None
     parts = names[-1 if has_weights else 0].split("/", 2)
     if len(parts) < 3 or _BAR in tensor:
         return None
