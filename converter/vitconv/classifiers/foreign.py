@@ -147,9 +147,9 @@ class ForeignModel:
         return compact(weights.in_eight_bits(graph)) if scheme.weights == "int8" else graph
 
     def layers_graph(self, scheme: Scheme) -> Graph:
-        return (
-            self._integer[0] if scheme.needs_calibration else compact(as_row_products(self._float[0]), nested=True)
-        )
+        if scheme.needs_calibration:
+            return self._integer[0]
+        return compact(as_row_products(self._float[0]), nested=True)
 
     # --- pictures ---
 

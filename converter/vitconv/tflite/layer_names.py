@@ -55,8 +55,8 @@ def layer_in(tensor: str, has_weights: bool, nested: bool = False) -> str | None
     name that is short already, or tells no layer.
 
     Of several names the first one counts; but an operation with a kernel has what was folded into the kernel, such
-    as batch normalisation, first, and the layer whose kernel it is last. With `nested`, for models of other people,
-    all scopes tell the layer: `model_1/backbone_1/dense_1/MatMul` → `backbone.dense`; and what is in none is called
+    as batch normalisation, first, and the layer whose kernel it is last. With `nested`, for other people's models,
+    all scopes tell it: `model_1/backbone_1/dense_1/MatMul` → `backbone.dense`; and what is in none is called
     after the operation.
     """
     names = tensor.split(";")
