@@ -29,9 +29,10 @@ from vitconv.conversion import schemes
 from vitconv.conversion.schemes import Probabilities, Scheme
 from vitconv.data.datasets import Dataset, open_pictures
 from vitconv.exporting import classes, golden, manifest
+from vitconv.exporting.first_run import check_runs
 from vitconv.exporting.folder import Earlier, export_folder, put_in_place
 from vitconv.foundation.configs import check_types
-from vitconv.foundation.errors import InputError, PromiseError
+from vitconv.foundation.errors import InputError
 from vitconv.foundation.file_names import safe_name
 from vitconv.foundation.files import writable_directory, write_json, write_text
 from vitconv.foundation.progress import Progress
@@ -39,7 +40,6 @@ from vitconv.quantization import calibration as calibrations
 from vitconv.quantization import integers, output_steps, sensitivity
 from vitconv.quantization.calibration import Calibration
 from vitconv.quantization.sensitivity import Kept
-from vitconv.runtimes.litert import Runner
 from vitconv.tflite import metadata
 from vitconv.tflite.graph import Graph
 from vitconv.tflite.inspection import inspect_graph
@@ -139,7 +139,7 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportResu
             file = metadata.write(graph, _metadata(config, model, described["name"], scheme), path.name)
             scheme.check(inspect_graph(file))
             path.write_bytes(file.data)
-            cut.append(_check_runs(path, scheme, pictures.images[:1], ours=model.told is None))
+            cut.append(check_runs(path, scheme, pictures.images[:1], ours=model.told is None))
             files.append({**manifest.file_entry(path, scheme.name), **_facts(kept)})
         tell("exporting", len(wanted), len(wanted))
         _add_what_goes_along(staging, model, calibration)
@@ -262,24 +262,6 @@ def _coarse_output(
                 f"{found.sentence(what)}. {' and '.join(names)} cannot be used like this. Export with "
                 f"{output_steps.FLOAT_OUTPUT}, or train until the network is surer of its answers."
             )
-    return None
-
-
-def _check_runs(path: Path, scheme: Scheme, picture: np.ndarray, ours: bool) -> str | None:
-    """Loads the file as an app would and runs one image. That a graph of another tool's file is not one partition
-    is a note, and of ours an error."""
-    with Runner(path) as runner:
-        (probabilities,) = runner.probabilities(picture)
-        # Each of an integer file's probabilities may be rounded by half a step.
-        rounding = len(probabilities) * (runner.outputs[0].scale or 0.0) / 2
-        total = float(probabilities.sum())
-        if not abs(total - 1) <= 0.05 + rounding:  # also where it is NaN
-            raise PromiseError(f"the outputs of {path.name} are not probabilities: they sum to {total}, not to 1.")
-        if scheme.one_partition and runner.partitions != 1:
-            cut = f"XNNPACK cuts {path.name} into {runner.partitions} partitions instead of 1"
-            if ours:
-                raise PromiseError(f"{cut}.")
-            return f"{cut}, which costs time."
     return None
 
 
