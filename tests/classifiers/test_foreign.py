@@ -176,10 +176,15 @@ def test_it_is_verified_without_being_told_again_but_code_is_named_anew(
 
 def test_other_pictures_and_changed_weights_are_noticed(exported: tuple[Path, Path], call: Call) -> None:
     folder, out = exported
-    ended = call("verify", out, "--code", CODE)
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["told"]["pictures"] == {"source": str(folder / "photos"), "labelled": False}
+    # Those that the export was given need not be named again.
+    ended = call("verify", out, "--code", CODE, "--limit", "3", "--json")
+    assert ended.status == 0, ended.err
+    assert json.loads(ended.out)["labelled"] is False
+    ended = call("verify", out, "--code", CODE, "--dataset", "digits")
     assert ended.status == 2
-    assert "--dataset" in ended.err
-    assert "--images" in ended.err
+    assert "the labels of digits don't match" in ended.err
     network("vit").save(folder / "other.keras")
     ended = call(
         "verify", out, "--images", folder / "photos", "--code", CODE, "--checkpoint", folder / "other.keras"

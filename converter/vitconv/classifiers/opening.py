@@ -19,7 +19,7 @@ from vitconv.classifiers.foreign_paths import is_foreign
 from vitconv.classifiers.own import OwnModel
 from vitconv.classifiers.published import PublishedModel, as_opened, build
 from vitconv.classifiers.told import CANDIDATES, PIXELS, RAW, Pixels, Told, code_entry
-from vitconv.data.datasets import Dataset, open_dataset
+from vitconv.data.datasets import Dataset, labels_of
 from vitconv.data.images import ImageSpec
 from vitconv.data.photographs import sample_photographs
 from vitconv.foundation.errors import InputError, ModelFileError
@@ -250,7 +250,7 @@ def _labels_of(path: Path, dataset: str | None, classes: int, progress: Progress
             "of "
             "the outputs), or a data set with these classes (--dataset)."
         )
-    labels = open_dataset(dataset, progress=progress).labels
+    labels = labels_of(dataset, progress)
     if len(labels) != classes:
         raise InputError(
             f"{path} has {classes} outputs, and the data set {dataset} has {len(labels)} classes. Give the "

@@ -152,22 +152,30 @@ def open_dataset(name: str, cut: str | None = None, progress: Progress | None = 
     `cut` says, one of `cuts.CUTS`. What a user should know of it goes to the logger "vitconv".
     Raises UnknownNameError or DatasetError.
     """
+    source = _read(name, cut, progress)
+    if source.summary:
+        logger.info(source.summary)
+    for note in source.notes:
+        logger.warning(note)
+    return Dataset(source)
+
+
+def labels_of(name: str, progress: Progress | None = None) -> tuple[str, ...]:
+    """The labels of a data set that is opened later. Raises UnknownNameError or DatasetError."""
+    return _read(name, None, progress).labels
+
+
+def _read(name: str, cut: str | None, progress: Progress | None) -> Source:
     check_cut(cut)
     if not name.strip():
         raise DatasetError(
             "the name of the data set is empty. Give digits, a tfds name or a folder (. for this one)."
         )
     if name == digits.NAME:
-        source = digits.read_digits(cut)
-    elif is_folder_name(name):
-        source = read_image_folder(_expanded(name), cut, progress)
-    else:
-        source = tfds.read_tfds(name, cut, progress)
-    if source.summary:
-        logger.info(source.summary)
-    for note in source.notes:
-        logger.warning(note)
-    return Dataset(source)
+        return digits.read_digits(cut)
+    if is_folder_name(name):
+        return read_image_folder(_expanded(name), cut, progress)
+    return tfds.read_tfds(name, cut, progress)
 
 
 def open_pictures(root: Path, progress: Progress | None = None) -> Dataset:

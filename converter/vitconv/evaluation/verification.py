@@ -135,7 +135,7 @@ def verify(config: VerifyConfig, progress: Progress | None = None) -> Verificati
     document = manifest.read(config.folder)
     abis, skipped = runnable_abis() if config.android else ((), {})  # what is missing is said before the work
     checkpoint = _open_checkpoint(config, document)
-    dataset = _open_pictures(config, checkpoint, progress)
+    dataset = _open_pictures(config, document, checkpoint, progress)
     described = {
         entry.path: tuple(_wrong_metadata(config.folder / entry.path, entry.sha256, checkpoint))
         for entry in document.files
@@ -229,9 +229,17 @@ def _open_checkpoint(config: VerifyConfig, document: Manifest) -> FloatModel:
     return model
 
 
-def _open_pictures(config: VerifyConfig, model: FloatModel, progress: Progress | None) -> Dataset:
+def _open_pictures(
+    config: VerifyConfig, document: Manifest, model: FloatModel, progress: Progress | None
+) -> Dataset:
+    """Those that are named; else those that an export of another tool's file was given."""
     if config.images is not None:
         return open_pictures(config.images, progress)
+    kept = None if document.told is msgspec.UNSET else document.told.pictures
+    if config.dataset is None and kept is not None:
+        if kept.labelled:
+            return model.open_dataset(kept.source)
+        return open_pictures(Path(kept.source), progress)
     return model.open_dataset(config.dataset)
 
 

@@ -144,6 +144,9 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportResu
         tell("exporting", len(wanted), len(wanted))
         _add_what_goes_along(staging, model, calibration)
         document = _manifest(model, described, staging, files, earlier)
+        if dataset is not None and "told" in document:
+            pictures_of = {"source": dataset.opened_by, "labelled": dataset.labelled}
+            document["told"] = {**document["told"], "pictures": pictures_of}
         put_in_place(staging, out, document)
     notes = (pictures.note, _coarse_output(wanted, calibration, probabilities), *cut, *_refused_rules(model))
     return ExportResult(out, document, calibration, tuple(note for note in notes if note is not None))

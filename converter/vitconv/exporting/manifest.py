@@ -83,12 +83,20 @@ class Code(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sha256: Sha256
 
 
+class Pictures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The data set, or the folder of pictures without classes, that the export was given: what opens it again."""
+
+    source: str
+    labelled: bool
+
+
 class Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the owner of another tool's file said of it: see `classifiers.told.Card`."""
 
     pixels: str
     softmax: bool
     code: Code | None = None
+    pictures: Pictures | None = None
 
 
 class RuleEntry(msgspec.Struct, frozen=True):
