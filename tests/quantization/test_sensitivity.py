@@ -129,11 +129,16 @@ def test_whole_layers_are_float_where_the_error_is_worth_cost_and_size(monkeypat
 
 def test_errors_are_taken_where_the_float_graph_is_least_sure(monkeypatch: pytest.MonkeyPatch) -> None:
     sure, unsure = [0.9, 0.05, 0.05], [0.1, 0.44, 0.46]
-    monkeypatch.setattr(sensitivity, "_IMAGES", 2)
+    monkeypatch.setattr(sensitivity, "_MOST_IMAGES", 2)
     monkeypatch.setattr(output_steps, "of_file", lambda *_: np.array([unsure, sure, sure, unsure]))
-    trial = sensitivity._Trial(graph(), b"ranged", np.arange(4))
-    assert list(trial._images) == [0, 3]
+    trial = sensitivity._Trial(graph(), b"ranged", np.arange(4).reshape(4, 1, 1, 1))
+    assert trial._images.ravel().tolist() == [0, 3]
     assert trial._expected.tolist() == [unsure, unsure]
+
+
+@pytest.mark.parametrize(("size", "count"), [(8, 250), (32, 250), (128, 192), (256, 48), (512, 12), (1024, 12)])
+def test_of_larger_images_fewer_are_looked_at(size: int, count: int) -> None:
+    assert sensitivity._how_many(size, size) == count
 
 
 def test_where_eight_bits_hold_no_answer_every_trial_gives_float(monkeypatch: pytest.MonkeyPatch) -> None:
