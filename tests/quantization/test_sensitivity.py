@@ -32,7 +32,13 @@ def test_units_hold_no_weights_and_every_attention_has_its_own() -> None:
     units = sensitivity.units(graph(), weights=False)
     assert {f"block{number}.attention" for number in range(8)} <= set(units)
     assert not any(operation.has_weights for unit in units.values() for operation in unit)
-    assert not any(op.operator in ("FULLY_CONNECTED", "CONV_2D") for unit in units.values() for op in unit)
+    # An average over channels is a product with a kernel that nobody learnt.
+    products = {
+        name for name, unit in units.items() for op in unit if op.operator in ("FULLY_CONNECTED", "CONV_2D")
+    }
+    assert products == {
+        f"block{number}.{norm}" for number in range(8) for norm in ("attention.norm", "norm2")
+    }
 
 
 def test_whole_units_hold_all_that_computes_and_none_is_without_weights() -> None:
@@ -50,7 +56,8 @@ def test_a_pattern_keeps_whole_layers_with_their_weights_in_float() -> None:
     file = inspect_bytes(integers.quantize(graph(), ranges(NAME, "int8-hybrid"), kept.tensors).data, "file")
     plain = inspect_bytes(integers.quantize(graph(), ranges(NAME, "int8-hybrid")).data, "plain")
     assert kept.layers == ("block0.attention",)
-    assert file.float_ops["CONV_2D"] == plain.float_ops.get("CONV_2D", 0) + 2
+    # Its scores, the sums of their exponentials over a head's units, and its values.
+    assert file.float_ops["CONV_2D"] == plain.float_ops.get("CONV_2D", 0) + 3
     assert file.weight_bytes["float32"] > plain.weight_bytes.get("float32", 0)
 
 
