@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -60,6 +60,7 @@ def _read(root: Path, cut: str | None, progress: Progress | None) -> Source:
             identity={"pictures": content.digest_of_pictures(keys, labels)},
             examples=partial(_examples, [files[index] for index in chosen], keys, labels),
             keys=partial(_known, keys, labels),
+            at=partial(_finder, [files[index] for index in chosen], keys, labels),
             place=f"{place}:{split}:{divided.cut}",
         )
     everything = np.lexsort((divided.labels, divided.keys))
@@ -136,9 +137,19 @@ class _Divided:
 
 
 def _examples(files: Sequence[PictureFile], keys: Keys, labels: NDArray[np.int64]) -> Iterator[Example]:
-    for file, key, label in zip(files, keys.tolist(), labels.tolist(), strict=True):
-        remedy = "Remove it, or put a readable picture in its place."
-        yield Example(partial(open_picture, file.path), label, str(file.path), remedy, key)
+    return map(_finder(files, keys, labels, None), range(len(files)))
+
+
+def _finder(
+    files: Sequence[PictureFile], keys: Keys, labels: NDArray[np.int64], progress: Progress | None
+) -> Callable[[int], Example]:
+    def at(place: int) -> Example:
+        file, remedy = files[place], "Remove it, or put a readable picture in its place."
+        return Example(
+            partial(open_picture, file.path), int(labels[place]), str(file.path), remedy, int(keys[place])
+        )
+
+    return at
 
 
 def _known(keys: Keys, labels: NDArray[np.int64], progress: Progress | None) -> tuple[Keys, NDArray[np.int64]]:
