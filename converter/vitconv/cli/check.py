@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vitconv.cli.console import keeping, print_result, warn
+from vitconv.cli.gpu_tables import gpu_table
 from vitconv.cli.layout import GAP, columns, padded, table, wrapped
 from vitconv.cli.options import PATH, common_options, dataset_option
 from vitconv.cli.progress import ConsoleProgress, tensorflow_progress
@@ -80,11 +81,12 @@ def run(file: Path, images: tuple[Path, ...], top: int, as_json: bool) -> None:
 @click.option("--layers", is_flag=True, help="Also show each layer's error against the float graph, worst first.")
 @click.option(
     "--runtime",
-    type=click.Choice(["litert", "android"]),
+    type=click.Choice(["litert", "android", "gpu"]),
     default="litert",
     show_default=True,
     help="android: also run the golden images through the library that Android apps ship "
-    "(x86-64 Linux; Maven, gcc).",
+    "(x86-64 Linux; Maven, gcc). gpu: also through LiteRT's GPU accelerator, on a graphics card or a software one "
+    "(Linux; a Vulkan driver).",
 )
 @common_options
 def verify(
@@ -110,7 +112,14 @@ def verify(
     from vitconv.exporting import manifest
 
     config = VerifyConfig(
-        folder, dataset, limit, max_drop, checkpoint, android=runtime == "android", layers=layers
+        folder,
+        dataset,
+        limit,
+        max_drop,
+        checkpoint,
+        android=runtime == "android",
+        layers=layers,
+        gpu=runtime == "gpu",
     )
     manifest.read(folder)  # before TensorFlow is loaded
     with tensorflow_progress() as progress:
@@ -201,6 +210,8 @@ def verification_table(result: Verification, width: int) -> str:
             lines += ["", layers_table(file.path, file.layers, width)]
     if result.android:
         lines += ["", _android_table(result.android, width)]
+    if result.gpu:
+        lines += ["", gpu_table(result.gpu, width)]
     return "\n".join(lines)
 
 

@@ -1,0 +1,46 @@
+"""What `vitconv verify --runtime gpu` found, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from vitconv.cli.layout import table, wrapped
+
+if TYPE_CHECKING:
+    from vitconv.evaluation.gpu import GpuCheck, GpuVerification
+
+_WORDS = {"right": "passed", "partly": "passed in part", "refused": "refused", "failed": "FAILED"}
+
+
+def gpu_table(result: GpuVerification, width: int) -> str:
+    """Each file on the GPU, then in sentences what is refused and what is wrong."""
+    rows = []
+    for check in result.checks:
+        rows.append((
+            check.scheme,
+            _WORDS[check.status],
+            "" if check.operations is None else f"{check.gpu_operations}/{check.operations}",
+            str(check.images) if check.images else "",
+            "" if check.max_abs_error is None else f"{check.max_abs_error:.1e}",
+            "" if check.max_steps is None else str(check.max_steps),
+        ))  # fmt: skip
+    header = ("scheme", "", "on the GPU", "images", "max error", "steps")
+    lines = [wrapped(f"LiteRT's GPU accelerator on {result.adapter}, golden images", width, "    ")]
+    lines.append(table(header, rows, width))
+    for check in result.checks:
+        lines += [wrapped(f"{check.path}: {sentence}.", width, "    ") for sentence in sentences(check)]
+    return "\n".join(lines)
+
+
+def sentences(check: GpuCheck) -> Iterator[str]:
+    """What is refused of a file, and what is wrong with it."""
+    for one in check.refused:
+        more = f" and {one.count - 1} more" if one.count > 1 else ""
+        yield f"not for GPUs: {one.operator} in {one.layer}{more} ({one.reason})"
+    yield from check.reasons
+    if check.fault:
+        fault = check.fault
+        error = f"{fault.error:.0f} steps" if fault.unit == "steps" else f"{fault.error:.2g} {fault.unit}"
+        where = f"number {fault.index}, {fault.operator} in {fault.layer}"
+        yield f"the first wrong operation is {where}: off by {error}"
