@@ -14,7 +14,7 @@ from vitconv.cli.gpu_tables import gpu_table
 from vitconv.evaluation import gpu
 from vitconv.evaluation.gpu import GpuCheck, GpuVerification, verify_gpu
 from vitconv.exporting import manifest
-from vitconv.tflite.gpu_rules import wrong_on_gpus
+from vitconv.tflite.gpu_support import GpuSupport, gpu_support
 
 
 def verified(folder: Path, middle: Middle, **more: float) -> tuple[GpuCheck, GpuVerification]:
@@ -71,13 +71,13 @@ def test_a_file_that_gpus_get_wrong_is_refused_without_running_it(tmp_path: Path
 
 def test_a_slope_from_0_to_1_is_no_fault() -> None:
     for slope in (0.0, 0.5, 1.0):
-        assert wrong_on_gpus(classifier(leaky(slope))) == ()
+        assert gpu_support(classifier(leaky(slope))).whole
 
 
 def test_a_file_that_is_wrong_and_unknown_fails_with_the_first_wrong_operation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gpu, "wrong_on_gpus", lambda graph: ())
+    monkeypatch.setattr(gpu, "gpu_support", lambda graph: GpuSupport(5, 5, ()))
     check, result = verified(tmp_path / "export", leaky(-1.0))
     assert check.status == "failed"
     assert not result.passed

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vitconv.cli.console import keeping, print_result, warn
-from vitconv.cli.gpu_tables import gpu_table
+from vitconv.cli.gpu_tables import gpu_table, support_lines
 from vitconv.cli.layout import GAP, columns, padded, table, wrapped
 from vitconv.cli.options import PATH, common_options, dataset_option
 from vitconv.cli.progress import ConsoleProgress, tensorflow_progress
@@ -149,6 +149,7 @@ def inspection_text(file: Inspection, width: int) -> str:
     lines.append("  " + ", ".join(f"{info['count']} {name} v{info['version']}" for name, info in counts))
     if file.metadata:
         lines.append(f"  metadata: {file.metadata['name']}, {len(file.metadata['labels'])} labels")
+    lines.extend(f"  {line}" for line in support_lines(file.gpu))
     lines.extend(f"  problem: {problem}" for problem in file.problems)
     return "\n".join(wrapped(line, width, "    ") for line in lines)
 

@@ -6,10 +6,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from vitconv.cli.layout import table, wrapped
+from vitconv.tflite.runtime_versions import ANDROID_RELEASE, release_name
 
 if TYPE_CHECKING:
     from vitconv.evaluation.gpu import GpuCheck, GpuVerification
+    from vitconv.tflite.gpu_support import GpuSupport
 
+_RELEASE = release_name(ANDROID_RELEASE)
+_EFFECTS = {"refused": "refuses", "fails": "fails over", "wrong": "computes wrongly"}
 _WORDS = {"right": "passed", "partly": "passed in part", "refused": "refused", "failed": "FAILED"}
 
 
@@ -33,11 +37,17 @@ def gpu_table(result: GpuVerification, width: int) -> str:
     return "\n".join(lines)
 
 
+def support_lines(support: GpuSupport) -> Iterator[str]:
+    """`vitconv inspect`: what the GPU delegate of TFLite 2.16.1 does with a file."""
+    yield f"GPU delegate of TFLite {_RELEASE}: computes {support.taken} of {support.operations} ops"
+    for gap in support.gaps:
+        yield f"GPU delegate {_EFFECTS[gap.effect]}: {gap}"
+
+
 def sentences(check: GpuCheck) -> Iterator[str]:
     """What is refused of a file, and what is wrong with it."""
     for one in check.refused:
-        more = f" and {one.count - 1} more" if one.count > 1 else ""
-        yield f"not for GPUs: {one.operator} in {one.layer}{more} ({one.reason})"
+        yield f"not for GPUs: {one}"
     yield from check.reasons
     if check.fault:
         fault = check.fault

@@ -42,7 +42,7 @@ from vitconv.foundation.progress import Progress
 from vitconv.quantization.output_steps import STEP
 from vitconv.runtimes.gpu.drivers import Driver
 from vitconv.runtimes.gpu.runner import GpuRunner, RefusedByGpuError
-from vitconv.tflite.gpu_rules import wrong_on_gpus
+from vitconv.tflite.gpu_support import Gap, gpu_support
 from vitconv.tflite.graph import Graph
 from vitconv.tflite.layer_names import operations
 
@@ -51,17 +51,6 @@ Status = Literal["right", "partly", "refused", "failed"]
 # A software Vulkan on two cores takes seconds for one picture of 256×256. A file that is wrong shows it in any.
 SECONDS = 60.0  # for a whole folder
 _FAULT_SECONDS = 60.0  # for finding the operation that is wrong, in a file that is
-
-
-@dataclass(frozen=True)
-class Refused:
-    """A kind of operator that the GPU does not get. `layer`: where the file's first one is; `count`: how many it
-    has. The accelerator names kinds only, so that it may take some of them."""
-
-    operator: str
-    reason: str
-    layer: str
-    count: int
 
 
 @dataclass(frozen=True)
@@ -74,7 +63,8 @@ class GpuCheck:
     images: how many golden images there was time for.
     max_abs_error: of a probability, from Keras's. max_steps: of an integer output, from LiteRT's; None for a float
         output. Both are None where no image was run.
-    refused: the kinds of operators that are refused. fault: in a file that is wrong, the first operation that is.
+    refused: the kinds of operators that are refused; the accelerator names kinds only, so that it may take some of
+        them. fault: in a file that is wrong, the first operation that is.
     """
 
     path: str
@@ -85,7 +75,7 @@ class GpuCheck:
     images: int = 0
     max_abs_error: float | None = None
     max_steps: int | None = None
-    refused: tuple[Refused, ...] = ()
+    refused: tuple[Gap, ...] = ()
     fault: Fault | None = None
     reasons: tuple[str, ...] = ()
 
@@ -142,7 +132,7 @@ def verify_gpu(
     images, expected = golden.read(export)
     deadline = monotonic() + seconds
     graphs = {entry.path: Graph.read(export / entry.path) for entry in document.files}
-    wrong = {path: _known_wrong(graph) for path, graph in graphs.items()}
+    wrong = {path: gpu_support(graph).wrong for path, graph in graphs.items()}
     to_run = [path for path in graphs if not wrong[path]]
     checks: list[GpuCheck] = []
     for entry in document.files:
@@ -199,23 +189,16 @@ def _check(
     )
 
 
-def _known_wrong(graph: Graph) -> tuple[Refused, ...]:
-    kinds: dict[tuple[str, str], list[str]] = {}
-    for one in wrong_on_gpus(graph):
-        kinds.setdefault((one.operator, one.reason), []).append(one.layer)
-    return tuple(Refused(*kind, layers[0], len(layers)) for kind, layers in kinds.items())
-
-
-def _located(graph: Graph, operators: dict[str, str]) -> tuple[Refused, ...]:
+def _located(graph: Graph, operators: dict[str, str]) -> tuple[Gap, ...]:
     layers: dict[str, list[str]] = {}
     for operation in operations(graph):
         layers.setdefault(operation.operator, []).append(operation.layer)
     return tuple(
-        Refused(name, why, layers[name][0], len(layers[name])) for name, why in operators.items() if name in layers
+        Gap(name, why, layers[name][0], len(layers[name])) for name, why in operators.items() if name in layers
     )
 
 
-def _first_fault(graph: Graph, image: np.ndarray, driver: Driver, refused: tuple[Refused, ...]) -> Fault | None:
+def _first_fault(graph: Graph, image: np.ndarray, driver: Driver, refused: tuple[Gap, ...]) -> Fault | None:
     left_out = frozenset(one.operator for one in refused)
     return first_fault(graph, image, driver, left_out, _FAULT_SECONDS)
 

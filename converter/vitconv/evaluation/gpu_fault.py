@@ -22,6 +22,7 @@ from vitconv.foundation.errors import ModelFileError
 from vitconv.runtimes.gpu.drivers import Driver
 from vitconv.runtimes.gpu.runner import GpuRunner
 from vitconv.tflite import flatbuffer
+from vitconv.tflite.gpu_rules import from_constants
 from vitconv.tflite.graph import Graph
 from vitconv.tflite.layer_names import Operation, operations
 
@@ -50,7 +51,7 @@ def first_fault(
     """image: uint8 [H, W, 3]. left_out: operators that the GPU refuses. None where no operation is wrong by
     itself, or none was found in so many seconds."""
     deadline = monotonic() + seconds
-    values, weights = _Values(graph, image), _from_constants(graph)
+    values, weights = _Values(graph, image), from_constants(graph)
     with tempfile.TemporaryDirectory() as folder:
         for chunk in _chunks(graph, left_out, weights, values):
             if monotonic() > deadline:
@@ -126,15 +127,6 @@ def _chunks(
 def _fed(weights: Weights, operation: Operation) -> tuple[int, ...]:
     """The inputs of an operation that hang on the image."""
     return tuple(tensor for tensor in operation.activations if tensor not in weights)
-
-
-def _from_constants(graph: Graph) -> Weights:
-    """What operations compute from constants alone, such as DEQUANTIZE of weights in 16 bits."""
-    found: Weights = {}
-    for operation in operations(graph):
-        if all(tensor in found for tensor in operation.activations):
-            found.update(dict.fromkeys(operation.outputs, operation.index))
-    return found
 
 
 class _Alone:
