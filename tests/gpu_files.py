@@ -87,10 +87,12 @@ def write_export(folder: Path, graph: Graph, scheme: str = "float32") -> Path:
     document["files"] = [
         {"scheme": scheme, "path": path.name, "bytes": len(graph.data), "sha256": digest(graph.data)}
     ]
-    write_json(folder / "manifest.json", document)
-    golden = json.loads((folder / "golden" / "golden.json").read_text())
+    file = folder / "golden" / "golden.json"
+    golden = json.loads(file.read_text())
     for image in golden["images"]:
         pixels = np.asarray(Image.open(folder / "golden" / image["file"]))
         image["probabilities"] = run(graph, pixels[np.newaxis])[0].ravel().tolist()
-    write_json(folder / "golden" / "golden.json", golden)
+    write_json(file, golden)
+    document["digests"]["golden/golden.json"] = digest(file.read_bytes())
+    write_json(folder / "manifest.json", document)
     return folder

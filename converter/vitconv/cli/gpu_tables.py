@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from vitconv.tflite.gpu_support import GpuSupport
 
 _RELEASE = release_name(ANDROID_RELEASE)
-_EFFECTS = {"refused": "refuses", "fails": "fails over", "wrong": "computes wrongly"}
 _WORDS = {"right": "passed", "partly": "passed in part", "refused": "refused", "failed": "FAILED"}
 
 
@@ -41,7 +40,7 @@ def support_lines(support: GpuSupport) -> Iterator[str]:
     """`vitconv inspect`: what the GPU delegate of TFLite 2.16.1 does with a file."""
     yield f"GPU delegate of TFLite {_RELEASE}: computes {support.taken} of {support.operations} ops"
     for gap in support.gaps:
-        yield f"GPU delegate {_EFFECTS[gap.effect]}: {gap}"
+        yield f"GPU delegate {gap.phrase}"
 
 
 def sentences(check: GpuCheck) -> Iterator[str]:

@@ -23,6 +23,12 @@ class Gap:
     count: int
     effect: Effect = "refused"
 
+    @property
+    def phrase(self) -> str:
+        """What the delegate does with it: "refuses TOPK_V2 in …"."""
+        does = {"refused": "refuses", "fails": "fails over", "wrong": "computes wrongly"}
+        return f"{does[self.effect]} {self}"
+
     def __str__(self) -> str:
         more = f" and {self.count - 1} more" if self.count > 1 else ""
         return f"{self.operator} in {self.layer}{more} ({self.reason})"
