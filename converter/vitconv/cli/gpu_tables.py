@@ -48,6 +48,11 @@ def sentences(check: GpuCheck) -> Iterator[str]:
     for one in check.refused:
         yield f"not for GPUs: {one}"
     yield from check.reasons
+    if check.half and check.half.layers:
+        half, most = check.half, check.half.layers[0]
+        error = "no number" if half.max_abs_error is None else f"off by {half.max_abs_error:.1e}"
+        largest = max(most.value, most.total)
+        yield f"in 16 bits {error}; values and sums reach {largest:.3g} of 65504, in {most.layer}"
     if check.fault:
         fault = check.fault
         error = f"{fault.error:.0f} steps" if fault.unit == "steps" else f"{fault.error:.2g} {fault.unit}"

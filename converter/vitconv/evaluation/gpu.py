@@ -9,7 +9,8 @@ What is right, in the accelerator's 32 bits:
     integer outputs   no further from LiteRT's than twice what LiteRT's are from each other, and 2 steps
 
 and no message of the accelerator that a shader or a command is invalid, whatever the numbers. A file that holds
-what GPUs are known to compute wrongly (`tflite.gpu_rules`) is refused without running it.
+what GPUs are known to compute wrongly (`tflite.gpu_rules`) is refused without running it. GPUs of phones compute
+in 16 bits: what becomes of a float file there is simulated, see `half_precision`.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from vitconv.evaluation.closeness import (
     too_far,
 )
 from vitconv.evaluation.gpu_fault import Fault, first_fault
+from vitconv.evaluation.half_precision import HalfPrecision, half_precision
 from vitconv.exporting import golden
 from vitconv.exporting.manifest import Manifest
 from vitconv.foundation.errors import ModelFileError
@@ -65,6 +67,7 @@ class GpuCheck:
         output. Both are None where no image was run.
     refused: the kinds of operators that are refused; the accelerator names kinds only, so that it may take some of
         them. fault: in a file that is wrong, the first operation that is.
+    half: what becomes of it in 16 bits; None for files that are not looked at, see `_is_for_half`.
     """
 
     path: str
@@ -77,6 +80,7 @@ class GpuCheck:
     max_steps: int | None = None
     refused: tuple[Gap, ...] = ()
     fault: Fault | None = None
+    half: HalfPrecision | None = None
     reasons: tuple[str, ...] = ()
 
     @property
@@ -140,6 +144,8 @@ def verify_gpu(
         if not check.refused:
             if progress:
                 progress("verifying on the GPU", to_run.index(entry.path), len(to_run))
+            if _is_for_half(entry.scheme, document):
+                check = replace(check, half=half_precision(graphs[entry.path], images, expected))
             share = max(0.0, deadline - monotonic()) / (len(to_run) - to_run.index(entry.path))
             until = monotonic() + share
             check = _check(check, export / entry.path, graphs[entry.path], images, expected, driver, until)
@@ -175,18 +181,27 @@ def _check(
     steps = largest_steps(ran.outputs, litert.outputs[True])
     reasons = [f"the accelerator says: {error}" for error in ran.invalid]
     reasons += _too_far(scheme, ran.answers, expected[:count], litert, steps)
+    in_half = check.half.reasons if check.half else ()
     on_gpu, of_all = ran.operations or (whole, whole)
     return replace(
         check,
-        status="failed" if reasons else "partly" if check.refused else "right",
+        status="failed" if reasons or in_half else "partly" if check.refused else "right",
         gpu_operations=on_gpu,
         operations=of_all,
         images=count,
         max_abs_error=error_here if np.isfinite(error_here) else None,
         max_steps=steps,
         fault=_first_fault(graph, images[0], driver, check.refused) if reasons else None,
-        reasons=tuple(reasons),
+        reasons=(*reasons, *in_half),
     )
+
+
+def _is_for_half(name: str, document: Manifest) -> bool:
+    """Whether a file is looked at in 16 bits: one of floats. float32's numbers become float16's there, so that one of
+    the two will do. Of a dynamic file this processor rounds activations to 8 bits, which a GPU does not."""
+    scheme = schemes.find(name)
+    floats = [entry.scheme for entry in document.files if not schemes.find(entry.scheme).integer]
+    return not scheme.integer and not scheme.on_the_fly and not (scheme.exact and "float16" in floats)
 
 
 def _located(graph: Graph, operators: dict[str, str]) -> tuple[Gap, ...]:
