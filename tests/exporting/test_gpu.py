@@ -38,11 +38,16 @@ def export_of(folder: Path, **middles: Middle) -> Path:
 def tried(folder: Path, scheme: str, status: str, error: float | None = 2e-7) -> None:
     """Has `verify --runtime gpu` found that of a file."""
     path = folder / f"eanet-flowers-{scheme}.tflite"
-    checks = [{
-        "path": path.name, "sha256": digest(path.read_bytes()), "status": status, "images": 2,
-        "max_abs_error": error, "reasons": [] if status == "right" else ["is off by 0.3 in a probability"],
-    }]  # fmt: skip
-    write_json(folder / "results" / "gpu.json", {"adapter": "SwiftShader", "files": checks})
+    check = {
+        "path": path.name,
+        "sha256": digest(path.read_bytes()),
+        "status": status,
+        "images": 2,
+        "max_abs_error": error,
+        "half": {"images": 2, "max_abs_error": 5e-4, "layers": []},
+        "reasons": [] if status == "right" else ["is off by 0.3 in a probability"],
+    }
+    write_json(folder / "results" / "gpu.json", {"adapter": "SwiftShader", "files": [check]})
 
 
 def test_an_entry_says_whether_gpus_compute_all_of_a_file() -> None:
@@ -93,6 +98,7 @@ def test_the_report_recommends_a_file_for_gpus(tmp_path: Path) -> None:
     found = recommend(read_export(folder)).gpu
     assert found is not None
     assert "LiteRT's GPU accelerator on SwiftShader is within 2.0e-07 of Keras's" in found.reason
+    assert "with every value rounded to 16 bits the file is within 5.0e-04" in found.reason
     assert recommend(read_export(folder)).to_json()["gpu"]["file"] == "eanet-flowers-float16.tflite"
 
 

@@ -197,8 +197,8 @@ def _check(
 
 
 def _is_for_half(name: str, document: Manifest) -> bool:
-    """Whether a file is looked at in 16 bits: one of floats. float32's numbers become float16's there, so that one of
-    the two will do. Of a dynamic file this processor rounds activations to 8 bits, which a GPU does not."""
+    """Whether a file is looked at in 16 bits: one of floats. float32's numbers become float16's there, so that one
+    of the two will do. Of a dynamic file this processor rounds activations to 8 bits, which a GPU does not."""
     scheme = schemes.find(name)
     floats = [entry.scheme for entry in document.files if not schemes.find(entry.scheme).integer]
     return not scheme.integer and not scheme.on_the_fly and not (scheme.exact and "float16" in floats)

@@ -99,8 +99,15 @@ class VerificationDocument(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[FileDocument, ...]
 
 
+class HalfDocument(msgspec.Struct, frozen=True):
+    """A `half_precision.HalfPrecision`."""
+
+    images: Count
+    max_abs_error: float | None
+
+
 class GpuFileDocument(msgspec.Struct, frozen=True):
-    """A `gpu.GpuCheck`, and the SHA-256 of its file. refused: phrases."""
+    """A `gpu.GpuCheck`, and the SHA-256 of its file."""
 
     path: str
     sha256: str
@@ -108,6 +115,7 @@ class GpuFileDocument(msgspec.Struct, frozen=True):
     images: Count
     max_abs_error: float | None
     reasons: tuple[str, ...]
+    half: HalfDocument | None = None
 
 
 class GpuDocument(msgspec.Struct, frozen=True):

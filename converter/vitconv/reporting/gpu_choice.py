@@ -59,9 +59,13 @@ def _tried(export: Export, chosen: ModelFile) -> str:
     if chosen.gpu is None or chosen.gpu.max_abs_error is None:
         return f"It was not tried on a GPU: run `vitconv verify {export.name} --runtime gpu`."
     images = f"{chosen.gpu.images} golden image{'s' if chosen.gpu.images > 1 else ''}"
+    half = chosen.gpu.half
+    rounded = ""
+    if half and half.max_abs_error is not None:
+        rounded = f", and with every value rounded to 16 bits the file is within {half.max_abs_error:.1e}"
     return (
         f"LiteRT's GPU accelerator on {export.gpu_adapter} is within {chosen.gpu.max_abs_error:.1e} of Keras's "
-        f"probabilities on {images}."
+        f"probabilities on {images}{rounded}."
     )
 
 
