@@ -1,8 +1,8 @@
-"""What `vitconv verify --runtime gpu` found, as text."""
+"""What accelerators make of files, as text: `vitconv verify --runtime gpu` and `vitconv inspect`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from vitconv.cli.layout import table, wrapped
@@ -10,6 +10,7 @@ from vitconv.tflite.runtime_versions import ANDROID_RELEASE, release_name
 
 if TYPE_CHECKING:
     from vitconv.evaluation.gpu import GpuCheck, GpuVerification
+    from vitconv.runtimes.npu import NpuAnswer
     from vitconv.tflite.gpu_support import GpuSupport
 
 _RELEASE = release_name(ANDROID_RELEASE)
@@ -41,6 +42,14 @@ def support_lines(support: GpuSupport) -> Iterator[str]:
     yield f"GPU delegate of TFLite {_RELEASE}: computes {support.taken} of {support.operations} ops"
     for gap in support.gaps:
         yield f"GPU delegate {gap.phrase}"
+
+
+def npu_lines(answers: Iterable[NpuAnswer]) -> Iterator[str]:
+    """`vitconv inspect --npu`: what makers' plugins would compile of a file."""
+    for one in answers:
+        parts = f"{one.parts} part{'' if one.parts == 1 else 's'}"
+        said = one.problem or f"would compile {one.taken} of {one.operations} ops, in {parts}"
+        yield f"NPU {one.vendor} {one.processor}: {said}"
 
 
 def sentences(check: GpuCheck) -> Iterator[str]:
