@@ -172,3 +172,13 @@ def test_a_file_that_is_none_is_not_said_to_be_refused_by_the_gpu(tmp_path: Path
     with pytest.raises(ModelFileError) as failed:
         GpuRunner(path, driver())
     assert not isinstance(failed.value, RefusedByGpuError)
+
+
+def test_a_named_driver_that_does_not_exist_is_named_though_only_a_browser_has_a_loader(
+    installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (installed / "chromium" / "vk_swiftshader_icd.json").write_text("{}")
+    (installed / "chromium" / "libvulkan.so.1").write_bytes(b"")
+    monkeypatch.setenv("VK_DRIVER_FILES", "/opt/card.json")
+    (only,) = candidates()
+    assert (only.name, only.loader) == ("/opt/card.json", str(installed / "chromium" / "libvulkan.so.1"))

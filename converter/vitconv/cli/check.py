@@ -121,6 +121,7 @@ def verify(
     from vitconv.evaluation.verification import VerifyConfig
     from vitconv.evaluation.verification import verify as verify_export
     from vitconv.exporting import manifest
+    from vitconv.runtimes.gpu.probe import find_driver
 
     config = VerifyConfig(
         folder,
@@ -133,6 +134,8 @@ def verify(
         gpu=runtime == "gpu",
     )
     manifest.read(folder)  # before TensorFlow is loaded
+    if config.gpu:
+        find_driver()  # what is missing is said now
     with tensorflow_progress() as progress:
         result = verify_export(config, progress)
     keeping(lambda: kept_results.keep_verification(config, result))

@@ -62,30 +62,27 @@ def candidates() -> tuple[Driver, ...]:
     """The drivers to try, the best first: what the user's VK_DRIVER_FILES names, and nothing else; otherwise
     graphics cards, SwiftShader, llvmpipe. Whether one works shows only when it is used."""
     loader = _LOADER if find_library("vulkan") else None
+    browser = next((folder for folder in map(Path, _BROWSERS) if (folder / _SWIFTSHADER).is_file()), None)
     named = next((os.environ[name] for name in _NAMED_BY_USER if os.environ.get(name)), None)
     if named is not None:
         manifests = tuple(Path(part) for part in named.split(os.pathsep) if part)
-        beside = (_loader_beside(manifest) for manifest in manifests)
-        found = loader or next((one for one in beside if one), None)
+        folders = [manifest.parent for manifest in manifests] + ([browser] if browser else [])
+        found = loader or next((one for one in map(_loader_in, folders) if one), None)
         return (Driver(" ".join(map(str, manifests)), manifests, found),) if found else ()
     installed = tuple(_installed())
     cards = tuple(manifest for manifest in installed if _SOFTWARE not in manifest.name)
     drivers = [Driver("graphics card", cards, loader)] if cards and loader else []
-    for folder in map(Path, _BROWSERS):
-        manifest = folder / _SWIFTSHADER
-        found = loader or _loader_beside(manifest)
-        if manifest.is_file() and found:
-            drivers.append(Driver(f"SwiftShader of {folder}", (manifest,), found))
-            break
+    if browser and (found := loader or _loader_in(browser)):
+        drivers.append(Driver(f"SwiftShader of {browser}", (browser / _SWIFTSHADER,), found))
     software = tuple(manifest for manifest in installed if _SOFTWARE in manifest.name)
     if software and loader:
         drivers.append(Driver("llvmpipe", software, loader))
     return tuple(drivers)
 
 
-def _loader_beside(manifest: Path) -> str | None:
-    """The path of a loader in a driver's own folder."""
-    loader = manifest.parent / _LOADER
+def _loader_in(folder: Path) -> str | None:
+    """The path of a driver's own copy of the loader."""
+    loader = folder / _LOADER
     return str(loader) if loader.is_file() else None
 
 
