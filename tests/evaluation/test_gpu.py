@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from vitconv.cli.gpu_tables import gpu_table
 from vitconv.evaluation import gpu
 from vitconv.evaluation.gpu import GpuCheck, GpuVerification, verify_gpu
 from vitconv.exporting import manifest
+from vitconv.runtimes.gpu.drivers import Driver
+from vitconv.runtimes.gpu.runner import RefusedByGpuError
 from vitconv.tflite.gpu_support import GpuSupport, gpu_support
 
 
@@ -92,6 +95,20 @@ def test_what_the_gpu_refuses_is_named_and_the_rest_is_compared(tmp_path: Path) 
     check, result = verified(tmp_path / "export", unary("L2_NORMALIZATION"))
     assert (check.status, check.fully_accelerated, check.images) == ("partly", False, 3)
     assert [(one.operator, one.layer) for one in check.refused] == [("L2_NORMALIZATION", "middle")]
+    assert result.passed
+
+
+def test_a_file_that_is_refused_as_a_whole_is_refused_and_not_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> NoReturn:
+        raise RefusedByGpuError("the file is refused as a whole.", "")
+
+    monkeypatch.setattr(gpu, "_run", refuse)
+    folder = write_export(tmp_path / "export", classifier(unary("ABS")))
+    result = verify_gpu(folder, manifest.read(folder), Driver("none", (), ""))
+    (check,) = result.checks
+    assert (check.status, check.reasons) == ("refused", ("the file is refused as a whole.",))
     assert result.passed
 
 

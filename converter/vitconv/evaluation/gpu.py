@@ -171,8 +171,8 @@ def _check(
         except RefusedByGpuError as error:
             check = replace(check, refused=_located(graph, error.operators))
             ran = _run(path, driver, True, images, deadline)
-    except RefusedByGpuError:  # not even with the CPU beside it
-        return check
+    except RefusedByGpuError as error:  # not even with the CPU beside it
+        return replace(check, reasons=() if check.refused else (str(error),))
     except ModelFileError as error:
         return replace(check, status="failed", reasons=(str(error),))
     count, whole = len(ran.answers), len(graph.model.subgraphs[0].operators)

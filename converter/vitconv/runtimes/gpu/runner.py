@@ -17,14 +17,16 @@ from vitconv.runtimes.gpu.worker import LOADER, WITH_CPU
 from vitconv.runtimes.process import ModelProcess, python_worker
 from vitconv.runtimes.worker import Message, cast_pixels
 
+_NOT_TAKEN = "Failed to modify graph with delegate"  # of a graph with shapes that are known late, for example
+
 # A software Vulkan takes seconds to compile a graph's shaders and seconds for a picture, and many more where other
 # programs want the processor, too.
 _FILE_SECONDS = 150.0
 
 
 class RefusedByGpuError(ModelFileError):
-    """The accelerator does not take the whole file, and says so. `operators`: which of them, and why; `counts`:
-    how many operations it would take, of how many, None where it does not say."""
+    """The accelerator does not take the whole file, and says so. `operators`: which of them, and why, empty where
+    it names none; `counts`: how many operations it would take, of how many, None where it does not say."""
 
     def __init__(self, message: str, said: str) -> None:
         super().__init__(message)
@@ -96,4 +98,7 @@ class GpuRunner(ModelProcess):
         if refused := log.refused(said):
             listed = "; ".join(f"{name} ({why})" for name, why in refused.items())
             return RefusedByGpuError(f"{self._cannot}, which refuses {listed}. {self._remedy}", said)
+        if _NOT_TAKEN in reason:
+            refused_whole = f"{self._cannot}, which refuses it as a whole and does not say why. {self._remedy}"
+            return RefusedByGpuError(refused_whole, said)
         return super()._failed(reason)
