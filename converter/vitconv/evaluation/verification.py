@@ -22,6 +22,7 @@ from vitconv.data.images import ImageSpec
 from vitconv.evaluation import evidence
 from vitconv.evaluation.android import AndroidVerification, runnable_abis, verify_android
 from vitconv.evaluation.evidence import Answers, Evidence
+from vitconv.evaluation.gpu import GpuVerification, verify_gpu
 from vitconv.evaluation.layer_errors import IMAGES as LAYER_IMAGES
 from vitconv.evaluation.layer_errors import LayerError, layer_errors, losses
 from vitconv.evaluation.parity import FileVerification, compare
@@ -32,6 +33,7 @@ from vitconv.foundation.errors import CheckpointError, InputError, ModelFileErro
 from vitconv.foundation.intervals import wilson_interval
 from vitconv.foundation.progress import Progress
 from vitconv.quantization.output_steps import lost_answers
+from vitconv.runtimes.gpu.probe import find_driver
 from vitconv.runtimes.litert import Runner
 from vitconv.tflite import flatbuffer, metadata
 from vitconv.tflite.graph import Graph
@@ -43,8 +45,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class VerifyConfig:
     """What to verify. `limit` takes the first so many images of the evaluation split; `max_drop` (percentage
-    points) replaces every scheme's own limit; `checkpoint` is where the manifest's has moved to; `android` has the
-    golden images run through Android's own runtime, too; `layers` has every layer compared."""
+    points) replaces every scheme's own limit; `checkpoint` is where the manifest's has moved to; `android` and
+    `gpu` have the golden images run through Android's own runtime and LiteRT's GPU accelerator, too; `layers` has
+    every layer compared."""
 
     folder: Path
     dataset: str | None = None
@@ -53,6 +56,7 @@ class VerifyConfig:
     checkpoint: Path | None = None
     android: bool = False
     layers: bool = False
+    gpu: bool = False
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -80,12 +84,13 @@ class Verification:
     evidence: Evidence | None = field(default=None, repr=False, compare=False)
     folder_problems: tuple[str, ...] = ()
     chose_epoch: bool = False
+    gpu: GpuVerification | None = None
 
     @property
     def passed(self) -> bool:
         """Whether no file is shown to break a limit, and the folder is as it was exported. See `doubtful`."""
-        android = self.android is None or self.android.passed
-        return android and not self.folder_problems and all(file.passed for file in self.files)
+        others = [runtime.passed for runtime in (self.android, self.gpu) if runtime]
+        return all(others) and not self.folder_problems and all(file.passed for file in self.files)
 
     @property
     def doubtful(self) -> tuple[FileVerification, ...]:
@@ -103,6 +108,7 @@ class Verification:
             "folder_problems": list(self.folder_problems),
             "passed": self.passed,
             **(self.android.to_json() if self.android else {}),
+            **(self.gpu.to_json() if self.gpu else {}),
         }
 
     def _intervals(self, measured: Accuracy | FileVerification) -> dict[str, list[float]]:
@@ -123,7 +129,9 @@ def verify(config: VerifyConfig, progress: Progress | None = None) -> Verificati
     run.
     """
     document = manifest.read(config.folder)
-    abis, skipped = runnable_abis() if config.android else ((), {})  # what is missing is said before the work
+    # What is missing is said before the work.
+    abis, skipped = runnable_abis() if config.android else ((), {})
+    driver = find_driver() if config.gpu else None
     checkpoint = _open_checkpoint(config, document)
     dataset = open_dataset_of(checkpoint, config.dataset)
     described = {
@@ -155,6 +163,7 @@ def verify(config: VerifyConfig, progress: Progress | None = None) -> Verificati
     android = None
     if config.android:
         android = AndroidVerification(verify_android(config.folder, document, abis, progress), skipped)
+    gpu = verify_gpu(config.folder, document, driver, progress) if driver else None
     shown = {one.index for file in answers.values() for one in file.disagreements}
     return Verification(
         _describe(dataset.name, split),
@@ -167,6 +176,7 @@ def verify(config: VerifyConfig, progress: Progress | None = None) -> Verificati
         Evidence(Answers(evidence.confusion(expected, labels)), answers, evidence.thumbnails(images, shown)),
         (*folder_check.problems(config.folder, document), *_contradictions(document, checkpoint.card)),
         chose_epoch(checkpoint, split),
+        gpu,
     )
 
 

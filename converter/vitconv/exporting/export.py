@@ -18,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from vitconv.checkpoints import checkpoint as checkpoints
@@ -27,7 +28,7 @@ from vitconv.checkpoints.trained_data import open_dataset_of
 from vitconv.conversion import float_graph, schemes
 from vitconv.conversion.schemes import Probabilities, Scheme
 from vitconv.data.datasets import Dataset, is_here
-from vitconv.exporting import classes, golden, manifest
+from vitconv.exporting import classes, golden, gpu, manifest
 from vitconv.exporting.folder import Earlier, export_folder, put_in_place
 from vitconv.foundation.configs import check_types
 from vitconv.foundation.errors import InputError, PromiseError
@@ -130,7 +131,8 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportResu
             scheme.check(inspect_graph(file))
             path.write_bytes(file.data)
             _check_runs(path, scheme, pictures.images[:1])
-            files.append({**manifest.file_entry(path, scheme.name), **_facts(kept)})
+            fit = {"gpu": msgspec.to_builtins(gpu.entry(file))}
+            files.append({**manifest.file_entry(path, scheme.name), **_facts(kept), **fit})
         tell("exporting", len(wanted), len(wanted))
         _add_what_goes_along(staging, checkpoint, calibration)
         document = _manifest(checkpoint, described, staging, files, earlier)
@@ -305,6 +307,7 @@ def _manifest(
     made = {entry["scheme"] for entry in files}
     kept = [entry for entry in earlier.files if entry["scheme"] not in made]
     order = list(schemes.SCHEMES)
+    models = sorted([*kept, *files], key=lambda entry: order.index(entry["scheme"]))
     calibration: Mapping[str, Any] | None = None
     if (staging / manifest.CALIBRATION).exists():
         calibration = manifest.calibration_entry(staging)
@@ -320,7 +323,8 @@ def _manifest(
             name: version(name) for name in ("vitconv", "tensorflow", "keras", "ai-edge-litert", "tflite-support")
         },
         "calibration": calibration,
-        "files": sorted([*kept, *files], key=lambda entry: order.index(entry["scheme"])),
+        "files": models,
+        "gpu_file": gpu.choose(models),
         "golden": golden.FILE,
         "digests": manifest.digests_of(staging),
     }
