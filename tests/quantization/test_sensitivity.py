@@ -36,9 +36,7 @@ def test_units_hold_no_weights_and_every_attention_has_its_own() -> None:
     products = {
         name for name, unit in units.items() for op in unit if op.operator in ("FULLY_CONNECTED", "CONV_2D")
     }
-    assert products == {
-        f"block{number}.{norm}" for number in range(8) for norm in ("attention.norm", "norm2")
-    }
+    assert products == {f"block{number}.{norm}" for number in range(8) for norm in ("attention.norm", "norm2")}
 
 
 def test_whole_units_hold_all_that_computes_and_none_is_without_weights() -> None:
