@@ -11,10 +11,18 @@ from typing import Any
 
 import msgspec
 
+from vitconv.conversion.schemes import SCHEMES
 from vitconv.tflite.gpu_support import GpuSupport, gpu_support
 from vitconv.tflite.graph import Graph
 
-BEST_FIRST = ("float16", "float32", "dynamic")  # schemes; of no other a file is for GPUs
+_WEIGHTS = ("float16", "float32", "int8")  # the best for a GPU first
+# Schemes; of no other a file is for GPUs.
+BEST_FIRST = tuple(
+    scheme.name
+    for weights in _WEIGHTS
+    for scheme in SCHEMES.values()
+    if scheme.weights == weights and not scheme.integer
+)
 
 
 class GpuEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
