@@ -6,13 +6,10 @@ import json
 import shutil
 from pathlib import Path
 
-import pytest
-
 from gpu_files import Middle, classifier, leaky, unary, write_export
 from made_documents import digest, write_json
 from vitconv.exporting import gpu, manifest
 from vitconv.exporting.gpu import choose, entry
-from vitconv.foundation.errors import InputError
 from vitconv.reporting.reading import read_export
 from vitconv.reporting.recommendation import recommend
 
@@ -74,16 +71,13 @@ def test_float16_is_chosen_before_float32_and_dynamic_and_no_integer_file() -> N
     assert choose([{"scheme": "float16", "path": "of an earlier version"}]) is None
 
 
-def test_a_manifest_names_the_file_and_only_one_that_is_there(tmp_path: Path) -> None:
+def test_a_manifest_names_the_file_and_may_have_fewer_files_than_were_written(tmp_path: Path) -> None:
     folder = export_of(tmp_path / "export", float16=RIGHT)
     document = json.loads((folder / "manifest.json").read_text())
-    for value in (None, "eanet-flowers-float16.tflite"):
+    for value in (None, "eanet-flowers-float16.tflite", "eanet-flowers-float32.tflite"):
         write_json(folder / "manifest.json", {**document, "gpu_file": value})
         assert manifest.read(folder).gpu_file == value
         assert manifest.read(folder).to_json()["gpu_file"] == value
-    write_json(folder / "manifest.json", {**document, "gpu_file": "other.tflite"})
-    with pytest.raises(InputError, match=r"`gpu_file` is 'other.tflite', which is none of its files"):
-        manifest.read(folder)
 
 
 def test_the_report_recommends_a_file_for_gpus(tmp_path: Path) -> None:
