@@ -82,8 +82,8 @@ class File(msgspec.Struct, frozen=True):
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole document. `digests` has the SHA-256 of every other file that the export wrote, by its path inside
     the folder; manifests of versions that kept none have no `digests`. `gpu_file` is the path of the file that an
-    app should run on the GPU, None where there is none; earlier versions have no `gpu_file`. Where somebody has taken
-    files out of the manifest, it may be one of those."""
+    app should run on the GPU, None where there is none; earlier versions have no `gpu_file`. It may be none of
+    `files`, where somebody has taken that file out."""
 
     model: FileName
     checkpoint: Origin
