@@ -10,6 +10,7 @@ import pytest
 from converted import converted, float_graph, images
 from vitconv.evaluation.layer_errors import LayerError, layer_errors, losses
 from vitconv.foundation.errors import ModelFileError
+from vitconv.quantization.cost_model import estimated_instructions
 from vitconv.tflite import flatbuffer
 from vitconv.tflite.graph import Graph
 from vitconv.tflite.layer_names import layer_of
@@ -50,6 +51,9 @@ def test_every_layer_of_an_integer_file_is_compared_the_worst_first() -> None:
     assert [error.snr_db for error in found] == sorted(error.snr_db for error in found)
     assert all(error.rms_steps is not None and error.rms_steps < 20 for error in found)
     assert min(error.snr_db for error in found) > 3
+    costs = {error.layer: error.instructions or 0.0 for error in found}
+    assert costs["block0.attention"] > costs["block0.mlp1"] > 1e5
+    assert sum(costs.values()) > 0.9 * estimated_instructions(Graph.parse(file, "file"))
 
 
 def test_a_float_file_has_next_to_no_error_and_no_steps() -> None:

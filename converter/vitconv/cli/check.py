@@ -265,7 +265,8 @@ def layers_table(path: str, layers: Sequence[LayerError], width: int, most: int 
         rms = "" if layer.rms_steps is None else f"{layer.rms_steps:.2f}"
         largest = "" if layer.max_steps is None else f"{layer.max_steps:.0f}"
         snr, lost = f"{layer.snr_db:.1f}", "" if layer.lost_db is None else f"{layer.lost_db:.1f}"
-        rows.append((layer.layer, layer.operator, snr, lost, rms, largest))
-    header = ("layer", "operator", "SNR dB", "lost there", "rms error in steps", "largest")
+        cost = "" if layer.instructions is None else f"{layer.instructions / 1e6:.2f}"
+        rows.append((layer.layer, layer.operator, snr, lost, rms, largest, cost))
+    header = ("layer", "operator", "SNR dB", "lost there", "rms error in steps", "largest", "arm64 M (estimated)")
     more = f"\n({len(layers) - most} better ones; --json has all)" if len(layers) > most else ""
     return f"{path}\n{table(header, rows, width)}{more}"
