@@ -18,7 +18,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from vitconv.checkpoints import checkpoint as checkpoints
@@ -30,6 +29,7 @@ from vitconv.conversion.schemes import Probabilities, Scheme
 from vitconv.data.datasets import Dataset, is_here
 from vitconv.exporting import classes, golden, gpu, manifest
 from vitconv.exporting.folder import Earlier, export_folder, put_in_place
+from vitconv.foundation import documents
 from vitconv.foundation.configs import check_types
 from vitconv.foundation.errors import InputError, PromiseError
 from vitconv.foundation.file_names import safe_name
@@ -131,7 +131,7 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportResu
             scheme.check(inspect_graph(file))
             path.write_bytes(file.data)
             _check_runs(path, scheme, pictures.images[:1])
-            fit = {"gpu": msgspec.to_builtins(gpu.entry(file))}
+            fit = {"gpu": documents.to_json(gpu.entry(file))}
             files.append({**manifest.file_entry(path, scheme.name), **_facts(kept), **fit})
         tell("exporting", len(wanted), len(wanted))
         _add_what_goes_along(staging, checkpoint, calibration)
