@@ -184,7 +184,8 @@ def _layers(
     model: keras.Model, scheme: Scheme, path: Path, images: np.ndarray, progress: Progress | None
 ) -> tuple[LayerError, ...]:
     """Of the file at `path`, against the float graph of its scheme's form."""
-    graph = float_graph.convert_traced(float_graph.trace(model, scheme.form), schemes.find("float32"))
+    made_from = scheme if scheme.integer else schemes.find("float32")
+    graph = float_graph.convert_traced(float_graph.trace(model, scheme.form), made_from)
     what = f"comparing layers of {scheme.name}"
     return layer_errors(graph, Graph.read(path), images[:LAYER_IMAGES], what, progress)
 
