@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,8 +120,16 @@ def layer_errors(
     """
     expected_run, actual_run = _Run(graph.data), _Run(file.data)
     of_graph = list(operations(graph))
-    matched = [operation for operation in of_graph if operation.tensor in actual_run.places]
-    if not matched:
+    # Of several operations of a kind the names bear numbers: the same ones where there are as many in both.
+    many, of_file = _kinds(of_graph), _kinds(operations(file))
+    found = [operation for operation in of_graph if operation.tensor in actual_run.places]
+    matched = [
+        operation
+        for operation in found
+        if many[operation.layer, operation.operator] == of_file[operation.layer, operation.operator]
+        and expected_run.size(operation.tensor) == actual_run.size(operation.tensor)
+    ]
+    if not found:
         raise ModelFileError(
             "no layer of the file has the name of a layer of the checkpoint's graph. Export it again."
         )
@@ -135,8 +144,13 @@ def layer_errors(
             sums[operation.output].add(expected, *actual_run.value(operation.tensor))
     if progress:
         progress(what, len(images), len(images))
-    found = _of_layers(of_graph, sums, instructions_by_layer(file))
-    return tuple(sorted(found, key=lambda error: error.snr_db))
+    errors = _of_layers(of_graph, sums, instructions_by_layer(file))
+    return tuple(sorted(errors, key=lambda error: error.snr_db))
+
+
+def _kinds(found: Iterable[Operation]) -> Counter[tuple[str, str]]:
+    """How many operations of each operator a layer has."""
+    return Counter((operation.layer, operation.operator) for operation in found)
 
 
 def _of_layers(
@@ -190,6 +204,10 @@ class _Run:
     def feed(self, image: NDArray[Any]) -> None:
         self._interpreter.set_tensor(self._source["index"], image[np.newaxis].astype(self._source["dtype"]))
         self._interpreter.invoke()
+
+    def size(self, name: str) -> int:
+        """How many values a tensor has."""
+        return int(np.prod(self.places[name]["shape"]))
 
     def value(self, name: str) -> tuple[NDArray[Any], float | None]:
         """A tensor's real values, and its scale where it is quantized."""
