@@ -12,6 +12,13 @@ from made_pictures import class_folders
 
 
 @pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("VITCONV_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
 def flowers(tmp_path: Path) -> Path:
     return class_folders(tmp_path / "flowers", {"tulip": 12, "daisy": 13})
 

@@ -29,12 +29,7 @@ from vitconv.foundation.errors import DatasetError, OutputError, UnknownNameErro
 
 SPEC = ImageSpec(12, 10)
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "cache"
-    monkeypatch.setenv("VITCONV_CACHE", str(folder))
-    return folder
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def rows(split: Split) -> set[bytes]:

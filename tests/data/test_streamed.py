@@ -20,12 +20,7 @@ from vitconv.training.batches import training_batches, validation_batches
 
 SPEC = ImageSpec(12, 10)
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "cache"
-    monkeypatch.setenv("VITCONV_CACHE", str(folder))
-    return folder
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def both(monkeypatch: pytest.MonkeyPatch, name: str, split: str = "train") -> tuple[Split, Split]:

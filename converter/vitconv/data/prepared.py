@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +26,7 @@ from vitconv.data.images import ImageSpec
 from vitconv.data.sources import Example, Part
 from vitconv.data.streamed import Images
 from vitconv.foundation import documents
-from vitconv.foundation.cache import cache_directory, lock_beside
+from vitconv.foundation.cache import cache_directory, entry_name, lock_beside
 from vitconv.foundation.errors import DatasetError, InputError, OutputError
 from vitconv.foundation.files import (
     atomic_directory,
@@ -85,9 +84,7 @@ def prepare(
     """
     part = parts[split]
     key = _key(part, spec)
-    short = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-    readable = re.sub(r"[^a-zA-Z0-9_-]+", "_", f"{dataset}-{split}")[:60]
-    folder = cache_directory() / f"{readable}-{short}"
+    folder = cache_directory() / entry_name(f"{dataset}-{split}", key)
     shape = (part.count, *spec.shape)
     if found := _open(folder, key, shape):
         return found

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
@@ -21,7 +18,7 @@ from vitconv.data.content import Keys, picture_key
 from vitconv.data.images import decode_picture
 from vitconv.data.sources import Example
 from vitconv.data.tfrecord_files import find_pictures
-from vitconv.foundation.cache import cache_directory
+from vitconv.foundation.cache import cache_directory, entry_name
 from vitconv.foundation.errors import DatasetError, OutputError
 from vitconv.foundation.files import atomic_write
 from vitconv.foundation.progress import Progress
@@ -62,9 +59,7 @@ def read_records(name: str, builder: Any, source: str, classes: int, progress: P
     DatasetError."""
     whole, count = builder.info.splits[source.partition("[")[0]], builder.info.splits[source].num_examples
     place = [str(builder.data_path), source, whole.num_examples, int(whole.num_bytes)]
-    short = hashlib.sha256(json.dumps(place).encode()).hexdigest()[:16]
-    readable = re.sub(r"[^a-zA-Z0-9_-]+", "_", f"{name}-{source}")[:60]
-    kept = cache_directory() / f"records-{readable}-{short}.npy"
+    kept = cache_directory() / f"records-{entry_name(f'{name}-{source}', place)}.npy"
     with suppress(OSError, ValueError):
         table = np.load(kept)  # uint64 [N, 2]
         if table.dtype == np.uint64 and table.shape == (count, 2):

@@ -7,10 +7,7 @@ checksum (4 bytes). (TensorFlow, tensorflow/core/lib/io/record_writer.h.)
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import re
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
@@ -21,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitconv.data.content import Keys, picture_key
-from vitconv.foundation.cache import cache_directory
+from vitconv.foundation.cache import cache_directory, entry_name
 from vitconv.foundation.errors import DatasetError, OutputError
 from vitconv.foundation.files import atomic_write
 from vitconv.foundation.progress import Progress
@@ -63,9 +60,7 @@ def find_pictures(name: str, builder: Any, split: str, progress: Progress | None
     info = builder.info.splits[split]
     paths = tuple(Path(path) for path in info.filepaths)
     place = [str(builder.data_path), split, info.num_examples, int(info.num_bytes)]
-    short = hashlib.sha256(json.dumps(place).encode()).hexdigest()[:16]
-    readable = re.sub(r"[^a-zA-Z0-9_-]+", "_", f"{name}-{split}")[:60]
-    kept = cache_directory() / f"places-{readable}-{short}.npy"
+    kept = cache_directory() / f"places-{entry_name(f'{name}-{split}', place)}.npy"
     with suppress(OSError, ValueError):
         table = np.load(kept)
         if table.dtype == np.uint64 and table.shape == (info.num_examples, 4):
