@@ -39,7 +39,8 @@ def litert_answers(path: Path, images: np.ndarray) -> LiteRtAnswers:
     outputs, probabilities = {}, {}
     for xnnpack in (True, False):
         with Runner(path, xnnpack=xnnpack) as runner:
-            outputs[xnnpack], probabilities[xnnpack] = runner.run(images), runner.probabilities(images)
+            outputs[xnnpack] = runner.run(images)
+            probabilities[xnnpack] = runner.dequantized(outputs[xnnpack])
     return LiteRtAnswers(outputs, probabilities)
 
 
