@@ -3,11 +3,10 @@
 
 Runs in an environment of its own, because these packages and vitconv's do not go together:
 
-    pip install "litert-torch==0.10.*" timm
-    python scripts/litert_torch_convert.py OUT_FOLDER
+    python scripts/litert_torch_convert.py OUT_FOLDER IMAGES.npy
 
-Writes OUT_FOLDER/float32.tflite (RGB float32 [1, 256, 256, 3], 0–1 → logits [1, 1000]) with random weights;
-dynamic.tflite, the same after ai-edge-quantizer's dynamic range quantization (it comes with litert-torch); and
+Writes OUT_FOLDER/float32.tflite (RGB float32 [1, 256, 256, 3], 0–1 → logits [1, 1000]) with random weights; what
+ai-edge-quantizer, which comes with litert-torch, makes of it (quantizer_peer.py, calibrated with the images); and
 weights.npz with the weights under timm's names, in the order in which the image meets them.
 """
 
@@ -20,7 +19,8 @@ import litert_torch
 import numpy as np
 import timm
 import torch
-from ai_edge_quantizer import quantizer, recipe
+
+from quantizer_peer import quantize
 
 SIZE = 256
 
@@ -28,7 +28,9 @@ SIZE = 256
 def main() -> None:
     parser = argparse.ArgumentParser(description="Convert timm's mobilevit_xxs with litert-torch.")
     parser.add_argument("folder", type=Path, help="where the files go")
-    folder = parser.parse_args().folder
+    parser.add_argument("images", type=Path, help="calibration images, float32 [N, 1, 256, 256, 3], 0–1")
+    arguments = parser.parse_args()
+    folder = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
 
     torch.manual_seed(0)
@@ -40,9 +42,7 @@ def main() -> None:
     channels_last = litert_torch.to_channel_last_io(network, args=[0]).eval()
     float32 = str(folder / "float32.tflite")
     litert_torch.convert(channels_last, (torch.zeros(1, SIZE, SIZE, 3),)).export(float32)
-    dynamic = quantizer.Quantizer(float32)
-    dynamic.load_quantization_recipe(recipe.dynamic_wi8_afp32())
-    dynamic.quantize().export_model(str(folder / "dynamic.tflite"))
+    quantize(Path(float32), np.load(arguments.images), folder)
 
 
 def look_trained(network: torch.nn.Module) -> None:

@@ -118,7 +118,7 @@ def verification() -> dict[str, Any]:
     figures = {"top1": 0.75, "top5": 1.0}
     layer = {
         "layer": "block", "operator": "GELU", "snr_db": 28.0, "lost_db": 1.0, "rms_steps": 0.5, "max_steps": 3.0,
-        "place": 4,
+        "place": 4, "instructions": 250_000.0,
     }  # fmt: skip
     one = {"index": 3, "label": 1, "distance": 0.5, "keras": [1, 0.75], "file": [2, 0.5]}
     file = {

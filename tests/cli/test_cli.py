@@ -161,7 +161,7 @@ def test_export_json_is_the_manifest(export_command: tuple[Path, Ended]) -> None
     assert [file["scheme"] for file in result["files"]] == SCHEMES
     for file in result["files"]:
         hybrid = {"keep_float", "sensitivity"} if file["scheme"] == "int8-hybrid" else set()
-        assert set(file) == {"scheme", "path", "bytes", "sha256"} | hybrid
+        assert set(file) == {"scheme", "path", "bytes", "sha256", "gpu"} | hybrid
         assert file["path"] == f"mobilevit_xxs-digits-{file['scheme']}.tflite"
     assert "exporting int8" in ended.err
 

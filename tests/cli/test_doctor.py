@@ -20,6 +20,7 @@ from vitconv.cli import doctor
 from vitconv.cli.doctor import COMMANDS, EVERY, PACKAGES, Check, Examination, examine
 from vitconv.cli.info import doctor_text
 from vitconv.cli.main import cli
+from vitconv.runtimes.gpu import drivers
 
 Python = namedtuple("Python", "major minor micro")
 Room = namedtuple("Room", "total used free")
@@ -231,3 +232,16 @@ def test_text_fits_sixty_columns(bare: Path) -> None:
     lines = doctor_text(examine(), 60).splitlines()
     # Paths are never broken.
     assert [line for line in lines if len(line) > 60 and not re.search(r"\S{28,}", line)] == []
+
+
+def test_the_gpu_check_needs_a_vulkan_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("VK_DRIVER_FILES", "VK_ICD_FILENAMES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(drivers, "candidates", lambda: ())
+    check = find(examine(), "Vulkan driver")
+    assert check.problem == "none was found"
+    assert "apt install chromium" in (check.remedy or "")
+    assert examine().lacking["verify --runtime gpu"] == ["Vulkan driver"]
+    monkeypatch.setattr(drivers, "candidates", lambda: (drivers.Driver("graphics card", (), "libvulkan.so.1"),))
+    assert find(examine(), "Vulkan driver").found == "graphics card"
+    assert examine().lacking["verify --runtime gpu"] == []

@@ -238,8 +238,8 @@ def test_no_other_module_or_script_has_a_list_of_schemes_of_its_own() -> None:
     assert found == []
 
 
-# They choose two of our files to set beside somebody else's.
-MAY = {"schemes.py", "compare-with-litert-torch"}
+# The scripts name what other tools make, to set beside ours.
+MAY = {"schemes.py", "compare-with-litert-torch", "compare-with-peers", "quantizer_peer.py"}
 
 
 def _is_python(path: Path) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from converted import converted, float_graph, images
 from vitconv.evaluation.layer_errors import LayerError, layer_errors, losses
 from vitconv.foundation.errors import ModelFileError
+from vitconv.quantization.cost_model import estimated_instructions
 from vitconv.tflite import flatbuffer
 from vitconv.tflite.graph import Graph
 from vitconv.tflite.layer_names import layer_of
@@ -50,6 +51,9 @@ def test_every_layer_of_an_integer_file_is_compared_the_worst_first() -> None:
     assert [error.snr_db for error in found] == sorted(error.snr_db for error in found)
     assert all(error.rms_steps is not None and error.rms_steps < 20 for error in found)
     assert min(error.snr_db for error in found) > 3
+    costs = {error.layer: error.instructions or 0.0 for error in found}
+    assert costs["block0.attention"] > costs["block0.mlp1"] > 1e5
+    assert sum(costs.values()) > 0.9 * estimated_instructions(Graph.parse(file, "file"))
 
 
 def test_a_float_file_has_next_to_no_error_and_no_steps() -> None:
@@ -95,3 +99,16 @@ def _renamed(data: bytes) -> Graph:
     for number, tensor in enumerate(model.subgraphs[0].tensors):
         tensor.name = f"tensor{number}".encode()
     return Graph(model, "file")
+
+
+@pytest.mark.parametrize("scheme", ["float16", "dynamic"])
+def test_a_layer_that_another_conversion_writes_otherwise_is_compared_by_what_both_have(scheme: str) -> None:
+    """Constants that are unpacked while a file runs are no kernels of a convolution: names' numbers differ."""
+    errors = layer_errors(
+        float_graph(NAME, "float32"), Graph.parse(converted(NAME, scheme), scheme), images(NAME, 2, seed=5)
+    )
+    found = {error.layer: error for error in errors}
+    assert set(found) >= {
+        f"block{number}.{part}" for number in range(8) for part in ("attention", "mlp1", "mlp2", "add2")
+    }
+    assert min(error.snr_db for error in errors) > 15

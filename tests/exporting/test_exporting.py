@@ -21,7 +21,7 @@ from vitconv.checkpoints.checkpoint import save
 from vitconv.conversion import float_graph
 from vitconv.conversion.schemes import SCHEMES
 from vitconv.data.datasets import Dataset, open_dataset
-from vitconv.exporting import golden
+from vitconv.exporting import golden, gpu
 from vitconv.foundation.errors import CheckError, InputError, OutputError, PromiseError, UnknownNameError
 from vitconv.foundation.files import sha256
 from vitconv.quantization import calibration
@@ -124,9 +124,12 @@ def test_the_manifest_says_what_is_there_and_where_it_comes_from(
             "bytes": path.stat().st_size,
             "sha256": sha256(path),
         }
-        more = {"keep_float", "sensitivity"} if SCHEMES[entry["scheme"]].hybrid else set()
+        more = {"gpu"} | ({"keep_float", "sensitivity"} if SCHEMES[entry["scheme"]].hybrid else set())
         assert {name: value for name, value in entry.items() if name not in more} == described
         assert set(entry) == {*described, *more}
+        assert set(entry["gpu"]) == {"operations", "taken", "fit", "reasons"}
+        assert entry["gpu"]["fit"] == (not entry["gpu"]["reasons"])
+    assert value["gpu_file"] == gpu.choose(value["files"])
     assert (exported_digits / "labels.txt").read_text() == "0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n"
 
 

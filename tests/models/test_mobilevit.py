@@ -118,7 +118,7 @@ def softmax_over_the_other_axis(model: keras.Model, patch: pytest.MonkeyPatch) -
     from vitconv.models import normalisation
 
     other = SimpleNamespace(softmax=lambda x: tf.nn.softmax(x, axis=-2))
-    patch.setattr(normalisation, "tf", SimpleNamespace(nn=other, math=tf.math))
+    patch.setattr(normalisation, "tf", SimpleNamespace(nn=other, matmul=tf.matmul))
 
 
 def another_pixel_scale(model: keras.Model, _: pytest.MonkeyPatch) -> None:

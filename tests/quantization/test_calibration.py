@@ -399,7 +399,8 @@ def test_the_ranges_fit_one_checkpoint_and_one_graph(
     known = replace(hand_made(), graphs=tuple(graphs))
     assert known.of_graph("int8", graph) == known.graphs[0]
     assert known.fits({"int8": graph, "int8-hybrid": hybrid})
-    for scheme, other in (("int8", hybrid), ("int8-hybrid", graph), ("dynamic", graph)):
+    foreign = float_graph("eanet_self_attention", "int8")
+    for scheme, other in (("int8", foreign), ("int8-hybrid", foreign), ("dynamic", graph)):
         assert not known.fits({"int8": graph, scheme: other})
         with pytest.raises(InputError, match="does not fit the graph of"):
             known.of_graph(scheme, other)

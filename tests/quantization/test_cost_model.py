@@ -10,8 +10,9 @@ import pytest
 
 from handmade import Handmade
 from shipped import shipped_file
-from vitconv.quantization.cost_model import estimated_instructions
+from vitconv.quantization.cost_model import estimated_instructions, instructions_by_layer
 from vitconv.tflite.graph import Graph
+from vitconv.tflite.layer_names import operations
 
 COUNTED = json.loads((Path(__file__).parents[1] / "runtimes" / "arm64_instructions.json").read_text())
 
@@ -22,6 +23,18 @@ def test_the_estimate_is_near_what_was_counted(name: str, scheme: str) -> None:
     """The networks differ by a factor of ten, their float and integer files by two to three."""
     estimate = estimated_instructions(Graph.parse(shipped_file(name, scheme), name))
     assert estimate == pytest.approx(COUNTED[name][scheme]["max"], rel=0.15)
+
+
+@pytest.mark.parametrize("scheme", ["float32", "int8-hybrid"])
+def test_layers_share_the_whole_cost(scheme: str) -> None:
+    file = Graph.parse(shipped_file("eanet", scheme), scheme)
+    layers = instructions_by_layer(file)
+    assert sum(layers.values()) == pytest.approx(estimated_instructions(file))
+    named = {operation.layer for operation in operations(file)}
+    assert set(layers) <= named | {""}
+    assert layers.get("", 0.0) < 0.01 * sum(layers.values())
+    for number in range(8):  # the attention's map is four times as wide as the MLP
+        assert layers[f"block{number}.attention"] > 3 * layers[f"block{number}.mlp2"]
 
 
 def test_a_convolution_costs_its_multiply_adds_and_an_operator_its_values() -> None:

@@ -147,8 +147,8 @@ def test_a_file_s_counts_add_up_repeat_and_are_given_by_operator(eanet: Path) ->
     by_operator = found.by_operator()
     assert by_operator["LOG"][0] == names_in(eanet).count("LOG")
     assert sum(count for _, count in by_operator.values()) == found.instructions
-    # All but a hundredth is in some operator.
-    assert 0 <= by_operator[INTERPRETER][1] < 0.01 * found.instructions
+    # All but a hundredth is in some operator. Two runs are compared, which differed by 0.03 % on a busy machine.
+    assert -1e-3 * found.instructions < by_operator[INTERPRETER][1] < 0.01 * found.instructions
     assert list(by_operator.values()) == sorted(by_operator.values(), key=lambda one: -one[1])
     again = count_instructions(eanet, "max")
     assert again.operators is None

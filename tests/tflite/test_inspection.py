@@ -20,7 +20,7 @@ from vitconv.tflite.runtime_versions import ANDROID_RELEASE, first_release
 # What `vitconv inspect --json` promises to scripts.
 FIELDS = [
     "path", "bytes", "sha256", "inputs", "outputs", "ops", "op_count", "max_rank", "flex_ops", "float_ops",
-    "runtime_needed", "metadata", "problems",
+    "runtime_needed", "metadata", "problems", "gpu",
 ]  # fmt: skip
 
 

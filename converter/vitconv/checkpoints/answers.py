@@ -9,6 +9,7 @@ import numpy as np
 
 from vitconv.checkpoints.checkpoint import Checkpoint
 from vitconv.data.datasets import Split
+from vitconv.data.streamed import Images
 from vitconv.foundation.errors import CheckpointError
 from vitconv.foundation.intervals import wilson_interval
 from vitconv.foundation.progress import Progress
@@ -70,7 +71,7 @@ def what_chose(chose_epoch: bool) -> str:
 
 
 def keras_probabilities(
-    checkpoint: Checkpoint, images: np.ndarray, progress: Progress | None = None, what: str = "verifying: Keras"
+    checkpoint: Checkpoint, images: Images, progress: Progress | None = None, what: str = "verifying: Keras"
 ) -> np.ndarray:
     """What the checkpoint itself answers: uint8 [N, H, W, 3] → float32 [N, classes].
 

@@ -106,8 +106,7 @@ class ForeignModel:
         if not whole.all():
             raise ModelFileError(
                 f"{self.path} gives NaN or infinity for {np.sum(~whole)} of {len(images)} pictures, so its "
-                "weights "
-                "are broken, or pixels are not what it was trained on. Look at --pixels."
+                "weights are broken, or pixels are not what it was trained on. Look at --pixels."
             )
         return found
 

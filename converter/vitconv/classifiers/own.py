@@ -62,7 +62,8 @@ class OwnModel(Checkpoint):
         return float_graph.float_graphs(self.load(), wanted, progress)
 
     def layers_graph(self, scheme: Scheme) -> Graph:
-        return float_graph.convert_traced(float_graph.trace(self.load(), scheme.form), schemes.find("float32"))
+        made_from = scheme if scheme.integer else schemes.find("float32")
+        return float_graph.convert_traced(float_graph.trace(self.load(), scheme.form), made_from)
 
     def open_dataset(self, name: str | None, progress: Progress | None = None) -> Dataset:
         return trained_data.open_dataset_of(self, name, progress)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vitconv.cli.console import keeping, print_result, warn
+from vitconv.cli.gpu_tables import gpu_table, npu_lines, support_lines
 from vitconv.cli.layout import GAP, columns, padded, table, wrapped
 from vitconv.cli.options import PATH, code_option, common_options, dataset_option, images_option
 from vitconv.cli.progress import ConsoleProgress, tensorflow_progress
@@ -21,13 +22,15 @@ if TYPE_CHECKING:
     from vitconv.evaluation.layer_errors import LayerError
     from vitconv.evaluation.verification import Verification
     from vitconv.runtimes.classification import Classification, Picture
+    from vitconv.runtimes.npu import NpuAnswer
     from vitconv.tflite.inspection import Inspection
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=PATH, metavar="FILE...")
+@click.option("--npu", is_flag=True, help="Also ask the NPU compiler plugins that come with ai-edge-litert.")
 @common_options
-def inspect(files: tuple[Path, ...], as_json: bool) -> None:
+def inspect(files: tuple[Path, ...], npu: bool, as_json: bool) -> None:
     """Says what a .tflite FILE holds and which runtime can take it.
 
     With --json, one FILE gives one object, several give a list of them in the same order.
@@ -36,10 +39,19 @@ def inspect(files: tuple[Path, ...], as_json: bool) -> None:
 
     results = [inspect_file(file) for file in files]
     document: Any = [result.to_json() for result in results]
+    asked: list[tuple[NpuAnswer, ...]] = [()] * len(files)
+    if npu:
+        from vitconv.runtimes.npu import ask_npus
+
+        asked = [ask_npus(file) for file in files]
+        for one, answers in zip(document, asked, strict=True):
+            one["npu"] = [answer.to_json() for answer in answers]
     print_result(
         as_json,
         document[0] if len(results) == 1 else document,
-        lambda width: "\n\n".join(inspection_text(result, width) for result in results),
+        lambda width: "\n\n".join(
+            inspection_text(result, width, answers) for result, answers in zip(results, asked, strict=True)
+        ),
     )
 
 
@@ -80,11 +92,12 @@ def run(file: Path, images: tuple[Path, ...], top: int, as_json: bool) -> None:
 @click.option("--layers", is_flag=True, help="Also show each layer's error against the float graph, worst first.")
 @click.option(
     "--runtime",
-    type=click.Choice(["litert", "android"]),
+    type=click.Choice(["litert", "android", "gpu"]),
     default="litert",
     show_default=True,
     help="android: also run the golden images through the library that Android apps ship "
-    "(x86-64 Linux; Maven, gcc).",
+    "(x86-64 Linux; Maven, gcc). gpu: also through LiteRT's GPU accelerator, on a graphics card or a software one "
+    "(Linux; a Vulkan driver).",
 )
 @images_option()
 @code_option()
@@ -112,12 +125,23 @@ def verify(
     from vitconv.evaluation.verification import VerifyConfig
     from vitconv.evaluation.verification import verify as verify_export
     from vitconv.exporting import manifest
+    from vitconv.runtimes.gpu.probe import find_driver
 
     config = VerifyConfig(
-        folder, dataset, limit, max_drop, checkpoint, android=runtime == "android", layers=layers, images=images,
+        folder,
+        dataset,
+        limit,
+        max_drop,
+        checkpoint,
+        android=runtime == "android",
+        layers=layers,
+        gpu=runtime == "gpu",
+        images=images,
         code=code,
-    )  # fmt: skip
+    )
     manifest.read(folder)  # before TensorFlow is loaded
+    if config.gpu:
+        find_driver()  # what is missing is said now
     with tensorflow_progress() as progress:
         result = verify_export(config, progress)
     keeping(lambda: kept_results.keep_verification(config, result))
@@ -128,7 +152,7 @@ def verify(
         sys.exit(1)
 
 
-def inspection_text(file: Inspection, width: int) -> str:
+def inspection_text(file: Inspection, width: int, npus: tuple[NpuAnswer, ...] = ()) -> str:
     """`vitconv inspect`, one file."""
     lines = [f"{file.path}  {file.bytes / 1e6:.2f} MB  sha256 {file.sha256[:16]}…"]
     for what, tensors in (("input", file.inputs), ("output", file.outputs)):
@@ -145,6 +169,7 @@ def inspection_text(file: Inspection, width: int) -> str:
     lines.append("  " + ", ".join(f"{info['count']} {name} v{info['version']}" for name, info in counts))
     if file.metadata:
         lines.append(f"  metadata: {file.metadata['name']}, {len(file.metadata['labels'])} labels")
+    lines.extend(f"  {line}" for line in (*support_lines(file.gpu), *npu_lines(npus)))
     lines.extend(f"  problem: {problem}" for problem in file.problems)
     return "\n".join(wrapped(line, width, "    ") for line in lines)
 
@@ -209,6 +234,8 @@ def verification_table(result: Verification, width: int) -> str:
             lines += ["", layers_table(file.path, file.layers, width)]
     if result.android:
         lines += ["", _android_table(result.android, width)]
+    if result.gpu:
+        lines += ["", gpu_table(result.gpu, width)]
     return "\n".join(lines)
 
 
@@ -247,7 +274,8 @@ def layers_table(path: str, layers: Sequence[LayerError], width: int, most: int 
         rms = "" if layer.rms_steps is None else f"{layer.rms_steps:.2f}"
         largest = "" if layer.max_steps is None else f"{layer.max_steps:.0f}"
         snr, lost = f"{layer.snr_db:.1f}", "" if layer.lost_db is None else f"{layer.lost_db:.1f}"
-        rows.append((layer.layer, layer.operator, snr, lost, rms, largest))
-    header = ("layer", "operator", "SNR dB", "lost there", "rms error in steps", "largest")
+        cost = "" if layer.instructions is None else f"{layer.instructions / 1e6:.2f}"
+        rows.append((layer.layer, layer.operator, snr, lost, rms, largest, cost))
+    header = ("layer", "operator", "SNR dB", "lost there", "rms error in steps", "largest", "arm64 M (estimated)")
     more = f"\n({len(layers) - most} better ones; --json has all)" if len(layers) > most else ""
     return f"{path}\n{table(header, rows, width)}{more}"

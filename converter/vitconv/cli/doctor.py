@@ -27,6 +27,7 @@ EVERY = "every command"
 _KERAS = ("train", "calibrate", "export", "verify")
 _BUILD, _ANDROID, _ARM64 = "app build", "verify --runtime android", "verify --runtime android (arm64-v8a)"
 _COUNT = "benchmark --runtime android"
+_GPU = "verify --runtime gpu"
 _PHONE = ("benchmark --device", "app install", "app run", "app selftest", "app benchmark")
 
 # Every package of pyproject's dependencies, and what does not work without it.
@@ -54,7 +55,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
 }
 # In the order in which they are shown.
 COMMANDS = (
-    *_KERAS, "inspect", "run", "benchmark", "report", _ANDROID, _ARM64, _COUNT, _BUILD, *_PHONE,
+    *_KERAS, "inspect", "run", "benchmark", "report", _GPU, _ANDROID, _ARM64, _COUNT, _BUILD, *_PHONE,
 )  # fmt: skip
 
 _PYTHONS = ((3, 10), (3, 11))  # tflite-support has no wheels for others
@@ -123,6 +124,7 @@ def examine() -> Examination:
     sections: dict[str, Callable[[], Iterable[Check]]] = {
         "Python": _python,
         "Data and places": _places,
+        "LiteRT's GPU accelerator on this machine": _gpu,
         "Android's runtime on this machine": _android_runtime,
         "Building the app": _app_build,
         "Phones": _phones,
@@ -251,7 +253,23 @@ def _room(name: str, place: Path, remedy: str) -> Check:
     return Check(name, found)
 
 
-# --- Android's runtime, the app, phones ---
+# --- the GPU, Android's runtime, the app, phones ---
+
+
+def _gpu() -> Iterator[Check]:
+    """Which Vulkan driver would be tried; `verify` tries it, which takes a moment longer."""
+    from vitconv.runtimes.gpu.drivers import HOW_TO_GET, candidates
+
+    name = "Vulkan driver"
+    if sys.platform != "linux":
+        yield Check(
+            name, "", (_GPU,), f"the accelerator is run on Linux only, not on {platform.system()}",
+            "Use such a machine, a virtual one for example.",
+        )  # fmt: skip
+        return
+    found = ", ".join(driver.name for driver in candidates())
+    missing = None if found else "none was found"
+    yield Check(name, found, (_GPU,), missing, None if found else HOW_TO_GET)
 
 
 def _android_runtime() -> Iterator[Check]:

@@ -45,5 +45,7 @@ def report_text(result: Report, width: int) -> str:
         return result.text.removesuffix("\n")
     found = result.recommendation
     lines = [wrapped(f"{found.sentence} {found.reason}", width)]
+    if found.gpu:
+        lines.append(wrapped(f"{found.gpu.sentence} {found.gpu.reason}", width))
     lines += [wrapped(f"- {warning}", width, "  ") for warning in found.warnings]
     return "\n".join([*lines, str(result.path)])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -23,8 +24,9 @@ from vitconv.data.content import Keys
 from vitconv.data.cuts import check_cut
 from vitconv.data.folders import read_image_folder
 from vitconv.data.images import ImageSpec
-from vitconv.data.prepared import digest_of, prepare
-from vitconv.data.sources import Source
+from vitconv.data.prepared import digest_of, prepare, source_digest
+from vitconv.data.sources import Part, Source
+from vitconv.data.streamed import LIMIT, Images, StreamedImages, limit_bytes
 from vitconv.data.tfds_records import first_line
 from vitconv.data.unlabelled import read_pictures
 from vitconv.foundation.errors import DatasetError, UnknownNameError
@@ -37,14 +39,15 @@ logger = logging.getLogger("vitconv")
 class Split:
     """Images as a model takes them, and their classes.
 
-    `images`: uint8 [N, H, W, 3], 0–255 RGB, read-only, mostly a memory map. `labels`: int64 [N], indices into the
-    data set's labels. `source` says where they come from, like "train[:90%]". `pictures`: uint64 [N], the key of
-    each picture's content (see `content.picture_key`), the same at any image size; empty where nobody knows.
+    `images`: uint8 [N, H, W, 3], 0–255 RGB, read-only: mostly a memory map, and decoded row by row where that
+    would be too large (see `streamed`). `labels`: int64 [N], indices into the data set's labels. `source` says
+    where they come from, like "train[:90%]". `pictures`: uint64 [N], the key of each picture's content (see
+    `content.picture_key`), the same at any image size; empty where nobody knows.
     """
 
     name: str
     source: str
-    images: NDArray[np.uint8]
+    images: Images
     labels: NDArray[np.int64]
     known_digest: str | None = field(default=None, repr=False)
     pictures: Keys = field(default_factory=lambda: np.zeros(0, np.uint64), repr=False)
@@ -54,7 +57,7 @@ class Split:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) over the images and labels."""
+        """SHA-256 (hex) over the images and labels; of streamed images over what they are made from."""
         return self.known_digest or digest_of(self.images, self.labels)
 
     def without(self, pictures: Keys) -> Split:
@@ -62,8 +65,11 @@ class Split:
         kept = ~np.isin(self.pictures, pictures)
         if kept.all():
             return self
-        images = self.images[kept]
-        images.setflags(write=False)
+        if isinstance(self.images, StreamedImages):
+            images: Images = self.images.only(np.flatnonzero(kept))
+        else:
+            images = self.images[kept]
+            images.setflags(write=False)
         return Split(self.name, self.source, images, self.labels[kept], pictures=self.pictures[kept])
 
 
@@ -116,11 +122,13 @@ class Dataset:
         part = self._source.parts.get(name)
         if part is None:
             raise UnknownNameError(f"split of {self.name}", name, self.split_names)
-        done = prepare(self.name, name, self._source.parts, spec, progress)
-        split = Split(name, part.source, done.images, done.labels, done.digest, done.pictures)
+        split = self._streamed(name, part, spec, progress) or self._prepared(name, part, spec, progress)
         if self.labelled and self.labels != self._source.labels:
             place = np.array([self.labels.index(label) for label in self._source.labels], np.int64)
-            split = replace(split, labels=place[split.labels], known_digest=None)
+            labels = place[split.labels]
+            streamed = isinstance(split.images, StreamedImages)
+            digest = source_digest(part, spec, labels) if streamed else None
+            split = replace(split, labels=labels, known_digest=digest)
         if name == "train":
             return split
         left = split.without(self._never_evaluated)
@@ -130,6 +138,23 @@ class Dataset:
                 "was trained on: nothing can be measured on them. Give pictures that it has not seen."
             )
         return left
+
+    def _prepared(self, name: str, part: Part, spec: ImageSpec, progress: Progress | None) -> Split:
+        done = prepare(self.name, name, self._source.parts, spec, progress)
+        return Split(name, part.source, done.images, done.labels, done.digest, done.pictures)
+
+    def _streamed(self, name: str, part: Part, spec: ImageSpec, progress: Progress | None) -> Split | None:
+        """None for a split that is not too large to be prepared, or cannot be read otherwise."""
+        size, limit = part.count * math.prod(spec.shape), limit_bytes()
+        if part.at is None or size <= limit:
+            return None
+        logger.info(
+            f"{self.name} {name} would take {size / 1e9:.1f} GB prepared, more than the {limit / 1e9:g} GB of "
+            f"{LIMIT}: its pictures are decoded whenever they are needed."
+        )
+        keys, labels = part.keys(progress)
+        images = StreamedImages(part.at(progress), np.arange(part.count), spec)
+        return Split(name, part.source, images, labels, source_digest(part, spec, labels), keys)
 
     def pictures(self, progress: Progress | None = None) -> dict[str, tuple[Keys, NDArray[np.int64]]]:
         """split → the keys and labels of its pictures, in the data set's own labels; nothing is decoded."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -53,13 +53,11 @@ def _read(root: Path, cut: str | None, progress: Progress | None) -> Source:
         if not len(chosen):
             raise DatasetError(f"no picture is left for the {split} split of {root}. Add different pictures.")
         chosen = chosen[np.argsort(divided.keys[chosen], kind="stable")]
-        keys, labels = divided.keys[chosen], divided.labels[chosen]
-        parts[split] = Part(
+        parts[split] = picture_part(
+            [files[index] for index in chosen],
+            divided.keys[chosen],
+            divided.labels[chosen],
             source=divided.sources[split],
-            count=len(chosen),
-            identity={"pictures": content.digest_of_pictures(keys, labels)},
-            examples=partial(examples, [files[index] for index in chosen], keys, labels),
-            keys=partial(known, keys, labels),
             place=f"{place}:{split}:{divided.cut}",
         )
     everything = np.lexsort((divided.labels, divided.keys))
@@ -135,13 +133,39 @@ class _Divided:
         return named([self._names[index] for index in indices[:6]], len(indices))
 
 
-def examples(files: Sequence[PictureFile], keys: Keys, labels: NDArray[np.int64]) -> Iterator[Example]:
-    for file, key, label in zip(files, keys.tolist(), labels.tolist(), strict=True):
-        remedy = "Remove it, or put a readable picture in its place."
-        yield Example(partial(open_picture, file.path), label, str(file.path), remedy, key)
+def picture_part(
+    files: Sequence[PictureFile], keys: Keys, labels: NDArray[np.int64], *, source: str, place: str
+) -> Part:
+    """One split, of files whose keys and labels are given in the same order. `source` says for people where it
+    comes from, `place` tells it from other splits in the cache."""
+    return Part(
+        source=source,
+        count=len(files),
+        identity={"pictures": content.digest_of_pictures(keys, labels)},
+        examples=partial(_examples, files, keys, labels),
+        keys=partial(_known, keys, labels),
+        at=partial(_finder, files, keys, labels),
+        place=place,
+    )
 
 
-def known(keys: Keys, labels: NDArray[np.int64], progress: Progress | None) -> tuple[Keys, NDArray[np.int64]]:
+def _examples(files: Sequence[PictureFile], keys: Keys, labels: NDArray[np.int64]) -> Iterator[Example]:
+    return map(_finder(files, keys, labels, None), range(len(files)))
+
+
+def _finder(
+    files: Sequence[PictureFile], keys: Keys, labels: NDArray[np.int64], progress: Progress | None
+) -> Callable[[int], Example]:
+    def at(place: int) -> Example:
+        file, remedy = files[place], "Remove it, or put a readable picture in its place."
+        return Example(
+            partial(open_picture, file.path), int(labels[place]), str(file.path), remedy, int(keys[place])
+        )
+
+    return at
+
+
+def _known(keys: Keys, labels: NDArray[np.int64], progress: Progress | None) -> tuple[Keys, NDArray[np.int64]]:
     return keys, labels
 
 

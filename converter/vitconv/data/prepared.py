@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,10 +21,12 @@ import PIL
 from numpy.typing import NDArray
 
 from vitconv.data.content import Keys
+from vitconv.data.decoding import THREADS, Failure, decode
 from vitconv.data.images import ImageSpec
 from vitconv.data.sources import Example, Part
+from vitconv.data.streamed import Images
 from vitconv.foundation import documents
-from vitconv.foundation.cache import cache_directory, lock_beside
+from vitconv.foundation.cache import cache_directory, entry_name, lock_beside
 from vitconv.foundation.errors import DatasetError, InputError, OutputError
 from vitconv.foundation.files import (
     atomic_directory,
@@ -43,7 +44,6 @@ FORMAT = 2
 BATCH = 128
 
 CARD = "card.json"
-_THREADS = min(8, os.cpu_count() or 1)
 _MOST_NAMED = 100  # pictures in one message
 
 logger = logging.getLogger("vitconv")
@@ -83,16 +83,8 @@ def prepare(
     again.
     """
     part = parts[split]
-    key = {
-        "format": FORMAT,
-        "image": spec.to_json(),
-        # Decoders and the resize filter may change between major versions.
-        "pillow": PIL.__version__.split(".")[0],
-        **part.identity,
-    }
-    short = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-    readable = re.sub(r"[^a-zA-Z0-9_-]+", "_", f"{dataset}-{split}")[:60]
-    folder = cache_directory() / f"{readable}-{short}"
+    key = _key(part, spec)
+    folder = cache_directory() / entry_name(f"{dataset}-{split}", key)
     shape = (part.count, *spec.shape)
     if found := _open(folder, key, shape):
         return found
@@ -123,7 +115,22 @@ def prepare(
     raise OutputError(f"{folder} cannot be read back. Set VITCONV_CACHE to a folder on a local disk.")
 
 
-def digest_of(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> str:
+def source_digest(part: Part, spec: ImageSpec, labels: NDArray[np.int64]) -> str:
+    """SHA-256 (hex) over what the images are made from, and the labels: for images that are not all decoded."""
+    return _finish_digest(hashlib.sha256(json.dumps(_key(part, spec), sort_keys=True).encode()), labels)
+
+
+def _key(part: Part, spec: ImageSpec) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "image": spec.to_json(),
+        # Decoders and the resize filter may change between major versions.
+        "pillow": PIL.__version__.split(".")[0],
+        **part.identity,
+    }
+
+
+def digest_of(images: Images, labels: NDArray[np.int64]) -> str:
     """SHA-256 (hex) over the shape, the pixels and the labels."""
     digest = _start_digest(images.shape)
     for start in range(0, len(images), BATCH):
@@ -221,17 +228,17 @@ def _write(
     digest = _start_digest(shape)
     examples = part.examples()
     done = 0
-    failed: list[_Failure] = []
+    failed: list[Failure] = []
     noted: list[str] = []
     # Written as a plain file: a full disk gives an OSError there, and a bus error in a memory map.
-    with (folder / "images.npy").open("wb") as stream, ThreadPoolExecutor(_THREADS) as pool:
+    with (folder / "images.npy").open("wb") as stream, ThreadPoolExecutor(THREADS) as pool:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(stream, header)  # type: ignore[no-untyped-call]
         while batch := list(islice(examples, BATCH)):
             if done + len(batch) > part.count:
                 break
-            made: list[Any] = list(pool.map(lambda example: _decode(example, spec, earlier, noted), batch))
-            failed += [one for one in made if isinstance(one, _Failure)]
+            made: list[Any] = list(pool.map(lambda example: _pixels(example, spec, earlier, noted), batch))
+            failed += [one for one in made if isinstance(one, Failure)]
             labels[done : done + len(batch)] = [example.label for example in batch]
             pictures[done : done + len(batch)] = [example.picture for example in batch]
             if not failed:  # else only the others that cannot be read are still wanted
@@ -261,38 +268,22 @@ def _write(
 # --- pictures that cannot be read ---
 
 
-@dataclass(frozen=True)
-class _Failure:
-    """Why one picture cannot be used."""
-
-    message: str
-    remedy: str
-    error: Exception
-
-
 class _UnreadableError(Exception):
     """What cannot be read of a part."""
 
-    def __init__(self, failed: list[_Failure]) -> None:
+    def __init__(self, failed: list[Failure]) -> None:
         super().__init__(failed[0].message)
         self.failed = failed
         self.first = failed[0].error
 
 
-def _decode(
+def _pixels(
     example: Example, spec: ImageSpec, earlier: Mapping[int, NDArray[np.uint8]], noted: list[str]
-) -> NDArray[np.uint8] | _Failure:
+) -> NDArray[np.uint8] | Failure:
     """The picture's pixels, or why there are none; what is to be said of it nevertheless is added to `noted`."""
     if (known := earlier.get(example.picture)) is not None:
         return known
-    # Pillow's decoders meet a damaged file with many kinds of exception, not only OSError.
-    try:
-        return spec.prepare(example.open(), lambda note: noted.append(f"{example.where}: {note}"))
-    except InputError as error:
-        where = "" if example.where in str(error) else f"{example.where}: "
-        return _Failure(f"{where}{error}", example.remedy, error)
-    except Exception as error:
-        return _Failure(f"cannot read {example.where}: {error}.", example.remedy, error)
+    return decode(example, spec, noted.append)
 
 
 def _all_unreadable(
@@ -302,10 +293,10 @@ def _all_unreadable(
     failed = list(found.failed)
     for split, part in others.items():
         examples, done = part.examples(), 0
-        with ThreadPoolExecutor(_THREADS) as pool:
+        with ThreadPoolExecutor(THREADS) as pool:
             while batch := list(islice(examples, BATCH)):
-                made = pool.map(lambda example: _decode(example, spec, {}, []), batch)
-                failed += [one for one in made if isinstance(one, _Failure)]
+                made = pool.map(lambda example: _pixels(example, spec, {}, []), batch)
+                failed += [one for one in made if isinstance(one, Failure)]
                 done += len(batch)
                 if progress:
                     progress(f"looking for unreadable pictures in {dataset} {split}", done, part.count)

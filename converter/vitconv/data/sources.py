@@ -32,7 +32,8 @@ class Part:
 
     `keys` gives the key and the label of each, uint64 [N] and int64 [N], without decoding any. `identity` (JSON)
     is another one whenever the examples may be others. `place` is the same before and after an edit: what was
-    prepared of it before the edit is then of no more use; None keeps everything.
+    prepared of it before the edit is then of no more use; None keeps everything. `at` gives, perhaps after a first
+    look at all files, what finds the example at a place without those before it; None where that cannot be.
     """
 
     source: str
@@ -41,6 +42,7 @@ class Part:
     examples: Callable[[], Iterator[Example]]
     keys: Callable[[Progress | None], tuple[Keys, NDArray[np.int64]]]
     place: str | None = None
+    at: Callable[[Progress | None], Callable[[int], Example]] | None = None
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from vitconv.data import content, cuts
 from vitconv.data.sources import Part, Source
 from vitconv.data.spellings import split_kind
-from vitconv.data.tfds_records import Records, examples, first_line, has_labels, quiet_tfds, read_records
+from vitconv.data.tfds_records import Records, examples, finder, first_line, has_labels, quiet_tfds, read_records
+from vitconv.data.tfrecord_files import is_tfrecord
 from vitconv.foundation.errors import DatasetError, UnknownNameError
 from vitconv.foundation.progress import Progress
 
@@ -210,6 +211,7 @@ def _own_splits(name: str, builder: Any) -> tuple[dict[str, str], list[str]]:
 def _whole(name: str, builder: Any, source: str, classes: int) -> Part:
     """A split, or a slice of one in tfds's own spelling, in its own order."""
     whole = builder.info.splits[source.partition("[")[0]]
+    records = partial(read_records, name, builder, source, classes)
     return Part(
         source=source,
         count=builder.info.splits[source].num_examples,
@@ -221,7 +223,8 @@ def _whole(name: str, builder: Any, source: str, classes: int) -> Part:
             "fingerprint": f"{whole.num_examples} examples, {int(whole.num_bytes)} bytes",
         },
         examples=partial(examples, name, builder, source, classes),
-        keys=partial(read_records, name, builder, source, classes),
+        keys=records,
+        at=partial(finder, name, builder, source, records) if is_tfrecord(builder) else None,
     )
 
 
@@ -260,12 +263,17 @@ def _by_content(
 
 def _some(name: str, builder: Any, train: str, records: Records, indices: NDArray[np.int64], classes: int) -> Part:
     keys, labels = records[0][indices], records[1][indices]
+
+    def chosen(progress: Progress | None) -> Records:
+        return keys, labels
+
     return Part(
         source=f"{len(indices)} of {len(records[0])} in {train} (by content)",
         count=len(indices),
         identity={"pictures": content.digest_of_pictures(keys, labels)},
         examples=partial(_chosen, name, builder, train, indices, classes),
-        keys=lambda progress: (keys, labels),
+        keys=chosen,
+        at=partial(finder, name, builder, train, chosen) if is_tfrecord(builder) else None,
     )
 
 

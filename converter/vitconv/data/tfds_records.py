@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import os
-import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from functools import partial
 from itertools import islice
@@ -20,7 +17,8 @@ from numpy.typing import NDArray
 from vitconv.data.content import Keys, picture_key
 from vitconv.data.images import decode_picture
 from vitconv.data.sources import Example
-from vitconv.foundation.cache import cache_directory
+from vitconv.data.tfrecord_files import find_pictures
+from vitconv.foundation.cache import cache_directory, entry_name
 from vitconv.foundation.errors import DatasetError, OutputError
 from vitconv.foundation.files import atomic_write
 from vitconv.foundation.progress import Progress
@@ -61,9 +59,7 @@ def read_records(name: str, builder: Any, source: str, classes: int, progress: P
     DatasetError."""
     whole, count = builder.info.splits[source.partition("[")[0]], builder.info.splits[source].num_examples
     place = [str(builder.data_path), source, whole.num_examples, int(whole.num_bytes)]
-    short = hashlib.sha256(json.dumps(place).encode()).hexdigest()[:16]
-    readable = re.sub(r"[^a-zA-Z0-9_-]+", "_", f"{name}-{source}")[:60]
-    kept = cache_directory() / f"records-{readable}-{short}.npy"
+    kept = cache_directory() / f"records-{entry_name(f'{name}-{source}', place)}.npy"
     with suppress(OSError, ValueError):
         table = np.load(kept)  # uint64 [N, 2]
         if table.dtype == np.uint64 and table.shape == (count, 2):
@@ -82,7 +78,7 @@ def read_records(name: str, builder: Any, source: str, classes: int, progress: P
 
 def examples(name: str, builder: Any, source: str, classes: int) -> Iterator[Example]:
     """The examples of a split, or of a slice of one in tfds's spelling, in their order. Raises DatasetError."""
-    again = f"Remove {builder.data_path} and prepare the data set again."
+    again = remedy(builder)
     try:
         for index, row in enumerate(_rows(builder, source)):
             label = int(row["label"])
@@ -98,6 +94,33 @@ def examples(name: str, builder: Any, source: str, classes: int) -> Iterator[Exa
         raise
     except Exception as error:
         raise DatasetError(f"cannot read {name} {source} ({first_line(error)}). {again}") from error
+
+
+def remedy(builder: Any) -> str:
+    """What to do where the data set's files cannot be read."""
+    return f"Remove {builder.data_path} and prepare the data set again."
+
+
+def finder(
+    name: str,
+    builder: Any,
+    source: str,
+    records: Callable[[Progress | None], Records],
+    progress: Progress | None,
+) -> Callable[[int], Example]:
+    """What gives the example at a place of `records`, which are those of `source` or some of them."""
+    with quiet_tfds():
+        found = find_pictures(name, builder, source.partition("[")[0], progress)
+    keys, labels = records(progress)
+    if not found.has(keys):
+        raise DatasetError(f"the files of {name} {source} have changed while they were read. {remedy(builder)}")
+
+    def at(place: int) -> Example:
+        key = int(keys[place])
+        where = f"the picture {place} of {name} {source}"
+        return Example(lambda: decode_picture(found.encoded(key)), int(labels[place]), where, remedy(builder), key)
+
+    return at
 
 
 def _rows(builder: Any, source: str) -> Iterator[dict[str, Any]]:

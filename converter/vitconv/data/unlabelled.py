@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from vitconv.data import content, cuts
 from vitconv.data.file_keys import file_keys
-from vitconv.data.folders import absolute, examples, known, left_out
+from vitconv.data.folders import absolute, left_out, picture_part
 from vitconv.data.listing import list_pictures
-from vitconv.data.sources import Part, Source
+from vitconv.data.sources import Source
 from vitconv.foundation.errors import DatasetError
 from vitconv.foundation.progress import Progress
 
@@ -35,20 +34,17 @@ def read_pictures(root: Path, progress: Progress | None = None) -> Source:
     if len(keys) < _LEAST:
         raise DatasetError(
             f"{root} has {len(keys)} different pictures: at least {_LEAST} are needed, one to calibrate on and "
-            "one "
-            "to compare on. Give more."
+            "one to compare on. Give more."
         )
     labels = np.zeros(len(keys), np.int64)
     divided = content.divide(keys, labels, content.splits_to_cut((), cuts.TWO_WAY, keys, labels))
     parts = {}
     for split, chosen in divided.items():
-        files = [listing.pictures[first[index]] for index in chosen]
-        parts[split] = Part(
+        parts[split] = picture_part(
+            [listing.pictures[first[index]] for index in chosen],
+            keys[chosen],
+            labels[chosen],
             source=f"{len(chosen)} of {len(keys)} without classes (by content)",
-            count=len(chosen),
-            identity={"pictures": content.digest_of_pictures(keys[chosen], labels[chosen])},
-            examples=partial(examples, files, keys[chosen], labels[chosen]),
-            keys=partial(known, keys[chosen], labels[chosen]),
             place=f"{place}:{split}:unlabelled",
         )
     return Source(

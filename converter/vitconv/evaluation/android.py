@@ -15,7 +15,6 @@ images is one draw from a distribution with a long tail: up to 1.6 times was mea
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,15 @@ from typing import Any
 import numpy as np
 
 from vitconv.conversion import schemes
+from vitconv.evaluation.closeness import (
+    FLOAT32_ERROR,
+    FLOAT_ERROR,
+    MOST_STEPS,
+    largest_error,
+    largest_steps,
+    litert_answers,
+    too_far,
+)
 from vitconv.exporting import golden
 from vitconv.exporting.manifest import Manifest
 from vitconv.foundation.errors import MissingToolError, ModelFileError
@@ -30,11 +38,6 @@ from vitconv.foundation.progress import Progress
 from vitconv.quantization.output_steps import STEP
 from vitconv.runtimes.android.libraries import ABIS, folder
 from vitconv.runtimes.android.runner import AndroidRunner
-from vitconv.runtimes.litert import Runner
-
-FLOAT32_ERROR = 1e-4  # of a probability; sums in another order differ by 1e-6
-FLOAT_ERROR = 1e-3  # of a probability, where weights or activations are rounded
-MOST_STEPS = 2  # of an integer output, beyond twice what LiteRT's own two ways to compute it differ by
 
 
 @dataclass(frozen=True)
@@ -103,12 +106,8 @@ def verify_android(
     checks: list[AndroidCheck] = []
     for entry in document.files:
         path, scheme = export / entry.path, schemes.find(entry.scheme)
-        litert, probabilities = {}, {}
-        for xnnpack in (True, False):
-            with Runner(path, xnnpack=xnnpack) as runner:
-                litert[xnnpack], probabilities[xnnpack] = runner.run(images), runner.probabilities(images)
-        spread = _steps(litert[True], litert[False])
-        float_spread = _error(probabilities[True], probabilities[False])
+        litert = litert_answers(path, images)
+        probabilities, spread, float_spread = litert.probabilities, litert.spread_steps, litert.spread
         for xnnpack in (True, False):
             for abi in abis:
                 if progress:
@@ -120,44 +119,21 @@ def verify_android(
                 except ModelFileError as error:
                     checks.append(AndroidCheck(*known, None, None, None, None, None, False, (str(error),)))
                     continue
-                steps = _steps(actual, litert[xnnpack])
-                error_here = _error(answers, expected)
+                steps = largest_steps(actual, litert.outputs[xnnpack])
+                error_here = largest_error(answers, expected)
+                from_litert = largest_error(answers, probabilities[xnnpack])
                 if scheme.on_the_fly:
-                    off, allowed = _error(answers, probabilities[xnnpack]), 2 * float_spread + FLOAT_ERROR
+                    off, allowed = from_litert, 2 * float_spread + FLOAT_ERROR
                 elif scheme.integer:  # with float probabilities; of others, steps are looked at
-                    off, allowed = _error(answers, probabilities[xnnpack]), 2 * float_spread + MOST_STEPS * STEP
+                    off, allowed = from_litert, 2 * float_spread + MOST_STEPS * STEP
                 elif scheme.exact:
                     off, allowed = error_here, FLOAT32_ERROR
                 else:
-                    off, allowed = error_here, _error(probabilities[xnnpack], expected) + FLOAT_ERROR
-                reasons = tuple(_reasons(error_here, off, allowed, steps, spread))
+                    off, allowed = error_here, largest_error(probabilities[xnnpack], expected) + FLOAT_ERROR
+                reasons = tuple(too_far(error_here, off, allowed, steps, spread))
                 parts = (android.nodes, android.delegated_nodes, android.partitions)
                 finite = error_here if np.isfinite(error_here) else None
                 checks.append(AndroidCheck(*known, finite, steps, *parts, not reasons, reasons))
     if progress:
         progress("verifying on Android's runtime", len(checks), len(checks))
     return tuple(checks)
-
-
-def _steps(actual: np.ndarray, expected: np.ndarray) -> int | None:
-    """Largest difference of integer outputs; None for float ones."""
-    if expected.dtype.kind not in "iu":
-        return None
-    return int(np.abs(actual.astype(np.int64) - expected.astype(np.int64)).max())
-
-
-def _error(probabilities: np.ndarray, expected: np.ndarray) -> float:
-    """Largest difference; infinite where the shapes differ or something is no number."""
-    if probabilities.shape != expected.shape or not np.isfinite(probabilities).all():
-        return float("inf")
-    return float(np.abs(probabilities.astype(np.float64) - expected).max())
-
-
-def _reasons(error: float, off: float, allowed: float, steps: int | None, spread: int | None) -> Iterator[str]:
-    """error: from Keras; off: what a float file may be off by `allowed`; steps, spread: of integer outputs."""
-    if not np.isfinite(error):
-        yield "gives NaN or infinity, or another number of classes than Keras"
-    elif steps is None and off > allowed:
-        yield f"is off by {off:.2g} in a probability, more than {allowed:.2g}"
-    if steps is not None and spread is not None and steps > 2 * spread + MOST_STEPS:
-        yield f"is {steps} steps from LiteRT's output, more than {2 * spread + MOST_STEPS}"

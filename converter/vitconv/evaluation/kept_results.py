@@ -4,6 +4,7 @@ DIR/results/verify.json              the verification's document, with confusion
 DIR/results/disagreements/12.png     small copies of the images that these name, by their place in the split
 DIR/results/benchmark.json           the benchmark's document, of this machine
 DIR/results/benchmark-SERIAL.json    the same of a phone
+DIR/results/gpu.json                 what the GPU makes of each file
 DIR/results/android.json             what the files cost in Android's library, in instructions
 
 Each file's figures are kept with its SHA-256, because they hold for these contents only.
@@ -15,8 +16,9 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
@@ -33,6 +35,7 @@ FOLDER = "results"
 VERIFY = f"{FOLDER}/verify.json"
 BENCHMARK = f"{FOLDER}/benchmark.json"
 ANDROID = f"{FOLDER}/android.json"
+GPU = f"{FOLDER}/gpu.json"
 PHONES = f"{FOLDER}/benchmark-*.json"
 DISAGREEMENTS = f"{FOLDER}/disagreements"
 
@@ -97,6 +100,43 @@ class VerificationDocument(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[FileDocument, ...]
 
 
+class HalfDocument(msgspec.Struct, frozen=True):
+    """A `half_precision.HalfPrecision`."""
+
+    images: Count
+    max_abs_error: float | None
+
+
+class GpuFileDocument(msgspec.Struct, frozen=True):
+    """A `gpu.GpuCheck`, and the SHA-256 of its file."""
+
+    path: str
+    sha256: str
+    status: Literal["right", "partly", "refused", "failed"]
+    images: Count
+    max_abs_error: float | None
+    reasons: tuple[str, ...]
+    half: HalfDocument | None = None
+
+
+class GpuDocument(msgspec.Struct, frozen=True):
+    """results/gpu.json; `adapter` is what computed."""
+
+    adapter: str
+    files: tuple[GpuFileDocument, ...]
+
+
+def read_gpu(folder: Path) -> GpuDocument | None:
+    """What was kept of an export folder's files on the GPU; None where they were not tried. Raises InputError."""
+    remedy = f"Remove it, or run `vitconv verify {folder} --runtime gpu` again."
+    try:
+        return documents.read(
+            folder / GPU, partial(documents.convert, structure=GpuDocument), "result of the GPU", remedy
+        )
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
 def read_verification(folder: Path, classes: int) -> VerificationDocument | None:
     """What was kept of an export folder's verification; None where it was not verified.
 
@@ -136,6 +176,10 @@ def keep_verification(config: VerifyConfig, result: Verification) -> None:
                 for index, data in result.evidence.thumbnails.items():
                     (pictures / f"{index}.png").write_bytes(data)
         _write(config.folder / VERIFY, document)
+        if result.gpu:
+            digests = {file.path: file.sha256 for file in result.files}
+            checks = [{**check, "sha256": digests[check["path"]]} for check in result.gpu.to_json()["gpu"]]
+            _write(config.folder / GPU, {"adapter": result.gpu.adapter, "files": checks})
 
 
 def keep_benchmark(paths: tuple[Path, ...], document: dict[str, Any]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from vitconv.foundation.errors import ModelFileError
 from vitconv.foundation.progress import Progress
+from vitconv.quantization.cost_model import instructions_by_layer
 from vitconv.tflite.graph import Graph
 from vitconv.tflite.layer_names import Operation, operations
 
@@ -30,7 +32,8 @@ class LayerError:
     snr_db: 10·log10(Σ float² / Σ (float − file)²), within ±200. lost_db: by how much that is below the worst of
     the layer's inputs, which says where an error enters rather than where it has come to; None where no input is
     an activation. rms_steps, max_steps: the error in quantization steps of the output, None where it is float.
-    place: the layer's place in the order in which the graph computes, from 0.
+    place: the layer's place in the order in which the graph computes, from 0. instructions: of this layer of the
+    file for one image on arm64, estimated (see `cost_model`); None in what an earlier version measured.
     """
 
     layer: str
@@ -40,6 +43,7 @@ class LayerError:
     rms_steps: float | None
     max_steps: float | None
     place: int = 0
+    instructions: float | None = None
 
 
 @dataclass(frozen=True)
@@ -116,8 +120,16 @@ def layer_errors(
     """
     expected_run, actual_run = _Run(graph.data), _Run(file.data)
     of_graph = list(operations(graph))
-    matched = [operation for operation in of_graph if operation.tensor in actual_run.places]
-    if not matched:
+    # Of several operations of a kind the names bear numbers: the same ones where there are as many in both.
+    many, of_file = _kinds(of_graph), _kinds(operations(file))
+    found = [operation for operation in of_graph if operation.tensor in actual_run.places]
+    matched = [
+        operation
+        for operation in found
+        if many[operation.layer, operation.operator] == of_file[operation.layer, operation.operator]
+        and expected_run.size(operation.tensor) == actual_run.size(operation.tensor)
+    ]
+    if not found:
         raise ModelFileError(
             "no layer of the file has the name of a layer of the checkpoint's graph. Export it again."
         )
@@ -132,10 +144,18 @@ def layer_errors(
             sums[operation.output].add(expected, *actual_run.value(operation.tensor))
     if progress:
         progress(what, len(images), len(images))
-    return tuple(sorted(_of_layers(of_graph, sums), key=lambda error: error.snr_db))
+    errors = _of_layers(of_graph, sums, instructions_by_layer(file))
+    return tuple(sorted(errors, key=lambda error: error.snr_db))
 
 
-def _of_layers(of_graph: list[Operation], sums: dict[int, _Sums]) -> Iterator[LayerError]:
+def _kinds(found: Iterable[Operation]) -> Counter[tuple[str, str]]:
+    """How many operations of each operator a layer has."""
+    return Counter((operation.layer, operation.operator) for operation in found)
+
+
+def _of_layers(
+    of_graph: list[Operation], sums: dict[int, _Sums], instructions: Mapping[str, float]
+) -> Iterator[LayerError]:
     layers: dict[str, list[Operation]] = {}
     for operation in of_graph:
         layers.setdefault(operation.layer, []).append(operation)
@@ -161,6 +181,7 @@ def _of_layers(of_graph: list[Operation], sums: dict[int, _Sums]) -> Iterator[La
             rms / total.scale if total.scale else None,
             total.largest / total.scale if total.scale else None,
             place,
+            instructions.get(layer),
         )
 
 
@@ -183,6 +204,10 @@ class _Run:
     def feed(self, image: NDArray[Any]) -> None:
         self._interpreter.set_tensor(self._source["index"], image[np.newaxis].astype(self._source["dtype"]))
         self._interpreter.invoke()
+
+    def size(self, name: str) -> int:
+        """How many values a tensor has."""
+        return int(np.prod(self.places[name]["shape"]))
 
     def value(self, name: str) -> tuple[NDArray[Any], float | None]:
         """A tensor's real values, and its scale where it is quantized."""

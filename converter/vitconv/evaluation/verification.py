@@ -24,6 +24,7 @@ from vitconv.data.images import ImageSpec
 from vitconv.evaluation import evidence
 from vitconv.evaluation.android import AndroidVerification, runnable_abis, verify_android
 from vitconv.evaluation.evidence import Answers, Evidence
+from vitconv.evaluation.gpu import GpuVerification, verify_gpu
 from vitconv.evaluation.layer_errors import IMAGES as LAYER_IMAGES
 from vitconv.evaluation.layer_errors import LayerError, layer_errors, losses
 from vitconv.evaluation.parity import FileVerification, compare
@@ -35,6 +36,7 @@ from vitconv.foundation.errors import CheckpointError, InputError, ModelFileErro
 from vitconv.foundation.intervals import wilson_interval
 from vitconv.foundation.progress import Progress
 from vitconv.quantization.output_steps import lost_answers
+from vitconv.runtimes.gpu.probe import find_driver
 from vitconv.runtimes.litert import Runner
 from vitconv.tflite import flatbuffer, metadata
 from vitconv.tflite.graph import Graph
@@ -46,10 +48,10 @@ _NO_LIMIT = 100.0
 @dataclass(frozen=True)
 class VerifyConfig:
     """What to verify. `limit` takes the first so many images of the evaluation split; `max_drop` (percentage
-    points) replaces every scheme's own limit; `checkpoint` is where the manifest's has moved to; `android` has the
-    golden images run through Android's own runtime, too; `layers` has every layer compared; `images` is a folder
-    of pictures without classes in the place of a data set; `code` is the file with the classes of a Keras model,
-    if it has such."""
+    points) replaces every scheme's own limit; `checkpoint` is where the manifest's has moved to; `android` and
+    `gpu` have the golden images run through Android's own runtime and LiteRT's GPU accelerator, too; `layers` has
+    every layer compared; `images` is a folder of pictures without classes in the place of a data set; `code` is
+    the file with the classes of a Keras model, if it has such."""
 
     folder: Path
     dataset: str | None = None
@@ -58,6 +60,7 @@ class VerifyConfig:
     checkpoint: Path | None = None
     android: bool = False
     layers: bool = False
+    gpu: bool = False
     images: Path | None = None
     code: Path | None = None
 
@@ -89,12 +92,13 @@ class Verification:
     folder_problems: tuple[str, ...] = ()
     chose_epoch: bool = False
     labelled: bool = True
+    gpu: GpuVerification | None = None
 
     @property
     def passed(self) -> bool:
         """Whether no file is shown to break a limit, and the folder is as it was exported. See `doubtful`."""
-        android = self.android is None or self.android.passed
-        return android and not self.folder_problems and all(file.passed for file in self.files)
+        others = [runtime.passed for runtime in (self.android, self.gpu) if runtime]
+        return all(others) and not self.folder_problems and all(file.passed for file in self.files)
 
     @property
     def doubtful(self) -> tuple[FileVerification, ...]:
@@ -113,6 +117,7 @@ class Verification:
             "passed": self.passed,
             **({} if self.labelled else {"labelled": False}),
             **(self.android.to_json() if self.android else {}),
+            **(self.gpu.to_json() if self.gpu else {}),
         }
 
     def _intervals(self, measured: Accuracy | FileVerification) -> dict[str, list[float]]:
@@ -133,7 +138,9 @@ def verify(config: VerifyConfig, progress: Progress | None = None) -> Verificati
     run.
     """
     document = manifest.read(config.folder)
-    abis, skipped = runnable_abis() if config.android else ((), {})  # what is missing is said before the work
+    # What is missing is said before the work.
+    abis, skipped = runnable_abis() if config.android else ((), {})
+    driver = find_driver() if config.gpu else None
     checkpoint = _open_checkpoint(config, document)
     dataset = _open_pictures(config, document, checkpoint, progress)
     described = {
@@ -168,6 +175,7 @@ def verify(config: VerifyConfig, progress: Progress | None = None) -> Verificati
     android = None
     if config.android:
         android = AndroidVerification(verify_android(config.folder, document, abis, progress), skipped)
+    gpu = verify_gpu(config.folder, document, driver, progress) if driver else None
     shown = {one.index for file in answers.values() for one in file.disagreements}
     return Verification(
         _describe(dataset.name, split),
@@ -181,6 +189,7 @@ def verify(config: VerifyConfig, progress: Progress | None = None) -> Verificati
         (*folder_check.problems(config.folder, document), *_contradictions(document, checkpoint)),
         checkpoint.chose_epoch(split),
         dataset.labelled,
+        gpu,
     )
 
 

@@ -28,9 +28,10 @@ from vitconv.classifiers.told import Told
 from vitconv.conversion import schemes
 from vitconv.conversion.schemes import Probabilities, Scheme
 from vitconv.data.datasets import Dataset, open_pictures
-from vitconv.exporting import classes, golden, manifest
+from vitconv.exporting import classes, golden, gpu, manifest
 from vitconv.exporting.first_run import check_runs
 from vitconv.exporting.folder import Earlier, export_folder, put_in_place
+from vitconv.foundation import documents
 from vitconv.foundation.configs import check_types
 from vitconv.foundation.errors import InputError
 from vitconv.foundation.file_names import safe_name
@@ -140,7 +141,8 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportResu
             scheme.check(inspect_graph(file))
             path.write_bytes(file.data)
             cut.append(check_runs(path, scheme, pictures.images[:1], ours=model.told is None))
-            files.append({**manifest.file_entry(path, scheme.name), **_facts(kept)})
+            fit = {"gpu": documents.to_json(gpu.entry(file))}
+            files.append({**manifest.file_entry(path, scheme.name), **_facts(kept), **fit})
         tell("exporting", len(wanted), len(wanted))
         _add_what_goes_along(staging, model, calibration)
         document = _manifest(model, described, staging, files, earlier)
@@ -321,6 +323,7 @@ def _manifest(
     made = {entry["scheme"] for entry in files}
     kept = [entry for entry in earlier.files if entry["scheme"] not in made]
     order = list(schemes.SCHEMES)
+    models = sorted([*kept, *files], key=lambda entry: order.index(entry["scheme"]))
     calibration: Mapping[str, Any] | None = None
     if (staging / manifest.CALIBRATION).exists():
         calibration = manifest.calibration_entry(staging)
@@ -336,7 +339,8 @@ def _manifest(
             name: version(name) for name in ("vitconv", "tensorflow", "keras", "ai-edge-litert", "tflite-support")
         },
         "calibration": calibration,
-        "files": sorted([*kept, *files], key=lambda entry: order.index(entry["scheme"])),
+        "files": models,
+        "gpu_file": gpu.choose(models),
         "golden": golden.FILE,
         "digests": manifest.digests_of(staging),
         **({} if model.told is None else {"told": dict(model.told), "rules": [dict(one) for one in model.rules]}),

@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 from vitconv.conversion import schemes
 from vitconv.data.images import ImageDocument
 from vitconv.exporting import classes, golden
+from vitconv.exporting.gpu import GpuEntry
 from vitconv.foundation import documents
 from vitconv.foundation.documents import Sha256
 from vitconv.foundation.errors import InputError, UnknownNameError
@@ -36,7 +37,8 @@ class InnerPath(str):
 
 
 class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A .tflite file of the folder. `keep_float` and `sensitivity` tell what stays float in a hybrid one."""
+    """A .tflite file of the folder. `keep_float` and `sensitivity` tell what stays float in a hybrid one, `gpu`
+    what GPUs do with it; earlier versions did not look."""
 
     scheme: str
     path: FileName
@@ -44,6 +46,7 @@ class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sha256: Sha256
     keep_float: tuple[str, ...] | UnsetType = UNSET
     sensitivity: tuple[dict[str, Any], ...] | UnsetType = UNSET
+    gpu: GpuEntry | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         try:
@@ -111,7 +114,9 @@ class RuleEntry(msgspec.Struct, frozen=True):
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole document. `digests` has the SHA-256 of every other file that the export wrote, by its path inside
     the folder; manifests of versions that kept none have no `digests`. `told` and `rules` are of files of other
-    tools: what their owner said, and which rules rewrote their graphs."""
+    tools: what their owner said, and which rules rewrote their graphs. `gpu_file` is the path of the file that an
+    app should run on the GPU, None where there is none; earlier versions have no `gpu_file`. It may be none of
+    `files`, where somebody has taken that file out."""
 
     model: FileName
     checkpoint: Origin
@@ -125,6 +130,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     digests: dict[InnerPath, Sha256] | UnsetType = UNSET
     told: Told | UnsetType = UNSET
     rules: tuple[RuleEntry, ...] | UnsetType = UNSET
+    gpu_file: FileName | UnsetType | None = UNSET
 
     def __post_init__(self) -> None:
         if not self.files:

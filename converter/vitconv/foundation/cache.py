@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from vitconv.foundation.errors import OutputError
 
@@ -23,6 +27,12 @@ def cache_directory() -> Path:
         return user_cache_path("vitconv", appauthor=False)
     except RuntimeError as error:  # there is no home folder
         raise OutputError(f"there is no place for a cache: {error}. Set VITCONV_CACHE to a folder.") from error
+
+
+def entry_name(name: str, key: Any) -> str:
+    """What a cache entry is called: `name` as far as file names take it, and a digest of `key`, a JSON value."""
+    short = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    return f"{re.sub(r'[^a-zA-Z0-9_-]+', '_', name)[:60]}-{short}"
 
 
 @contextmanager

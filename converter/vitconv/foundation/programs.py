@@ -6,10 +6,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
-def output_of(command: Sequence[str], seconds: float, cwd: str | None = None) -> subprocess.CompletedProcess[str]:
+def output_of(
+    command: Sequence[str],
+    seconds: float,
+    cwd: str | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
     """Runs a program without input, as `subprocess.run` does, and gives what it printed as text.
 
     Raises OSError where it cannot be started, and TimeoutExpired after so many `seconds`. What it has started is
@@ -18,6 +23,7 @@ def output_of(command: Sequence[str], seconds: float, cwd: str | None = None) ->
     with subprocess.Popen(
         command,
         cwd=cwd,
+        env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

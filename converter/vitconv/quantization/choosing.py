@@ -9,6 +9,7 @@ import numpy as np
 
 from vitconv.checkpoints.pictures import Keys, SeenPictures
 from vitconv.data.datasets import Split
+from vitconv.data.streamed import Images
 
 _FAMILIAR = 0.9  # of the images; a data set may have been edited since the training
 
@@ -34,9 +35,9 @@ def choose_images(
     return tuple(islice(chosen, samples))
 
 
-def digests_of(images: np.ndarray) -> frozenset[bytes]:
+def digests_of(images: Images) -> frozenset[bytes]:
     """Of each image of uint8 [N, H, W, 3]."""
-    return frozenset(map(_digest, images))
+    return frozenset(_digest(images[index]) for index in range(len(images)))
 
 
 def _digest(image: np.ndarray) -> bytes:

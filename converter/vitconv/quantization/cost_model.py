@@ -16,6 +16,7 @@ from typing import Any
 
 from vitconv.tflite import flatbuffer
 from vitconv.tflite.graph import Graph
+from vitconv.tflite.layer_names import named_layer
 
 
 @dataclass(frozen=True)
@@ -87,13 +88,24 @@ _UNKNOWN = _Cost(0.125, 10, 0)
 
 def estimated_instructions(graph: Graph) -> float:
     """Instructions for one image on arm64, estimated."""
+    return sum(instructions_by_layer(graph).values())
+
+
+def instructions_by_layer(graph: Graph) -> dict[str, float]:
+    """Layer → its part of `estimated_instructions`. What bears no layer's name, such as a conversion between
+    integers and floats, counts to the layer before it."""
     model = graph.model
     subgraph = model.subgraphs[0]
     names = flatbuffer.operator_names(model)
-    return sum(
-        _instructions(model, subgraph, operator, names[operator.opcodeIndex])
-        for operator in subgraph.operators or ()
-    )
+    layers: dict[str, float] = {}
+    layer = ""
+    for operator in subgraph.operators or ():
+        outputs = flatbuffer.outputs(operator)
+        if outputs:
+            layer = named_layer(flatbuffer.text(subgraph.tensors[outputs[0]].name)) or layer
+        cost = _instructions(model, subgraph, operator, names[operator.opcodeIndex])
+        layers[layer] = layers.get(layer, 0.0) + cost
+    return layers
 
 
 def _instructions(model: Any, subgraph: Any, operator: Any, name: str) -> float:

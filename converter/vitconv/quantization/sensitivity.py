@@ -24,11 +24,14 @@ from vitconv.quantization.ranges import TensorRange, with_ranges
 from vitconv.tflite.graph import Graph
 from vitconv.tflite.layer_names import Operation, operations
 
-_IMAGES = 48  # of the calibration images; with fewer, the choice hangs on which
+# So many pixels of the calibration images: 48 of 256 × 256. With fewer images the choice hangs on which they are;
+# with more of large ones an export takes too long.
+_PIXELS = 48 * 256 * 256
+_FEWEST_IMAGES, _MOST_IMAGES = 12, 250
 
 # For each per cent that float adds to a file's instructions, it has to remove so many of the file's error; a per
 # cent of size counts as a quarter of one of instructions.
-_ERROR_FOR_COST = 10.0
+_ERROR_FOR_COST = 4.0
 _SIZE_AS_COST = 0.25
 # Whole units that would add more than this part of a file's size are not tried, and all that are chosen add no
 # more than that: it is to remain a file of int8 weights.
@@ -125,7 +128,8 @@ class _Trial:
         coarse = output_steps.rounded(expected).undecided
         self._always = frozenset([output_steps.output_of(graph)]) if coarse else frozenset()
         self._floor = _SMALLEST if coarse else _HALF_A_STEP
-        unsure = np.argsort(_margins(expected, _best_two(expected), self._floor), kind="stable")[:_IMAGES]
+        unsure = np.argsort(_margins(expected, _best_two(expected), self._floor), kind="stable")
+        unsure = unsure[: _how_many(*images.shape[1:3])]
         self._images, self._expected = images[unsure], expected[unsure]
 
     def start_from(self, kept: Iterable[str]) -> None:
@@ -165,6 +169,11 @@ class _Trial:
 
     def _error_of(self, data: bytes) -> float:
         return _error(output_steps.of_file(data, self._images), self._expected, self._floor)
+
+
+def _how_many(height: int, width: int) -> int:
+    """Images of this size in pixels that are looked at."""
+    return min(max(_PIXELS // (height * width), _FEWEST_IMAGES), _MOST_IMAGES)
 
 
 def _within(most: float, costs: Iterable[tuple[UnitCost, float]]) -> Iterator[UnitCost]:

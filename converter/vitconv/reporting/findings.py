@@ -13,6 +13,7 @@ from vitconv.checkpoints.answers import what_chose
 from vitconv.checkpoints.liveness import Liveness
 from vitconv.conversion import schemes
 from vitconv.evaluation.evidence import Disagreement
+from vitconv.evaluation.kept_results import GpuFileDocument
 from vitconv.evaluation.layer_errors import LayerError
 from vitconv.evaluation.parity import Verdict
 from vitconv.exporting.classes import TrainedClass
@@ -73,7 +74,7 @@ class Timing:
 class ModelFile:
     """A file of the manifest. `problem` says why nothing can be told of it, where it is missing or was changed;
     `keep_float` are the layers that a hybrid file keeps in float; `android` is what it costs in the library that
-    Android apps ship."""
+    Android apps ship; `gpu` is what `verify --runtime gpu` found."""
 
     path: str
     scheme: str
@@ -86,6 +87,7 @@ class ModelFile:
     desktop: Timing | None = None
     phones: tuple[Timing, ...] = ()
     android: FileCost | None = None
+    gpu: GpuFileDocument | None = None
 
     @property
     def phone(self) -> Timing | None:
@@ -137,7 +139,7 @@ class Export:
     left out or changed since the export, and what to do. history: a row an epoch. liveness: which layers take part
     in Keras's answers. classes: what training saw of each, None where the export does not tell. changed: what is
     wrong with the labels and golden images, which an app takes along, a sentence each. android: the library and
-    the machine that `ModelFile.android` is of."""
+    the machine that `ModelFile.android` is of. gpu_adapter: what `ModelFile.gpu` was computed by."""
 
     name: str
     manifest: Mapping[str, Any]
@@ -154,6 +156,7 @@ class Export:
     liveness: Liveness | None = None
     classes: tuple[TrainedClass, ...] | None = None
     android: str | None = None
+    gpu_adapter: str | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:

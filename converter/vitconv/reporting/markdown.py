@@ -25,6 +25,8 @@ def markdown(
 ) -> str:
     """`other` is the recommendation of the export that is compared with."""
     lines = [f"## {plain(export.title)}", "", f"**{sentence(found.sentence)}** {sentence(found.reason)}", ""]
+    if found.gpu:
+        lines += [f"{sentence(found.gpu.sentence)} {sentence(found.gpu.reason)}", ""]
     lines += [f"- {sentence(warning)}" for warning in found.warnings]
     lines += ["", *_files(export, found), ""]
     if comparison and other:

@@ -13,6 +13,7 @@ from vitconv.benchmarking.android_document import FileCost
 from vitconv.benchmarking.benchmark_document import FileTimes
 from vitconv.checkpoints import liveness
 from vitconv.evaluation import kept_results
+from vitconv.evaluation.kept_results import GpuFileDocument
 from vitconv.exporting import classes, folder_check, manifest
 from vitconv.exporting.classes import TrainedClass
 from vitconv.exporting.manifest import InnerPath, Manifest
@@ -42,6 +43,8 @@ class _Found:
     places: list[str] = field(default_factory=list)
     android: dict[str, FileCost] = field(default_factory=dict)
     android_runtime: str | None = None
+    gpu: dict[str, GpuFileDocument] = field(default_factory=dict)
+    gpu_adapter: str | None = None
 
 
 def read_export(folder: Path) -> Export:
@@ -53,6 +56,7 @@ def read_export(folder: Path) -> Export:
     _read_verification(folder, document, known, found)
     _read_benchmarks(folder, known, found)
     _read_android(folder, known, found)
+    _read_gpu(folder, known, found)
     changed = folder_check.problems(folder, document, for_app=True)
     others = [problem for problem in folder_check.problems(folder, document) if problem not in changed]
     found.notes += [f"{problem}. Export again." for problem in others]
@@ -63,6 +67,7 @@ def read_export(folder: Path) -> Export:
             desktop=found.desktop.get(file.sha256),
             phones=tuple(found.phones.get(file.sha256, ())),
             android=found.android.get(file.sha256),
+            gpu=found.gpu.get(file.sha256),
         )
         for file in models
     )
@@ -83,6 +88,7 @@ def read_export(folder: Path) -> Export:
         liveness=liveness.read(folder / manifest.LIVENESS),
         classes=_classes(folder, document),
         android=found.android_runtime,
+        gpu_adapter=found.gpu_adapter,
     )
 
 
@@ -166,6 +172,19 @@ def _read_android(folder: Path, known: Mapping[str, str], found: _Found) -> None
             found.android_runtime = f"{document.runtime}; x86_64 on {document.machine}"
         elif cost.path in known.values():
             found.notes.append(_stale(kept_results.ANDROID, cost.path, f"Run `{again}` again."))
+
+
+def _read_gpu(folder: Path, known: Mapping[str, str], found: _Found) -> None:
+    document = kept_results.read_gpu(folder)
+    if document is None:
+        return
+    found.gpu_adapter = document.adapter
+    for file in document.files:
+        if file.sha256 in known:
+            found.gpu[file.sha256] = file
+        else:
+            again = f"Run `vitconv verify {folder} --runtime gpu`."
+            found.notes.append(_stale(kept_results.GPU, file.path, again))
 
 
 def _timing(times: FileTimes, place: str) -> Timing:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from vitconv.conversion import schemes
@@ -12,6 +12,7 @@ from vitconv.evaluation.layer_errors import LayerLoss, losses
 from vitconv.exporting.classes import never_trained
 from vitconv.reporting.chance import Chance, chance
 from vitconv.reporting.findings import Export, ModelFile, Reference, some
+from vitconv.reporting.gpu_choice import GpuChoice, gpu_choice
 from vitconv.reporting.yardstick import AS_CHEAP, Yardstick, arm64_beside_float32, disagreements, yardstick
 from vitconv.tflite.runtime_versions import ANDROID_RELEASE, release_name
 
@@ -23,19 +24,26 @@ _NO_LOSS_DB = 3.0  # half of the signal's power; every sound int8 file has layer
 @dataclass(frozen=True)
 class Recommendation:
     """verdict: "ship" a file; "none" of them may be shipped; "unknown" where too little was measured. `file` is
-    None but for "ship"."""
+    None but for "ship". `gpu`: the file for GPUs."""
 
     verdict: Literal["ship", "none", "unknown"]
     file: str | None
     sentence: str
     reason: str
     warnings: tuple[str, ...]
+    gpu: GpuChoice | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "warnings": list(self.warnings)}
 
 
 def recommend(export: Export) -> Recommendation:
+    """Which file to ship, and, unless none may be shipped, which one for GPUs."""
+    found = _recommend(export)
+    return found if found.verdict == "none" else replace(found, gpu=gpu_choice(export))
+
+
+def _recommend(export: Export) -> Recommendation:
     """Of the files that `verify` passed and Android's runtime takes: the cheapest by `yardstick`, on a phone, by
     instructions on arm64, or on this machine; of those within 5 % of it the smallest. None where the network's
     accuracy cannot be told from guessing, or where labels or golden images are not those of the export."""

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from pathlib import Path
 
-from vitconv.runtimes.process import ModelProcess
-
-# The child looks for modules where this process does, in the same order, whatever its folder and environment.
-_START = """import json, sys; sys.path[:] = json.loads(sys.argv[1])
-from vitconv.runtimes.worker import main; main()"""
+from vitconv.runtimes.process import ModelProcess, python_worker
 
 # What a file may take is far beyond any image classifier, even on a busy machine.
 _FILE_SECONDS = 20.0
@@ -36,10 +30,9 @@ class Runner(ModelProcess):
     def __init__(
         self, path: Path, *, threads: int = 1, xnnpack: bool = True, timeout: float = _FILE_SECONDS
     ) -> None:
-        search = [str(Path(entry).absolute()) for entry in sys.path]
         super().__init__(
             path,
-            [sys.executable, "-I", "-c", _START, json.dumps(search)],
+            python_worker("vitconv.runtimes.worker"),
             threads=threads,
             xnnpack=xnnpack,
             timeout=timeout,

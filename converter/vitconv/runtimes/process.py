@@ -7,8 +7,11 @@ own library.
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import subprocess
+import sys
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
@@ -135,8 +138,12 @@ class ModelProcess:
 
     def probabilities(self, images: NDArray[Any]) -> NDArray[Any]:
         """Like `run`, dequantized: float32 [N, classes]."""
+        return self.dequantized(self.run(images))
+
+    def dequantized(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """What `run` gave, as float32 [N, classes]."""
         output = self._class_output()
-        values = self.run(images).astype(np.float32)
+        values = outputs.astype(np.float32)
         if output.scale is not None and output.zero_point is not None:
             return (values - np.float32(output.zero_point)) * np.float32(output.scale)
         return values
@@ -161,6 +168,12 @@ class ModelProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def logged(self) -> str:
+        """What the runtime has printed so far."""
+        # By position: the worker goes on writing where the shared file stands.
+        number = self._log.fileno()
+        return os.pread(number, os.fstat(number).st_size, 0).decode(errors="replace")
 
     def _run_request(self, image: NDArray[Any]) -> Message:
         """The request to run the file on raw pixels [H, W, 3], uint8 or float32, which the worker casts."""
@@ -212,8 +225,12 @@ class ModelProcess:
                 "Install it with: pip install ai-edge-litert"
             )
         if "error" in header:
-            raise ModelFileError(f"{self._cannot}: the runtime says: {_one_line(header['error'])}. {self._remedy}")
+            raise self._failed(_one_line(header["error"]))
         return answer
+
+    def _failed(self, reason: str) -> ModelFileError:
+        """What to raise where the runtime refuses the file or fails over it, and says so."""
+        return ModelFileError(f"{self._cannot}: the runtime says: {reason}. {self._remedy}")
 
     def _how_it_ended(self, limit: float | None) -> str:
         """`limit`: the seconds in which it did not answer, if that is how."""
@@ -251,6 +268,16 @@ class ModelProcess:
             ):
                 return tensor
         raise ModelFileError(f"{self.path} gives {_shapes(self.outputs)}, not one row [1, classes].")
+
+
+def python_worker(module: str) -> list[str]:
+    """The command that runs a module's `main` in a new Python.
+
+    It looks for modules where this process does, in the same order, whatever its folder and environment.
+    """
+    start = f"import json, sys; sys.path[:] = json.loads(sys.argv[1])\nfrom {module} import main; main()"
+    search = [str(Path(entry).absolute()) for entry in sys.path]
+    return [sys.executable, "-I", "-c", start, json.dumps(search)]
 
 
 def _start(command: list[str], environment: dict[str, str] | None, log: IO[bytes]) -> subprocess.Popen[bytes]:

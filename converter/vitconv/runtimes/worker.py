@@ -21,6 +21,7 @@ import json
 import os
 import signal
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
@@ -85,8 +86,8 @@ class Worker:
         self._outputs = interpreter.get_output_details()
         self._plausible: list[NDArray[Any]] | None = None
         return {
-            "inputs": [_detail(tensor) for tensor in self._inputs],
-            "outputs": [_detail(tensor) for tensor in self._outputs],
+            "inputs": [detail_of(tensor) for tensor in self._inputs],
+            "outputs": [detail_of(tensor) for tensor in self._outputs],
             **count_delegated(interpreter._get_ops_details()),
             "init_ms": init_ms,
         }
@@ -165,7 +166,8 @@ def count_delegated(ops: list[dict[str, Any]]) -> dict[str, int]:
     }
 
 
-def _detail(tensor: dict[str, Any]) -> dict[str, Any]:
+def detail_of(tensor: dict[str, Any]) -> dict[str, Any]:
+    """What an interpreter says of an input or output, as `process.TensorDetail` has it."""
     scale, zero_point = tensor["quantization"]
     return {
         "name": tensor["name"],
@@ -197,17 +199,16 @@ def _plausible(tensor: dict[str, Any]) -> NDArray[Any]:
     raise ValueError(f"input {tensor['name']!r} is of type {dtype}, which no image model has")
 
 
-def _limit_resources() -> None:
+def _limit_resources(address_space: int | None) -> None:
     """So that a corrupt file can neither fill the machine's memory or disk nor leave a core dump."""
     try:
         import resource
     except ImportError:  # Windows
         return
-    for kind, limit in (
-        (resource.RLIMIT_AS, _ADDRESS_SPACE),
-        (resource.RLIMIT_FSIZE, _LOG_SIZE),
-        (resource.RLIMIT_CORE, 0),
-    ):
+    limits = {resource.RLIMIT_FSIZE: _LOG_SIZE, resource.RLIMIT_CORE: 0}
+    if address_space is not None:
+        limits[resource.RLIMIT_AS] = address_space
+    for kind, limit in limits.items():
         _, hard = resource.getrlimit(kind)
         if hard != resource.RLIM_INFINITY:
             limit = min(limit, hard)
@@ -246,16 +247,25 @@ def _reason(error: Exception) -> str:
 
 
 def main() -> None:
+    """Serves LiteRT's interpreter."""
+    serve(Worker().answer, _ADDRESS_SPACE)
+
+
+def serve(answer: Callable[[dict[str, Any], bytes], Message], address_space: int | None) -> None:
+    """Answers requests until there are no more, and ends the process.
+
+    `answer` gets a request's header and bytes, and may raise. address_space: the bytes of virtual memory that the
+    process may have; None for no limit.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle: it ends this process
     requests = os.fdopen(os.dup(0), "rb")
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what the runtime prints must not get between the answers
-    _limit_resources()
-    worker = Worker()
+    _limit_resources(address_space)
     with suppress(BrokenPipeError):  # the parent is gone
         while message := receive(requests):
             try:
-                header, data = worker.answer(*message)
+                header, data = answer(*message)
             except ImportError as error:
                 header, data = {"missing": str(error)}, b""
             except Exception as error:

@@ -13,6 +13,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from vitconv.foundation.errors import ModelFileError
 from vitconv.tflite import flatbuffer, metadata
+from vitconv.tflite.gpu_support import GpuSupport, gpu_support
 from vitconv.tflite.graph import Graph
 from vitconv.tflite.runtime_versions import ANDROID_RELEASE, Release, first_release, release_name
 
@@ -42,7 +43,7 @@ class Inspection:
     name → how many of them read or write floating-point tensors; `flex_ops` are TensorFlow's own operators,
     which need the Flex runtime. `runtime_needed` is the first TFLite release that has all operators, "2.3.0",
     or "unknown (OP vN)". `metadata` is a ModelMetadata's to_json, or None. `problems` are sentences for a
-    user.
+    user. `gpu` is how much TFLite 2.16.1's GPU delegate takes.
 
     What follows is for checks of conversion and not in the JSON document: `tensor_dtypes` of all tensors;
     `weight_bytes`, dtype → bytes of constants that have at least two dimensions and are no indices;
@@ -62,6 +63,7 @@ class Inspection:
     runtime_needed: str
     metadata: dict[str, Any] | None
     problems: list[str]
+    gpu: GpuSupport
     tensor_dtypes: frozenset[str]
     weight_bytes: dict[str, int]
     dynamic_shapes: tuple[str, ...]
@@ -86,6 +88,7 @@ class Inspection:
         document = asdict(self)
         for name in ("tensor_dtypes", "weight_bytes", "dynamic_shapes"):
             del document[name]
+        document["gpu"] = self.gpu.to_json()
         for name in ("inputs", "outputs"):
             document[name] = [{**tensor, "shape": list(tensor["shape"])} for tensor in document[name]]
         return document
@@ -125,6 +128,7 @@ def inspect_graph(graph: Graph) -> Inspection:
         runtime_needed=_runtime_needed(ops),
         metadata=described.to_json() if described else None,
         problems=problems,
+        gpu=gpu_support(graph),
         tensor_dtypes=frozenset(flatbuffer.tensor_dtype(tensor) for tensor in tensors),
         weight_bytes=_weight_bytes(model, tensors),
         dynamic_shapes=dynamic,

@@ -46,8 +46,13 @@ class Operation:
 
 def layer_of(tensor: str) -> str:
     """Of a short name: `stage0.residual0.add|ADD` → `stage0.residual0.add`."""
+    return named_layer(tensor) or _OUTPUT
+
+
+def named_layer(tensor: str) -> str | None:
+    """`layer_of`, and None for a name that tells no layer."""
     layer, bar, _ = tensor.partition(_BAR)
-    return layer if bar else _OUTPUT
+    return layer if bar else None
 
 
 def layer_in(tensor: str, has_weights: bool, nested: bool = False) -> str | None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from vitconv.data.datasets import Split
 from vitconv.data.images import ImageSpec
+from vitconv.data.streamed import soon
 from vitconv.models.catalogue import Recipe
 from vitconv.training.augmentation import augment
 
@@ -63,9 +64,15 @@ def training_batches(training: Split, spec: ImageSpec, recipe: Recipe, seed: int
 
         def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
             rng = np.random.default_rng((seed, self.epoch, index))
-            chosen = self.order[index * recipe.batch_size : (index + 1) * recipe.batch_size]
-            images = augment(training.images[chosen], spec.height, spec.width, recipe, rng)
+            chosen = self._chosen(index)
+            taken = training.images[chosen]
+            soon(training.images, self._chosen(index + 1))  # while this batch is changed and learnt from
+            images = augment(taken, spec.height, spec.width, recipe, rng)
             return images, np.eye(classes, dtype=np.float32)[training.labels[chosen]]
+
+        def _chosen(self, index: int) -> np.ndarray:
+            chosen: np.ndarray = self.order[index * recipe.batch_size : (index + 1) * recipe.batch_size]
+            return chosen
 
     return Batches()
 
@@ -88,6 +95,8 @@ def validation_batches(split: Split, batch_size: int, classes: int) -> Any:
 
         def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
             part = slice(index * batch_size, (index + 1) * batch_size)
-            return split.images[part].astype(np.float32), np.eye(classes, dtype=np.float32)[split.labels[part]]
+            images = split.images[part]
+            soon(split.images, slice(part.stop, part.stop + batch_size))
+            return images.astype(np.float32), np.eye(classes, dtype=np.float32)[split.labels[part]]
 
     return Batches()

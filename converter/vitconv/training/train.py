@@ -24,6 +24,7 @@ from vitconv.data.cuts import check_cut
 from vitconv.data.datasets import Dataset, Split, open_dataset
 from vitconv.data.images import ImageSpec
 from vitconv.data.pixels import Pixels
+from vitconv.data.streamed import to_look_at
 from vitconv.foundation.configs import check_types
 from vitconv.foundation.errors import DatasetError, InputError, UnknownNameError
 from vitconv.foundation.files import remove_leftovers, writable_directory
@@ -235,7 +236,7 @@ class _Training:
 
         config, recipe, distribution, out = self.config, self.recipe, self.distribution, self.config.out
         classes, first = len(self.dataset.labels), len(history)
-        pixels = Pixels.of(training.images)
+        pixels = Pixels.of(to_look_at(training.images))
         with distribution.scope():
             model = new_model(
                 self.entry, self.spec, classes, training, pixels, recipe, config.seed, self.init, setup.parts

@@ -1,4 +1,4 @@
-"""What each layer loses; first, and in plain words, the one that breaks a file."""
+"""What each layer loses, beside what it costs; first, and in plain words, the one that breaks a file."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ class LayerRow:
     bar: Bar
     lost_db: str
     rms_steps: str
+    cost: Bar | None
+    cost_m: str
     broken: bool
 
 
@@ -65,12 +67,16 @@ def layers(export: Export) -> Layers | None:
 
 def _file(file: ModelFile) -> FileLayers:
     assert file.verified
-    rows = tuple(map(_row, losses(file.verified.layers)))
+    found = losses(file.verified.layers)
+    dearest = max((loss.layer.instructions or 0.0 for loss in found), default=0.0)
+    rows = tuple(_row(loss, dearest) for loss in found)
     return FileLayers(file.scheme, culprit_sentence(file) or "", bool(broken_layers(file)), rows)
 
 
-def _row(loss: LayerLoss) -> LayerRow:
+def _row(loss: LayerLoss, dearest: float) -> LayerRow:
+    """`dearest`: the most instructions that a layer of the file takes, for the bar's whole length."""
     layer = loss.layer
+    cost = layer.instructions
     share = max(0.0, min(layer.snr_db, _GOOD_DB)) / _GOOD_DB
     return LayerRow(
         name=layer.layer,
@@ -80,6 +86,8 @@ def _row(loss: LayerLoss) -> LayerRow:
         bar=Bar(share, f"{layer.snr_db:.1f} dB", "bad" if loss.broken else ""),
         lost_db=f"{max(0.0, loss.lasting_db):.1f}",
         rms_steps="" if layer.rms_steps is None else f"{layer.rms_steps:.2f}",
+        cost=None if cost is None else Bar(cost / dearest if dearest else 0.0, f"{cost / 1e6:.2f} million"),
+        cost_m="" if cost is None else f"{cost / 1e6:.2f}",
         broken=loss.broken,
     )
 

@@ -27,9 +27,11 @@ class Verdict:
     sentence: str
     reason: str
     remarks: tuple[Remark, ...]
+    gpu: str
 
 
 def verdict(export: Export, found: Recommendation) -> Verdict:
     culprits = {culprit_sentence(file) for file in export.files if broken_layers(file)}
     remarks = tuple(Remark(warning, warning in culprits) for warning in found.warnings)
-    return Verdict(found.verdict, _MARKS[found.verdict], found.sentence, found.reason, remarks)
+    gpu = f"{found.gpu.sentence} {found.gpu.reason}" if found.gpu else ""
+    return Verdict(found.verdict, _MARKS[found.verdict], found.sentence, found.reason, remarks, gpu)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +73,7 @@ class AndroidRunner(ModelProcess):
             remedy="The file is corrupt, or holds what this runtime cannot run (see `vitconv inspect`).",
         )
         # With several graphs the main one comes first. Nothing is logged where XNNPACK takes nothing.
-        found = _DELEGATED.search(self._logged())
+        found = _DELEGATED.search(self.logged())
         if found:
             self.delegated_nodes, self.nodes, self.partitions = map(int, found.groups())
         else:
@@ -94,8 +93,3 @@ class AndroidRunner(ModelProcess):
     def _run_request(self, image: NDArray[Any]) -> Message:
         pixels = cast_pixels(image, np.dtype(self.inputs[0].dtype).type)
         return {"do": "run"}, pixels.tobytes()
-
-    def _logged(self) -> str:
-        # By position: the worker goes on writing where the shared file stands.
-        number = self._log.fileno()
-        return os.pread(number, os.fstat(number).st_size, 0).decode(errors="replace")
