@@ -105,10 +105,10 @@ def costs_where(monkeypatch: pytest.MonkeyPatch, weights: bool, error: float, in
     ranged = with_ranges(graph(), ranges(NAME, "int8-hybrid"))
     trial = sensitivity._Trial(graph(), ranged.data, images(NAME, 1))
     start = () if weights else [operation.tensor for operation in unit]
-    errors = iter([1.0, 1.0 - error if weights else 1.0 + error])
-    monkeypatch.setattr(sensitivity, "_error", lambda *_: next(errors))
+    errors = iter([1.0, *[1.0 - error if weights else 1.0 + error] * 2])
+    monkeypatch.setattr(sensitivity, "_errors", lambda *_: np.array([next(errors)]))
     costs = iter([10.0, 10.0 - instructions if weights else 10.0 + instructions])
-    monkeypatch.setattr(sensitivity, "_instructions", lambda _: next(costs))
+    monkeypatch.setattr(sensitivity, "estimated_instructions", lambda _: next(costs))
     trial.start_from(start)
     (cost,) = trial.costs({"block0": unit}, weights, None)
     assert cost.error_added == pytest.approx(error)
@@ -136,9 +136,37 @@ def test_errors_are_taken_where_the_float_graph_is_least_sure(monkeypatch: pytes
     sure, unsure = [0.9, 0.05, 0.05], [0.1, 0.44, 0.46]
     monkeypatch.setattr(sensitivity, "_MOST_IMAGES", 2)
     monkeypatch.setattr(output_steps, "of_file", lambda *_: np.array([unsure, sure, sure, unsure]))
-    trial = sensitivity._Trial(graph(), b"ranged", np.arange(4).reshape(4, 1, 1, 1))
+    ranged = with_ranges(graph(), ranges(NAME, "int8-hybrid")).data
+    trial = sensitivity._Trial(graph(), ranged, np.arange(4).reshape(4, 1, 1, 1))
     assert trial._images.ravel().tolist() == [0, 3]
     assert trial._expected.tolist() == [unsure, unsure]
+
+
+@pytest.mark.parametrize(
+    ("errors", "price", "looked_at"),
+    [
+        ([2.0] * 40, 0.01, 10),  # all say the same
+        ([1.5, 0.5] * 20, 0.01, 10),  # 1 ± 0.17 is far above 0.04
+        ([40.0, -39.9] * 20, 0.01, 50),  # 0.05 ± 13: nobody knows
+        ([40.0, -39.9] * 20, 0.0009, 10),  # but float costs nothing
+    ],
+)
+def test_more_images_are_looked_at_where_the_first_leave_the_choice_open(
+    monkeypatch: pytest.MonkeyPatch, errors: list[float], price: float, looked_at: int
+) -> None:
+    """Every fourth of forty, or all of them as well."""
+    trial = object.__new__(sensitivity._Trial)
+    trial._images, trial._errors, trial._instructions = np.zeros((40, 1, 1, 3), np.uint8), np.ones(40), 1.0
+    seen = []
+
+    def errors_of(loaded: None, which: slice) -> np.ndarray:
+        found = 1 + np.array(errors)[: len(range(40)[which])]
+        seen.append(len(found))
+        return found
+
+    monkeypatch.setattr(trial, "_errors_of", errors_of)
+    trial._cost("unit", 1, False, -price, 0.0, None)
+    assert sum(seen) == looked_at
 
 
 @pytest.mark.parametrize(("size", "count"), [(8, 250), (32, 250), (128, 192), (256, 48), (512, 12), (1024, 12)])
@@ -154,14 +182,14 @@ def test_where_eight_bits_hold_no_answer_every_trial_gives_float(monkeypatch: py
     def last_softmax_is_float() -> bool:
         trial = sensitivity._Trial(graph(), ranged, images(NAME, 2))
         trial.start_from([tensor for tensor in start if "attention" not in tensor])
-        return "SOFTMAX" in inspect_bytes(trial._base, "trial").float_ops
+        return "SOFTMAX" in inspect_bytes(trial._quantized(trial._kept).data, "trial").float_ops
 
     assert not last_softmax_is_float()
     monkeypatch.setattr(output_steps, "rounded", lambda _: output_steps.Rounded(2, 2, 0, (0.001, 0.001)))
     assert last_softmax_is_float()
     small = np.array([[3e-4, 1e-4]])
-    assert sensitivity._error(small[:, ::-1], small) == 0
-    assert sensitivity._error(small[:, ::-1], small, 1e-7) == pytest.approx((2 * np.log(3)) ** 2)
+    assert sensitivity._errors(small[:, ::-1], small) == 0
+    assert sensitivity._errors(small[:, ::-1], small, 1e-7) == pytest.approx((2 * np.log(3)) ** 2)
 
 
 def test_whole_layers_together_add_no_more_than_a_part_of_the_size() -> None:
@@ -190,13 +218,13 @@ def test_a_hybrid_file_holds_int8_weights_and_some_float_operations() -> None:
 
 def test_the_error_is_that_of_the_two_likeliest_classes() -> None:
     expected = np.array([[0.6, 0.3, 0.1 - 1e-6, 1e-6], [0.05, 0.05, 0.1, 0.8]])
-    assert sensitivity._error(expected, expected) == 0
+    assert not sensitivity._errors(expected, expected).any()
     others = expected.copy()
     others[0, 2:] = 0.1 - 1e-3, 1e-3
     others[1, :2] = 0.0, 0.1
-    assert sensitivity._error(others, expected) == 0
+    assert not sensitivity._errors(others, expected).any()
     swapped = expected[:, [1, 0, 3, 2]]
     by_hand = [(2 * np.log(0.6 / 0.3)) ** 2, (2 * np.log(0.8 / 0.1)) ** 2]
-    assert sensitivity._error(swapped, expected) == pytest.approx(np.mean(by_hand))
+    assert sensitivity._errors(swapped, expected) == pytest.approx(by_hand)
     sure = np.array([[1 - 1e-5, 1e-5]])  # in eight bits: 255/256 and 0
-    assert sensitivity._error(np.array([[255 / 256, 0.0]]), sure) < 1e-4
+    assert sensitivity._errors(np.array([[255 / 256, 0.0]]), sure) < 1e-4

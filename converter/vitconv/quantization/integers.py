@@ -26,17 +26,14 @@ def quantize(
 
     # Float input and output first: only their QUANTIZE and DEQUANTIZE can be made to take and give uint8.
     kept = {*keep_float, output_steps.output_of(graph)} if float_output else keep_float
-    with_float_ends = quantize_inside(with_ranges(graph, ranges).data, kept)
+    with_float_ends = quantize_inside(with_ranges(graph, ranges).data, kept).data
     with converting("int8"):
         data = bytes(modify_model_io_type(with_float_ends, tf.uint8, tf.float32 if float_output else tf.uint8))
     return compact(Graph.parse(data, graph.name), inner_names=False)
 
 
-def quantize_inside(ranged: bytes, keep_float: Iterable[str] = ()) -> bytes:
-    """`quantize` of a graph that holds its ranges (`ranges.with_ranges`), but for input and output: float32.
-
-    From file to file: TensorFlow takes one and gives one.
-    """
+def quantize_inside(ranged: bytes, keep_float: Iterable[str] = ()) -> Graph:
+    """`quantize` of a file that holds its ranges (`ranges.with_ranges`), but for input and output: float32."""
     from tensorflow.lite.python.convert import _types_pb2, mlir_quantize
 
     with converting("int8"):
@@ -48,4 +45,4 @@ def quantize_inside(ranged: bytes, keep_float: Iterable[str] = ()) -> bytes:
                 denylisted_nodes=set(keep_float) or None,
             )
         )
-    return between_conversions(Graph.parse(data, "int8"), keep_float).data
+    return between_conversions(Graph.parse(data, "int8"), keep_float)

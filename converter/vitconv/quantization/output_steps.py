@@ -73,7 +73,11 @@ def rounded(probabilities: np.ndarray) -> Rounded:
 
 def of_file(data: bytes, images: np.ndarray) -> np.ndarray:
     """What a file with float input and output answers: uint8 [N, H, W, 3] → float64 [N, classes]."""
-    interpreter = loaded(data, threads=2)
+    return answers_of(loaded(data, threads=2), images)
+
+
+def answers_of(interpreter: Any, images: np.ndarray) -> np.ndarray:
+    """`of_file`, of a file that is loaded already."""
     (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
     rows = []
     for image in images:

@@ -9,7 +9,9 @@ also size. A unit stays float if that removes more error than it costs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -20,6 +22,7 @@ from vitconv.foundation.errors import UnknownNameError
 from vitconv.foundation.progress import Progress
 from vitconv.quantization import integers, output_steps
 from vitconv.quantization.cost_model import estimated_instructions
+from vitconv.quantization.mixing import Mixture
 from vitconv.quantization.ranges import TensorRange, with_ranges
 from vitconv.tflite.graph import Graph
 from vitconv.tflite.layer_names import Operation, operations
@@ -28,6 +31,13 @@ from vitconv.tflite.layer_names import Operation, operations
 # with more of large ones an export takes too long.
 _PIXELS = 48 * 256 * 256
 _FEWEST_IMAGES, _MOST_IMAGES = 12, 250
+# A quarter of them, or so many, are looked at first. The others follow where these leave the choice open: where
+# their mean is within so many standard errors of what float is worth, and float costs more than this part of the
+# file's instructions.
+_FEW = 4
+_SURE = 3.0
+_CHEAP = 0.001
+_AT_ONCE = 2  # threads, one file each
 
 # For each per cent that float adds to a file's instructions, it has to remove so many of the file's error; a per
 # cent of size counts as a quarter of one of instructions.
@@ -124,6 +134,7 @@ class _Trial:
 
     def __init__(self, graph: Graph, ranged: bytes, images: np.ndarray) -> None:
         self._graph, self._ranged = graph, ranged
+        self._mixture = Mixture.of(graph, integers.quantize_inside(ranged))
         expected = output_steps.of_file(graph.data, images)
         coarse = output_steps.rounded(expected).undecided
         self._always = frozenset([output_steps.output_of(graph)]) if coarse else frozenset()
@@ -135,40 +146,62 @@ class _Trial:
     def start_from(self, kept: Iterable[str]) -> None:
         """The file in which the operations that compute these tensors are float, and no others."""
         self._kept = frozenset(kept) | self._always
-        self._base = self._quantized(self._kept)
-        self._error, self._instructions = self._error_of(self._base), _instructions(self._base)
+        base = self._quantized(self._kept)
+        self._size, self._instructions = len(base.data), estimated_instructions(base)
+        self._errors = self._errors_of(output_steps.loaded(base.data, threads=2), slice(None))
 
     def costs(
         self, found: Mapping[str, Sequence[Operation]], weights: bool, progress: Progress | None
     ) -> list[UnitCost]:
         """What each unit costs in integers, but for those that are too large: with weights they become float here,
         without them integer. The most erroneous first."""
-        costs: list[tuple[UnitCost, float]] = []
-        for done, (name, unit) in enumerate(found.items()):
-            if progress:
-                progress("measuring whole layers" if weights else "measuring operations", done, len(found))
-            tensors = {operation.tensor for operation in unit}
-            other = self._quantized(self._kept | tensors if weights else self._kept - tensors)
-            growth = len(other) / len(self._base) - 1 if weights else 0.0
-            if growth <= _LARGEST:
-                costs.append((self._cost(name, unit, weights, other, growth), growth))
+        jobs: list[tuple[Future[UnitCost], float]] = []
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for done, (name, unit) in enumerate(found.items()):
+                if progress:
+                    progress("measuring whole layers" if weights else "measuring operations", done, len(found))
+                if len(jobs) > _AT_ONCE:
+                    jobs[-1 - _AT_ONCE][0].result()  # no more files are in memory than these
+                tensors = {operation.tensor for operation in unit}
+                other = self._quantized(self._kept | tensors if weights else self._kept - tensors)
+                growth = len(other.data) / self._size - 1 if weights else 0.0
+                if growth <= _LARGEST:
+                    # Loaded here, not in the threads: what LiteRT prints is caught for the whole process.
+                    loaded = output_steps.loaded(other.data, threads=1)
+                    added = estimated_instructions(other) - self._instructions
+                    job = pool.submit(self._cost, name, len(unit), weights, added, growth, loaded)
+                    jobs.append((job, growth))
+            costs = [(job.result(), growth) for job, growth in jobs]
         if progress:
             progress("measuring whole layers" if weights else "measuring operations", len(found), len(found))
         costs.sort(key=lambda pair: -pair[0].error_added)
         return list(_within(_LARGEST_TOGETHER, costs))
 
-    def _cost(self, name: str, unit: Sequence[Operation], weights: bool, other: bytes, growth: float) -> UnitCost:
+    def _cost(
+        self, name: str, operations: int, weights: bool, added: float, growth: float, loaded: Any
+    ) -> UnitCost:
         sign = -1 if weights else 1  # what integers add is what float takes away
-        error = sign * (self._error_of(other) - self._error)
-        added = sign * (_instructions(other) - self._instructions)
-        price = -added / self._instructions + _SIZE_AS_COST * growth
-        return UnitCost(name, weights, len(unit), error, added, error > _ERROR_FOR_COST * price * self._error)
+        price = -sign * added / self._instructions + _SIZE_AS_COST * growth
+        worth = _ERROR_FOR_COST * price * float(self._errors.mean())
+        few = slice(None, None, min(4, max(1, len(self._images) // _FEW)))
+        errors = sign * (self._errors_of(loaded, few) - self._errors[few])
+        if price > _CHEAP and not _is_clear(errors, worth):
+            errors = sign * (self._errors_of(loaded, slice(None)) - self._errors)
+        error = float(errors.mean())
+        return UnitCost(name, weights, operations, error, sign * added, error > worth)
 
-    def _quantized(self, kept: Iterable[str]) -> bytes:
-        return integers.quantize_inside(self._ranged, _with_moves(self._graph, kept))
+    def _quantized(self, kept: Iterable[str]) -> Graph:
+        moved = _with_moves(self._graph, kept)
+        return self._mixture.mixed(moved) if self._mixture else integers.quantize_inside(self._ranged, moved)
 
-    def _error_of(self, data: bytes) -> float:
-        return _error(output_steps.of_file(data, self._images), self._expected, self._floor)
+    def _errors_of(self, loaded: Any, which: slice) -> np.ndarray:
+        return _errors(output_steps.answers_of(loaded, self._images[which]), self._expected[which], self._floor)
+
+
+def _is_clear(errors: np.ndarray, worth: float) -> bool:
+    """Whether the mean of these is on the side of `worth` on which more images would have it, too."""
+    spread = errors.std(ddof=1) / math.sqrt(len(errors)) if len(errors) > 1 else math.inf
+    return bool(abs(errors.mean() - worth) > _SURE * spread)
 
 
 def _how_many(height: int, width: int) -> int:
@@ -231,12 +264,12 @@ def _unit_of(layer: str) -> str:
     return layer if own in _OWN_UNIT or not block else block
 
 
-def _error(actual: np.ndarray, expected: np.ndarray, floor: float = _HALF_A_STEP) -> float:
-    """Of probabilities [N, classes]: the mean squared error of log(p₁ / p₂), where p₁ and p₂ are those of the two
-    classes that the float graph finds likeliest. Its sign is the answer; probabilities that are all but zero, of
-    which there are many among a hundred classes, have no part in it."""
+def _errors(actual: np.ndarray, expected: np.ndarray, floor: float = _HALF_A_STEP) -> np.ndarray:
+    """Of probabilities [N, classes], for each image: the squared error of log(p₁ / p₂), where p₁ and p₂ are those
+    of the two classes that the float graph finds likeliest. Its sign is the answer; probabilities that are all but
+    zero, of which there are many among a hundred classes, have no part in it."""
     best = _best_two(expected)
-    return float(np.mean((_margins(actual, best, floor) - _margins(expected, best, floor)) ** 2))
+    return np.asarray((_margins(actual, best, floor) - _margins(expected, best, floor)) ** 2)
 
 
 def _best_two(probabilities: np.ndarray) -> np.ndarray:
@@ -249,7 +282,3 @@ def _margins(probabilities: np.ndarray, classes: np.ndarray, floor: float) -> np
     probability that counts."""
     logs = np.log(np.maximum(np.take_along_axis(probabilities, classes, axis=1), floor))
     return np.asarray(logs[:, 0] - logs[:, 1])
-
-
-def _instructions(data: bytes) -> float:
-    return estimated_instructions(Graph.parse(data, "trial"))
