@@ -75,6 +75,15 @@ def tried(name: str, path: Path, images: NDArray[Any], expected: NDArray[Any]) -
     return Candidate(name, path, difference)
 
 
+def as_stored(runner: Runner, values: NDArray[Any]) -> NDArray[Any]:
+    """What a file with an int8 input takes for values; other files take them as they are."""
+    source = runner.inputs[0]
+    if source.dtype != "int8" or source.scale is None or source.zero_point is None:
+        return values
+    steps = np.rint(values / np.float32(source.scale)) + source.zero_point
+    return np.clip(steps, -128, 127).astype(np.int8)
+
+
 def compare(title: str, candidates: Sequence[Candidate], baselines: Sequence[str], runs: int) -> Comparison:
     """Times all files that run, interleaved, and sets each against the candidates named `baselines`."""
     there = {candidate.name: candidate.path for candidate in candidates if candidate.path}

@@ -33,10 +33,10 @@ NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
 def test_the_tables_of_the_readme_are_those_of_the_kept_results() -> None:
     results = script("readme-results")
     text = README.read_text(encoding="utf-8")
-    assert results.with_tables(text, results.kept_results()) == text
+    assert results.with_tables(text, results.documents_in(results.RESULTS)) == text
     other = re.sub(r"(\| int8 \| \d+\.)\d+", r"\g<1>00", text)
     assert other != text
-    assert results.with_tables(other, results.kept_results()) == text
+    assert results.with_tables(other, results.documents_in(results.RESULTS)) == text
 
 
 def test_the_table_of_trainings_is_that_of_the_kept_cards() -> None:
@@ -48,10 +48,24 @@ def test_the_table_of_trainings_is_that_of_the_kept_cards() -> None:
     assert results.with_trainings(other) == text
 
 
+def test_the_table_of_other_tools_is_that_of_the_kept_comparisons() -> None:
+    results = script("readme-results")
+    text, documents = README.read_text(encoding="utf-8"), results.documents_in(results.PEERS)
+    assert results.with_peers(text, documents) == text
+    assert {"eanet", "mobilevit_xxs"} <= {document["model"] for document in documents}
+    other = re.sub(r"(\| vitconv, int8 \| \d+\.)\d", r"\g<1>0", text)
+    assert other != text
+    assert results.with_peers(other, documents) == text
+    without = [{**one, "ways": [{**way, "p50_ms": None} for way in one["ways"]]} for one in documents]
+    assert "| ONNX Runtime, int8 | no file that runs | – | no file that runs | – |" in results.with_peers(
+        text, without
+    )
+
+
 def test_the_tables_of_the_readme_say_which_scheme_not_to_use() -> None:
     """Where a file is slower than float32, or fails, the line below its table says so."""
     results = script("readme-results")
-    for document in results.kept_results():
+    for document in results.documents_in(results.RESULTS):
         tables = results.with_tables(
             f"{results.BEGIN.format('results')}{results.END.format('results')}", [document]
         )
@@ -65,7 +79,7 @@ def test_the_tables_of_the_readme_say_which_scheme_not_to_use() -> None:
 def test_the_tables_of_the_readme_have_the_instructions_that_were_counted() -> None:
     results = script("readme-results")
     empty = f"{results.BEGIN.format('results')}{results.END.format('results')}"
-    document = {**results.kept_results()[0], "android": None}
+    document = {**results.documents_in(results.RESULTS)[0], "android": None}
     before = results.with_tables(empty, [document])
     assert "arm64" not in before
     shares = {"float32": 1.0, "float16": 1.0, "dynamic": 0.75, "int8": 0.5, "int8-hybrid": 1.25}
