@@ -17,6 +17,7 @@ from vitconv.cli.layout import wrapped
 from vitconv.cli.options import DATASET_HELP, PATH, common_options, dataset_option
 from vitconv.cli.progress import tensorflow_progress
 from vitconv.data.cuts import CUTS
+from vitconv.models.catalogue import PRECISIONS
 from vitconv.training.distributed.distribution import STRATEGIES
 
 if TYPE_CHECKING:
@@ -65,6 +66,12 @@ if TYPE_CHECKING:
     default=None,
     help="Mirror half of the images, or none; else as the recipe says, where the classes survive it.",
 )
+@click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    help="What the layers compute in: bfloat16 is faster where the processor or GPU has it. Weights stay float32. "
+    "Default: float32.",
+)
 @click.option("--balance", is_flag=True, help="Show as many images of every class, a rare one's several times.")
 @click.option(
     "--strategy",
@@ -89,6 +96,7 @@ def train(
     learning_rate: float | None,
     cut: str | None,
     flip: bool | None,
+    precision: str | None,
     balance: bool,
     strategy: str,
     resume: bool,
@@ -109,7 +117,7 @@ def train(
     size = parse_size(image_size) if image_size is not None else None
     config = TrainConfig(
         model, dataset, out, size, epochs, batch_size, seed, resume, recipe, init, strategy, cut, flip, balance,
-        learning_rate, epoch_images,
+        learning_rate, epoch_images, precision,
     )  # fmt: skip
     entry = catalogue.find(model)  # what is wrong is named before TensorFlow is loaded, which takes seconds
     entry.spec(size)

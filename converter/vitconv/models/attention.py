@@ -73,7 +73,7 @@ class NormedSelfAttention(TransformerLayer):
         tokens = x.shape[1]
         query, key, value = self._query_key_value(x)  # each [B, h, N, d]
         if training:
-            kept = self.dropout.kept(tf.concat([tf.shape(query)[:3], [tokens]], axis=0))
+            kept = self.dropout.kept(tf.concat([tf.shape(query)[:3], [tokens]], axis=0), query.dtype)
             mixed = gradients.attention(query, key, value * self.dropout.scale, kept)
         else:
             mixed = attended(query, key, value)  # [B, h, N, d]
@@ -210,8 +210,9 @@ class NormedExternalAttention(TransformerLayer):
         unused = ops.sum(into_bias) + ops.sum(self.beta)
         unit = normalise(x, self.epsilon, training=True)
         scores = self._scores(product(unit, ops.expand_dims(self.gamma, 1) * into))
-        kept = self.attention_dropout.kept(tf.shape(scores))
-        weights = self._by_token(gradients.double_normalise(scores, kept))
+        kept = self.attention_dropout.kept(tf.shape(scores), tf.float32)
+        weights = gradients.double_normalise(tf.cast(scores, tf.float32), kept)  # sums over a thousand tokens
+        weights = self._by_token(tf.cast(weights, x.dtype))
         y = product(weights, out_of * self.attention_dropout.scale) + (out_bias + 0.0 * unused)
         return self.projection_dropout(y, training=True)
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from vitconv.data.images import ImageSpec
 from vitconv.foundation.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
     import keras
+
+Precision = Literal["float32", "bfloat16"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Recipe:
         the network has to make use of them.
     branch_gain: factor of the first weights of each transformer branch's last kernel, where a training begins with
         random ones: branches that are small beside the tokens' own path hardly come to matter.
+    precision: what the layers compute in. Weights, normalisations, the loss and the optimizer stay in float32.
     """
 
     optimizer: Literal["adam", "adamw"]
@@ -76,12 +80,15 @@ class Recipe:
     dead_penalty: float = 0.0
     shortcut_drop: float = 0.0
     branch_gain: float = 1.0
+    precision: Precision = "float32"
     name: str = "article"
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "batch_size", "epochs"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name.replace('_', ' ')} must be above 0, not {getattr(self, name)}.")
+        if self.precision not in PRECISIONS:
+            raise UnknownNameError("precision", self.precision, PRECISIONS)
         if self.epoch_images is not None and self.epoch_images <= 0:
             raise InputError(f"epoch images must be above 0, not {self.epoch_images}.")
 

@@ -37,12 +37,12 @@ class Dropout(keras.layers.Layer):
         self.scale = 256 / (256 - self._dropped)
 
     def call(self, x: Any, training: bool = False) -> Any:
-        kept = self.kept(tf.shape(x)) if training else None
+        kept = self.kept(tf.shape(x), x.dtype) if training else None
         return x if kept is None else x * (kept * self.scale)
 
-    def kept(self, shape: Any) -> Any:
-        """1 where an array of that shape (int32 [rank]) keeps its elements, else 0: float32 [*shape], another one
-        at each call; None at the rate 0. What is kept is to be multiplied by `scale`."""
+    def kept(self, shape: Any, dtype: Any) -> Any:
+        """1 where an array of that shape (int32 [rank]) keeps its elements, else 0: [*shape] of that dtype,
+        another one at each call; None at the rate 0. What is kept is to be multiplied by `scale`."""
         if not self._dropped:
             return None
         size = tf.reduce_prod(shape)
@@ -50,7 +50,7 @@ class Dropout(keras.layers.Layer):
             [(size + 3) // 4], next_seed(self.seed_generator), minval=None, maxval=None, dtype=tf.int32
         )
         random_bytes = tf.reshape(tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:size], shape)
-        return tf.cast(random_bytes >= self._dropped, tf.float32)  # a product takes half a selection's time
+        return tf.cast(random_bytes >= self._dropped, dtype)  # a product takes half a selection's time
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rate": self.rate}

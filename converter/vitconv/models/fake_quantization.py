@@ -19,9 +19,10 @@ from vitconv.models import gradients
 
 def fake_quantized(x: Any) -> Any:
     """x: float, any shape → the same, rounded to 256 equal steps between its extremes, 0 among them."""
-    low = tf.minimum(tf.stop_gradient(tf.reduce_min(x)), 0.0)
-    high = tf.maximum(tf.stop_gradient(tf.reduce_max(x)), 0.0)
-    return tf.quantization.fake_quant_with_min_max_vars(x, low, high, num_bits=8)
+    wide = tf.cast(x, tf.float32)
+    low = tf.minimum(tf.stop_gradient(tf.reduce_min(wide)), 0.0)
+    high = tf.maximum(tf.stop_gradient(tf.reduce_max(wide)), 0.0)
+    return tf.cast(tf.quantization.fake_quant_with_min_max_vars(wide, low, high, num_bits=8), x.dtype)
 
 
 @keras.saving.register_keras_serializable("vitconv")

@@ -28,8 +28,8 @@ def normalise(x: Any, epsilon: float, training: bool = False) -> Any:
     x: float [..., C] → float [..., C]. The "magnitudes" form leaves ε out, which matters only where the variance
     is tiny; a row of zeros stays one.
     """
-    if training:
-        return gradients.normalise(x, epsilon)
+    if training:  # in 32 bits, whatever x is in: eight digits of bfloat16 do not hold a variance
+        return tf.cast(gradients.normalise(tf.cast(x, tf.float32), epsilon), x.dtype)
     if current_form().layer_norm == "moments":
         centred = x - ops.mean(x, axis=-1, keepdims=True)
         variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)

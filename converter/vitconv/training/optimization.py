@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vitconv.models.catalogue import Recipe
+from vitconv.training import precision
 
 if TYPE_CHECKING:
     import keras
@@ -35,6 +36,8 @@ def prepare(model: keras.Model, recipe: Recipe, seed: int) -> None:
             layer.seed_generator.state.assign([seed, blocks])  # each block drops other images' shortcuts
         if hasattr(layer, "fake_quantization"):
             layer.fake_quantization = recipe.fake_quantization
+    if recipe.precision == "bfloat16":
+        precision.compute_in_bfloat16(model)
 
 
 def widen_branches(model: keras.Model, gain: float) -> None:

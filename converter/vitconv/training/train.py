@@ -42,6 +42,7 @@ from vitconv.training.distributed.distribution import STRATEGIES, Distribution, 
 from vitconv.training.first_weights import FirstWeights
 from vitconv.training.keeper import CURVES, HISTORY, keeper
 from vitconv.training.network import new_model
+from vitconv.training.precision import has_bfloat16
 from vitconv.training.state import STATE, Setup, TrainingState, differences
 from vitconv.training.summary import ClassAccuracy, classes_of, no_better_than_guessing, what_differs
 
@@ -60,6 +61,7 @@ class TrainConfig:
     its replicas together. `cut` is how to divide pictures that are in no split of their own (see `data.content`).
     `flip` None mirrors half of the images where the recipe does and the data set's labels survive it. `balance`
     shows as many images of every class in an epoch. `epoch_images` is how many images make one; None means all.
+    `precision` is one of `catalogue.PRECISIONS`.
     """
 
     model: str
@@ -78,6 +80,7 @@ class TrainConfig:
     balance: bool = False
     learning_rate: float | None = None
     epoch_images: int | None = None
+    precision: str | None = None
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -96,6 +99,7 @@ class TrainConfig:
             flip=self.flip,
             balance=self.balance or None,
             epoch_images=self.epoch_images,
+            precision=self.precision,
         )
 
 
@@ -183,6 +187,11 @@ class _Training:
             mirrored = recipe.flip or not config.recipe_of(self.entry).flip
             for sentence in what_differs(self.dataset, training, validation, mirrored):
                 logger.warning(sentence)
+            if recipe.precision == "bfloat16" and not has_bfloat16():
+                logger.warning(
+                    "this machine has no bfloat16 arithmetic, so that training in bfloat16 takes longer than in "
+                    "float32. Leave out --precision here."
+                )
         reporting = self._reporting(validation)
         identity = identity_of(config.model, config.seed, spec, self.dataset, training, recipe, self.init)
         if resumed is not None:
