@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from parity import assert_mutant_is_noticed, assert_same, pair
+from parity import LOG_TOLERANCE, assert_mutant_is_noticed, assert_same, pair
 from reference.weights import pictures
 from vitconv.data.images import ImageSpec
 from vitconv.foundation.errors import InputError
 from vitconv.models import catalogue
+from vitconv.models.forms import GraphForm, graph_form
 
 if TYPE_CHECKING:
     import keras
@@ -53,6 +54,34 @@ def test_the_article_s_network_answers_as_its_reference_at_its_own_size() -> Non
     ours, reference = pair("mobilevit_xxs", 256, 5)
     images = pictures(1, 256, seed=5)
     assert_same(ours, reference(images, training=False).numpy(), images)
+
+
+@pytest.mark.parametrize("layer_norm", ["moments", "magnitudes"])
+@pytest.mark.parametrize("attention", ["projected", "merged"])
+def test_centred_tokens_give_the_paper_s_network_s_answers(layer_norm: Any, attention: Any) -> None:
+    """At 96 pixels the last block's feature map is enlarged, too, which keeps the mean 0."""
+    model, _ = pair("mobilevit_paper_xxs", 96, 10)
+    images = pictures(2, 96, seed=5)
+    plain, centred = (
+        GraphForm(layer_norm=layer_norm, attention=attention, tokens=tokens) for tokens in ("published", "centred")
+    )
+    streams = [layer.output for layer in model.layers if ".transformer." in layer.name and "add" in layer.name]
+    watched = keras_model(model, [*streams, model.output])
+    with graph_form(plain):
+        *before, expected = watched(images, training=False)
+    with graph_form(centred):
+        *after, answers = watched(images, training=False)
+    assert np.abs(np.log(answers) - np.log(expected)).max() < LOG_TOLERANCE
+    assert len(after) == 2 * (2 + 4 + 3)
+    for tokens, others in zip(after, before, strict=True):
+        assert np.abs(np.mean(tokens, axis=-1)).max() < 1e-5
+        assert np.abs(np.mean(others, axis=-1)).max() > 1e-2
+
+
+def keras_model(model: keras.Model, outputs: list[Any]) -> keras.Model:
+    import keras
+
+    return keras.Model(model.input, outputs)
 
 
 def test_odd_feature_maps_are_enlarged_for_their_patches_as_in_the_reference() -> None:

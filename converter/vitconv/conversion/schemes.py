@@ -153,13 +153,14 @@ class Scheme:
             yield f"its weights are {shares or 'none'}, not {self.weights}"
 
 
-_FLOAT_FORM = GraphForm(attention="merged")
+_FLOAT_FORM = GraphForm(attention="merged", tokens="centred")
 _INTEGER_FORM = GraphForm(
     attention="merged",
     projections="separate",
     layer_norm="magnitudes",
     double_norm="logsumexp",
     softmax="shifted",
+    tokens="centred",
 )
 
 # In the order in which they are shown: the one nearest to Keras first.

@@ -18,6 +18,7 @@ from vitconv.models import gradients
 from vitconv.models.dropout import Dropout
 from vitconv.models.forms import NORM_SCOPE, current_form
 from vitconv.models.normalisation import attended, double_normalise, normalise
+from vitconv.models.token_stream import centred, writes_centred
 from vitconv.models.transformer_layer import TransformerLayer, product
 
 
@@ -40,11 +41,21 @@ class NormedSelfAttention(TransformerLayer):
     """Layer normalisation, then multi-head scaled dot-product self-attention over the second axis (Vaswani et al.,
     2017, in the pre-norm order): MultiHeadAttention(LayerNorm(x)).
 
-    x: float [B, N, C] → float [B, N, C].
+    x: float [B, N, C] → float [B, N, C]. `token_stream` says that x comes out of one, into which the result goes
+    (see models.token_stream).
     """
 
-    def __init__(self, epsilon: float, heads: int, key_dim: int, dropout: float = 0.0, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        epsilon: float,
+        heads: int,
+        key_dim: int,
+        dropout: float = 0.0,
+        token_stream: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        self.token_stream = token_stream
         self.epsilon = epsilon
         self.heads = heads
         self.key_dim = key_dim
@@ -62,7 +73,7 @@ class NormedSelfAttention(TransformerLayer):
 
     def call(self, x: Any, training: bool = False) -> Any:
         with tf.name_scope(NORM_SCOPE):
-            unit = normalise(x, self.epsilon, training)
+            unit = normalise(x, self.epsilon, training, self.token_stream and writes_centred(training))
         # Merging a head's kernels costs more than it saves where heads are narrower than the tokens.
         if current_form().attention == "merged" and not training and self.key_dim >= x.shape[-1]:
             return self._merged(unit)
@@ -79,7 +90,10 @@ class NormedSelfAttention(TransformerLayer):
             mixed = attended(query, key, value)  # [B, h, N, d]
         mixed = ops.transpose(mixed, (0, 2, 1, 3))
         mixed = ops.reshape(mixed, (-1, tokens, self.heads * self.key_dim))
-        return product(mixed, self.output_kernel) + self.output_bias
+        kernel, bias = self.output_kernel, self.output_bias
+        if self.token_stream and writes_centred(training):
+            kernel, bias = centred(kernel, bias)
+        return product(mixed, kernel) + bias
 
     def _query_key_value(self, x: Any) -> Any:
         """x: float [B, N, C] → query / √key_dim, key and value, each float [B, h, N, d]."""
@@ -109,6 +123,8 @@ class NormedSelfAttention(TransformerLayer):
         tokens, channels = unit.shape[1:]
         width = self.heads * channels
         into, into_bias, out_of, out_bias = _constants(self._merged_kernels)
+        if self.token_stream and writes_centred(training=False):
+            out_of, out_bias = centred(out_of, out_bias)
         asked = product(unit, into) + into_bias
         asked = ops.reshape(asked, (-1, tokens * self.heads, channels))  # [B, N, h·C] -> [B, N·h, C]
         mixed = attended(asked, unit, unit)  # [B, N·h, C]
@@ -146,6 +162,7 @@ class NormedSelfAttention(TransformerLayer):
             "heads": self.heads,
             "key_dim": self.key_dim,
             "dropout": self.dropout.rate,
+            "token_stream": self.token_stream,
         }
         return {**super().get_config(), **own}
 

@@ -32,6 +32,8 @@ class GraphForm:
     softmax: "fused" is the operator; "shifted" weights values by e to the score less a shift that is free to
         choose, and divides by the weights' sum at the end. The operator's integers have steps of 1/256, and an
         attention weight among 1,024 tokens is a quarter of that on average.
+    tokens: "centred" has layers of a token stream (`models.token_stream`) write tokens with the mean 0, so that
+        none has to be centred; "published" does not.
     """
 
     attention: Literal["projected", "merged"] = "projected"
@@ -39,6 +41,7 @@ class GraphForm:
     layer_norm: Literal["moments", "magnitudes"] = "moments"
     double_norm: Literal["divide", "logsumexp"] = "divide"
     softmax: Literal["fused", "shifted"] = "fused"
+    tokens: Literal["published", "centred"] = "published"
 
 
 TRAINING_FORM = GraphForm()

@@ -25,6 +25,7 @@ from vitconv.models.fake_quantization import Add, Swish
 from vitconv.models.gradients import swish
 from vitconv.models.normalisation import LayerNorm
 from vitconv.models.patches import FoldPatches, UnfoldPatches
+from vitconv.models.token_stream import TokenConv, TokenDense
 from vitconv.models.transformer_exit import ExitConv, ShortcutConcat
 
 
@@ -169,11 +170,11 @@ def _paper_block(x: Any, dim: int, depth: int, name: str) -> Any:
     shortcut = x
     _, height, width, channels = x.shape
     x = _conv_bn(x, channels, 3, f"{name}.conv_kxk")
-    x = layers.Conv2D(dim, 1, use_bias=False, name=f"{name}.conv_1x1")(x)
+    x = TokenConv(dim, 1, use_bias=False, name=f"{name}.conv_1x1")(x)
     x = UnfoldPatches(name=f"{name}.unfold")(x)  # [B, H, W, C] -> [4B, H·W/4, C]
     for index in range(depth):
         x = _paper_transformer(x, dim, f"{name}.transformer.{index}")
-    x = LayerNorm(1e-5, name=f"{name}.norm")(x)
+    x = LayerNorm(1e-5, token_stream=True, name=f"{name}.norm")(x)
     x = FoldPatches(height, width, name=f"{name}.fold")(x)  # [4B, H·W/4, C] -> [B, H, W, C]
     x = _conv_bn(x, channels, 1, f"{name}.conv_proj")
     x = ShortcutConcat(name=f"{name}.concat")([shortcut, x])
@@ -182,9 +183,9 @@ def _paper_block(x: Any, dim: int, depth: int, name: str) -> Any:
 
 def _paper_transformer(x: Any, dim: int, name: str) -> Any:
     heads = 4
-    y = NormedSelfAttention(1e-5, heads, key_dim=dim // heads, name=f"{name}.attn")(x)
+    y = NormedSelfAttention(1e-5, heads, key_dim=dim // heads, token_stream=True, name=f"{name}.attn")(x)
     x = Add(name=f"{name}.add1")([y, x])
-    y = LayerNorm(1e-5, name=f"{name}.norm2")(x)
+    y = LayerNorm(1e-5, token_stream=True, name=f"{name}.norm2")(x)
     y = layers.Dense(2 * dim, activation=swish, name=f"{name}.mlp.fc1")(y)
-    y = layers.Dense(dim, name=f"{name}.mlp.fc2")(y)
+    y = TokenDense(dim, name=f"{name}.mlp.fc2")(y)
     return Add(name=f"{name}.add2")([y, x])

@@ -16,31 +16,32 @@ from keras import ops
 
 from vitconv.models import gradients
 from vitconv.models.forms import current_form
+from vitconv.models.token_stream import writes_centred
 from vitconv.models.transformer_layer import TransformerLayer, product
 
 _TINY = 1e-6  # keeps logarithms finite where all is zero
 _OCTAVE = 7.0  # what a value in eight bits from 0 to 6, plus 1, reaches
 
 
-def normalise(x: Any, epsilon: float, training: bool = False) -> Any:
+def normalise(x: Any, epsilon: float, training: bool = False, centred: bool = False) -> Any:
     """Layer normalisation without its γ and β: (x − mean) / √(variance + ε).
 
     x: float [..., C] → float [..., C]. The "magnitudes" form leaves ε out, which matters only where the variance
-    is tiny; a row of zeros stays one.
+    is tiny; a row of zeros stays one. `centred` says that x has the mean 0 already.
     """
     if training:  # in 32 bits, whatever x is in: eight digits of bfloat16 do not hold a variance
         return tf.cast(gradients.normalise(tf.cast(x, tf.float32), epsilon), x.dtype)
     if current_form().layer_norm == "moments":
-        centred = x - ops.mean(x, axis=-1, keepdims=True)
-        variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
-        return centred * ops.rsqrt(variance + epsilon)
+        around = x if centred else x - ops.mean(x, axis=-1, keepdims=True)
+        variance = ops.mean(ops.square(around), axis=-1, keepdims=True)
+        return around * ops.rsqrt(variance + epsilon)
     # Products with a constant rather than means: in integers a kernel's product has an operator in XNNPACK, and is
     # added up in 32 bits.
     channels = x.shape[-1]
     mean = np.full((channels, 1), 1 / channels, np.float32)
-    centred = x - product(x, mean)
-    magnitude = product(tf.nn.leaky_relu(centred, alpha=-1.0), mean) + _TINY  # the mean of |x|
-    near = centred * ops.exp(ops.log(magnitude) * -1.0)
+    around = x if centred else x - product(x, mean)
+    magnitude = product(tf.nn.leaky_relu(around, alpha=-1.0), mean) + _TINY  # the mean of |x|
+    near = around * ops.exp(ops.log(magnitude) * -1.0)
     square = product(near * near, mean) + _TINY
     return near * ops.exp(ops.log(square) * -0.5)
 
@@ -138,18 +139,20 @@ def double_normalise(scores: Any) -> Any:
 class LayerNorm(TransformerLayer):
     """Layer normalisation over the last axis: γ · (x − mean) / √(variance + ε) + β.
 
-    x: float [..., C] → float [..., C].
+    x: float [..., C] → float [..., C]. `token_stream` says that x comes out of one (see models.token_stream).
     """
 
-    def __init__(self, epsilon: float, **kwargs: Any) -> None:
+    def __init__(self, epsilon: float, token_stream: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.epsilon = epsilon
+        self.token_stream = token_stream
 
     def build(self, input_shape: tuple[int, ...]) -> None:
         self.gamma, self.beta = self.add_norm(input_shape[-1])
 
     def call(self, x: Any, training: bool = False) -> Any:
-        return normalise(x, self.epsilon, training) * self.gamma + self.beta
+        centred = self.token_stream and writes_centred(training)
+        return normalise(x, self.epsilon, training, centred) * self.gamma + self.beta
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "epsilon": self.epsilon}
+        return {**super().get_config(), "epsilon": self.epsilon, "token_stream": self.token_stream}
