@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitconv.benchmarking.benchmark import BenchmarkConfig, benchmark
-from vitconv.cli.layout import table
-from vitconv.cli.progress import ConsoleProgress
+from vitconv.cli.tables.layout import table
+from vitconv.cli.terminal.progress import ConsoleProgress
 from vitconv.foundation.errors import VitconvError
 from vitconv.runtimes.litert import Runner
 from vitconv.tflite.inspection import inspect

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from vitconv.benchmarking.benchmark import median_interval
-from vitconv.data.images import ImageSpec
+from vitconv.data.pictures.images import ImageSpec
 from vitconv.runtimes.classification import input_table, model_input
 from vitconv.runtimes.process import TensorDetail
 

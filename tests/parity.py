@@ -11,7 +11,7 @@ import pytest
 
 from reference.weights import trained_like, transplant
 from shared import made_once
-from vitconv.data.images import ImageSpec
+from vitconv.data.pictures.images import ImageSpec
 from vitconv.models import catalogue
 
 if TYPE_CHECKING:

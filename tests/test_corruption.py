@@ -23,8 +23,8 @@ from vitconv.cli.benchmark import benchmark_table
 from vitconv.cli.check import inspection_text
 from vitconv.conversion import schemes
 from vitconv.evaluation.parity import compare
+from vitconv.foundation.disk.files import sha256
 from vitconv.foundation.errors import InputError, ModelFileError
-from vitconv.foundation.files import sha256
 from vitconv.runtimes.litert import Runner
 from vitconv.tflite import flatbuffer
 

@@ -22,7 +22,7 @@ from vitconv._version import __version__ as __version__
 if TYPE_CHECKING:
     from vitconv.benchmarking.benchmark import Benchmark, BenchmarkConfig, benchmark
     from vitconv.checkpoints.checkpoint import Checkpoint, open_checkpoint
-    from vitconv.data.images import ImageSpec
+    from vitconv.data.pictures.images import ImageSpec
     from vitconv.evaluation.verification import Verification, VerifyConfig, verify
     from vitconv.exporting.export import ExportConfig, ExportResult, export
     from vitconv.foundation.errors import VitconvError

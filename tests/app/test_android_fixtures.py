@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import android_fixtures
-from vitconv.data.images import ImageSpec
+from vitconv.data.pictures.images import ImageSpec
 
 
 def test_the_apps_preprocessing_is_held_to_the_converters() -> None:

@@ -21,8 +21,8 @@ from foundation.test_file_names import ESCAPES
 from made_documents import export_folder
 from vitconv.app import build, tools
 from vitconv.conversion import schemes
+from vitconv.foundation.disk.writing import writing
 from vitconv.foundation.errors import CheckError, InputError, MissingToolError, ModelFileError, OutputError
-from vitconv.foundation.writing import writing
 
 unix = pytest.mark.skipif(os.name != "posix", reason="the stand-in for Maven is a shell script")
 

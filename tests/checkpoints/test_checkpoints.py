@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from vitconv.checkpoints import checkpoint as checkpoints
 from vitconv.checkpoints.checkpoint import CARD, Card, open_checkpoint, read_tensors, save, to_safetensors
-from vitconv.data.images import ImageSpec
+from vitconv.data.pictures.images import ImageSpec
 from vitconv.foundation.errors import CheckpointError, OutputError
 from vitconv.models import catalogue
 

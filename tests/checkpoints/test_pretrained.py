@@ -21,7 +21,7 @@ from vitconv import open_checkpoint
 from vitconv.checkpoints import pretrained
 from vitconv.checkpoints.checkpoint import Card, save
 from vitconv.data.datasets import open_dataset
-from vitconv.data.images import ImageSpec
+from vitconv.data.pictures.images import ImageSpec
 from vitconv.exporting import golden
 from vitconv.foundation.errors import CheckpointError
 from vitconv.foundation.intervals import wilson_interval

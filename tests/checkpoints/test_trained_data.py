@@ -17,7 +17,7 @@ from vitconv.checkpoints.pictures import FILE, SeenPictures
 from vitconv.checkpoints.trained_data import chose_epoch, open_dataset_of
 from vitconv.data.content import picture_key
 from vitconv.data.datasets import Dataset, open_dataset
-from vitconv.data.images import ImageSpec
+from vitconv.data.pictures.images import ImageSpec
 from vitconv.foundation.errors import DatasetError
 from vitconv.models import catalogue
 

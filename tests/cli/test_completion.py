@@ -14,8 +14,8 @@ from click.shell_completion import ShellComplete
 
 from commands import Call, executable
 from vitconv.checkpoints import pretrained
-from vitconv.cli import completion
 from vitconv.cli.main import cli
+from vitconv.cli.terminal import completion
 from vitconv.conversion import schemes
 from vitconv.models.catalogue import CATALOGUE
 

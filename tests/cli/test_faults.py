@@ -10,7 +10,7 @@ from typing import NoReturn
 import pytest
 
 from commands import Call
-from vitconv.cli import faults
+from vitconv.cli.terminal import faults
 from vitconv.data import datasets
 
 LACKS_MEMORY = "vitconv: there is not enough memory for this. Try a smaller image size or batch.\n"

@@ -7,7 +7,7 @@ import re
 import pytest
 from rich.cells import cell_len
 
-from vitconv.cli.layout import padded, table, wrapped
+from vitconv.cli.tables.layout import padded, table, wrapped
 
 WIDE = 10_000
 

@@ -12,9 +12,9 @@ import pytest
 from cli.test_texts import WIDE, numbers
 from vitconv.benchmarking.comparison import Comparison, Pair
 from vitconv.cli.benchmark import comparison_text
-from vitconv.cli.phone_tables import documents_table, phones_table, selftest_text
-from vitconv.phone.adb import Device
-from vitconv.phone.phone_folder import Pushed
+from vitconv.cli.tables.phone import documents_table, phones_table, selftest_text
+from vitconv.phone.device.adb import Device
+from vitconv.phone.device.phone_folder import Pushed
 from vitconv.phone.phone_results import PhoneBenchmark, PhoneTiming
 
 TIMING = PhoneTiming(

@@ -82,7 +82,7 @@ def test_the_light_commands_work(line: str, elsewhere: dict[str, str]) -> None:
 
 def test_the_cache_is_locked_there_too(elsewhere: dict[str, str], tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from vitconv.foundation.cache import lock_beside\n"
+        "import sys; from pathlib import Path; from vitconv.foundation.disk.cache import lock_beside\n"
         "with lock_beside(Path(sys.argv[1])): print('locked')\n"
         "with lock_beside(Path(sys.argv[1])): print('again')\n"
     )

@@ -9,7 +9,7 @@ import time
 import pytest
 from rich.cells import cell_len
 
-from vitconv.cli.progress import ConsoleProgress
+from vitconv.cli.terminal.progress import ConsoleProgress
 
 
 class Terminal(io.StringIO):

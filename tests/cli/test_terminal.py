@@ -15,8 +15,8 @@ from PIL import Image
 from cli.test_cli import COMMANDS
 from commands import COLUMNS, executable, on_terminal, run
 from runtimes.test_classification import write_model
-from vitconv.cli import console
-from vitconv.cli.console import draws_bars
+from vitconv.cli.terminal import console
+from vitconv.cli.terminal.console import draws_bars
 
 DEMO = Path(__file__).resolve().parents[2] / "scripts" / "demo"
 

@@ -13,8 +13,8 @@ from commands import Call, refused
 from vitconv.data import cache_contents
 from vitconv.data.cache_contents import contents, prune
 from vitconv.data.datasets import open_dataset
-from vitconv.data.images import ImageSpec
-from vitconv.foundation.cache import lock_beside
+from vitconv.data.pictures.images import ImageSpec
+from vitconv.foundation.disk.cache import lock_beside
 
 
 @pytest.fixture(autouse=True)

@@ -19,12 +19,12 @@ from PIL import Image
 
 import commands
 from made_pictures import class_folders, picture
-from vitconv.data import tfds
 from vitconv.data.content import picture_key
 from vitconv.data.datasets import Dataset, Split, available, open_dataset
-from vitconv.data.images import ImageSpec
+from vitconv.data.pictures.images import ImageSpec
 from vitconv.data.prepared import BATCH, digest_of
-from vitconv.foundation.cache import cache_directory
+from vitconv.data.tfds import source as tfds
+from vitconv.foundation.disk.cache import cache_directory
 from vitconv.foundation.errors import DatasetError, OutputError, UnknownNameError
 
 SPEC = ImageSpec(12, 10)
@@ -621,7 +621,7 @@ def test_what_a_kill_left_behind_is_removed(cache: Path) -> None:
 
 def test_two_threads_and_two_processes_can_prepare_the_same_split(cache: Path) -> None:
     script = (
-        "from vitconv.data.datasets import open_dataset; from vitconv.data.images import ImageSpec;"
+        "from vitconv.data.datasets import open_dataset; from vitconv.data.pictures.images import ImageSpec;"
         "print(open_dataset('digits').split('validation', ImageSpec(40, 40)).digest)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -687,7 +687,8 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 def test_importing_and_reading_from_the_cache_needs_no_tensorflow(cache: Path) -> None:
     validation_of_digits()
     script = (
-        "import sys; from vitconv.data.datasets import open_dataset; from vitconv.data.images import ImageSpec;"
+        "import sys; from vitconv.data.datasets import open_dataset;"
+        "from vitconv.data.pictures.images import ImageSpec;"
         "open_dataset('digits').split('validation', ImageSpec(8, 8));"
         "print([name for name in ('tensorflow', 'tensorflow_datasets', 'sklearn') if name in sys.modules])"
     )

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from vitconv.data import listing, picture_formats
 from vitconv.data.datasets import Dataset, open_dataset
-from vitconv.data.images import ImageSpec, open_picture
+from vitconv.data.folders import listing
+from vitconv.data.pictures import picture_formats
+from vitconv.data.pictures.images import ImageSpec, open_picture
 from vitconv.data.spellings import has_mirrored_classes, split_kind
 from vitconv.foundation.errors import DatasetError
 
@@ -211,7 +212,7 @@ def test_a_format_that_pillow_was_built_without_is_named_as_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(features, "check", lambda name: name != "avif")
-    spec = importlib.util.find_spec("vitconv.data.picture_formats")
+    spec = importlib.util.find_spec("vitconv.data.pictures.picture_formats")
     assert spec is not None
     assert spec.loader is not None
     without = importlib.util.module_from_spec(spec)

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from vitconv.data.images import LARGEST_SIDE, ImageSpec, decode_picture, open_picture
-from vitconv.data.picture_formats import PILLOW_NAMES
+from vitconv.data.pictures.images import LARGEST_SIDE, ImageSpec, decode_picture, open_picture
+from vitconv.data.pictures.picture_formats import PILLOW_NAMES
 from vitconv.foundation.errors import InputError
 
 STRETCH = ImageSpec(12, 20)

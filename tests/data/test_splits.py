@@ -12,7 +12,7 @@ from PIL import Image
 
 from vitconv.data.content import divide, picture_key, splits_to_cut, under_two_labels
 from vitconv.data.datasets import Dataset, open_dataset
-from vitconv.data.images import ImageSpec
+from vitconv.data.pictures.images import ImageSpec
 from vitconv.foundation.errors import DatasetError, UnknownNameError
 
 SPEC = ImageSpec(6, 6)
@@ -214,7 +214,7 @@ def test_which_pictures_are_under_two_labels() -> None:
 def test_bytes_are_read_once_until_a_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import os
 
-    from vitconv.data import file_keys
+    from vitconv.data.folders import file_keys
 
     root = folder(tmp_path / "photos", {"a": 5, "b": 5})
     for path in root.rglob("*.png"):
@@ -249,7 +249,7 @@ def test_a_file_that_has_just_changed_is_read_again(tmp_path: Path) -> None:
 def test_an_edit_prepares_only_what_is_new_and_leaves_one_entry_a_split(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vitconv.data import folders
+    from vitconv.data.folders import labelled as folders
 
     root = folder(tmp_path / "photos", {"a": 20, "b": 20})
     for split in ("train", "validation"):
@@ -272,7 +272,7 @@ def test_an_edit_prepares_only_what_is_new_and_leaves_one_entry_a_split(
 
 
 def test_a_copy_of_a_folder_elsewhere_needs_no_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vitconv.data import folders
+    from vitconv.data.folders import labelled as folders
 
     root = folder(tmp_path / "photos", {"a": 10, "b": 10})
     digest = open_dataset(str(root)).split("train", SPEC).digest

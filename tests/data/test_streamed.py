@@ -12,11 +12,11 @@ import pytest
 from made_pictures import class_folders
 from vitconv.data import streamed
 from vitconv.data.datasets import Split, open_dataset
-from vitconv.data.images import ImageSpec
+from vitconv.data.pictures.images import ImageSpec
 from vitconv.data.streamed import LIMIT, StreamedImages, to_look_at
 from vitconv.foundation.errors import DatasetError, InputError
 from vitconv.models.catalogue import Recipe
-from vitconv.training.batches import training_batches, validation_batches
+from vitconv.training.steps.batches import training_batches, validation_batches
 
 SPEC = ImageSpec(12, 10)
 

@@ -11,7 +11,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from gpu_files import Middle, classifier, driver, leaky, unary, write_export
 from handmade import Handmade
-from vitconv.cli.gpu_tables import gpu_table
+from vitconv.cli.tables.gpu import gpu_table
 from vitconv.evaluation import gpu
 from vitconv.evaluation.gpu import GpuCheck, GpuVerification, verify_gpu
 from vitconv.exporting import manifest

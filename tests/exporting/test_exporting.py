@@ -22,8 +22,8 @@ from vitconv.conversion import float_graph
 from vitconv.conversion.schemes import SCHEMES
 from vitconv.data.datasets import Dataset, open_dataset
 from vitconv.exporting import golden, gpu
+from vitconv.foundation.disk.files import sha256
 from vitconv.foundation.errors import CheckError, InputError, OutputError, PromiseError, UnknownNameError
-from vitconv.foundation.files import sha256
 from vitconv.quantization import calibration
 from vitconv.tflite import metadata as metadata_module
 

@@ -18,14 +18,14 @@ import made_documents
 from vitconv.exporting import folder as folders
 from vitconv.exporting import golden, manifest
 from vitconv.exporting.folder import export_folder, put_in_place
+from vitconv.foundation.disk.files import sha256
 from vitconv.foundation.errors import InputError, OutputError
-from vitconv.foundation.files import sha256
 
 CHECKPOINT: Any = SimpleNamespace(digest="c" * 64)
 HOLD = """
 import sys, time
 from pathlib import Path
-from vitconv.foundation.writing import writing
+from vitconv.foundation.disk.writing import writing
 with writing(Path(sys.argv[1])):
     print("in", flush=True)
     time.sleep(600)

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from vitconv.foundation.cache import cache_directory, lock_beside
+from vitconv.foundation.disk.cache import cache_directory, lock_beside
 from vitconv.foundation.errors import OutputError
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from vitconv.foundation.cache import lock_beside
+from vitconv.foundation.disk.cache import lock_beside
 with lock_beside(Path(sys.argv[1])):
     print("locked", flush=True)
     time.sleep(60)

@@ -12,9 +12,9 @@ import msgspec
 import pytest
 
 from vitconv.foundation import documents
+from vitconv.foundation.disk.file_names import FileName
 from vitconv.foundation.documents import LARGEST, Sha256, convert, parse
 from vitconv.foundation.errors import CheckpointError, InputError
-from vitconv.foundation.file_names import FileName
 
 
 class Inner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from vitconv.foundation.file_names import LONGEST, FileName, safe_name
+from vitconv.foundation.disk.file_names import LONGEST, FileName, safe_name
 
 ESCAPES = {
     "": "is empty",

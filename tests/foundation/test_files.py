@@ -21,9 +21,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vitconv.foundation.errors import OutputError
-from vitconv.foundation.file_names import safe_name
-from vitconv.foundation.files import (
+from vitconv.foundation.disk.file_names import safe_name
+from vitconv.foundation.disk.files import (
     atomic_directory,
     atomic_write,
     remove_leftovers,
@@ -34,6 +33,7 @@ from vitconv.foundation.files import (
     write_json,
     write_text,
 )
+from vitconv.foundation.errors import OutputError
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def test_a_writable_folder_is_made_with_its_parents_and_left_empty(tmp_path: Pat
 
 def test_a_kill_leaves_the_old_file_whole_and_what_it_leaves_beside_can_be_removed(tmp_path: Path) -> None:
     script = (
-        "import sys, time; from pathlib import Path; from vitconv.foundation.files import atomic_write\n"
+        "import sys, time; from pathlib import Path; from vitconv.foundation.disk.files import atomic_write\n"
         "with atomic_write(Path(sys.argv[1])) as temporary:\n"
         "    temporary.write_text('half'); print('written', flush=True); time.sleep(60)"
     )
@@ -222,7 +222,7 @@ def test_a_folder_comes_back_after_a_kill_between_the_two_renames(name: str, tmp
     script = """
 import os, signal, sys
 from pathlib import Path
-from vitconv.foundation.files import atomic_directory
+from vitconv.foundation.disk.files import atomic_directory
 
 path, replace = Path(sys.argv[1]), Path.replace
 
@@ -341,7 +341,7 @@ def test_a_folder_cannot_take_the_place_of_a_file(tmp_path: Path) -> None:
 
 def test_readers_only_ever_see_a_whole_file(tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from vitconv.foundation.files import write_text\n"
+        "import sys; from pathlib import Path; from vitconv.foundation.disk.files import write_text\n"
         "while True:\n"
         "    for letter in 'ab': write_text(Path(sys.argv[1]), letter * 100_000)"
     )

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from vitconv.foundation.disk.writing import writing
 from vitconv.foundation.errors import OutputError
-from vitconv.foundation.writing import writing
 
 
 def test_a_second_thread_is_refused_at_once_and_the_folder_is_left_clean(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_the_same_folder_by_another_name_is_the_same(tmp_path: Path, monkeypatch
 
 def test_a_killed_process_leaves_the_folder_free(tmp_path: Path) -> None:
     script = (
-        "import os, sys, time; from pathlib import Path; from vitconv.foundation.writing import writing\n"
+        "import os, sys, time; from pathlib import Path; from vitconv.foundation.disk.writing import writing\n"
         f"with writing(Path({str(tmp_path)!r})):\n  print('in', flush=True); time.sleep(600)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

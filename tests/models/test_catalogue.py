@@ -9,7 +9,7 @@ from dataclasses import FrozenInstanceError
 import numpy as np
 import pytest
 
-from vitconv.data.images import LARGEST_SIDE, ImageSpec
+from vitconv.data.pictures.images import LARGEST_SIDE, ImageSpec
 from vitconv.foundation.errors import InputError, UnknownNameError
 from vitconv.models.catalogue import CATALOGUE, Recipe, find
 

@@ -60,7 +60,7 @@ def a_dropped_attention(model: keras.Model, _: pytest.MonkeyPatch) -> None:
 def normalised_over_the_other_axis(model: keras.Model, patch: pytest.MonkeyPatch) -> None:
     from keras import ops
 
-    from vitconv.models import attention
+    from vitconv.models.layers import attention
 
     right = attention.double_normalise
 
@@ -73,7 +73,7 @@ def normalised_over_the_other_axis(model: keras.Model, patch: pytest.MonkeyPatch
 def normalised_once(model: keras.Model, patch: pytest.MonkeyPatch) -> None:
     from keras import ops
 
-    from vitconv.models import attention
+    from vitconv.models.layers import attention
 
     patch.setattr(attention, "double_normalise", lambda scores: ops.softmax(scores, axis=1))
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vitconv.models import catalogue, fake_quantization
-from vitconv.models.batch_norm import BatchNorm
-from vitconv.training.optimization import prepare
+from vitconv.models import catalogue
+from vitconv.models.layers import fake_quantization
+from vitconv.models.layers.batch_norm import BatchNorm
+from vitconv.training.steps.optimization import prepare
 
 VALUES = np.random.default_rng(3).normal(0, 2, (4, 6, 6, 8)).astype(np.float32)
 

@@ -27,7 +27,7 @@ def dropout(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 def test_double_normalisation_and_its_gradient_are_those_tensorflow_derives(spread: float, dropped: bool) -> None:
     import tensorflow as tf
 
-    from vitconv.models import gradients, normalisation
+    from vitconv.models.layers import gradients, normalisation
 
     rng = np.random.default_rng(0)
     scores = tf.constant(rng.normal(0, spread, (2, 9, 4, 5)), tf.float32)
@@ -50,7 +50,7 @@ def test_double_normalisation_and_its_gradient_are_those_tensorflow_derives(spre
 def test_attention_and_its_gradients_are_those_tensorflow_derives(dropped: bool) -> None:
     import tensorflow as tf
 
-    from vitconv.models import gradients
+    from vitconv.models.layers import gradients
 
     rng = np.random.default_rng(1)
     inputs = [tf.constant(rng.normal(size=(2, 3, 9, 4)), tf.float32) for _ in range(3)]
@@ -72,7 +72,7 @@ def test_attention_and_its_gradients_are_those_tensorflow_derives(dropped: bool)
 def test_normalisation_and_its_gradient_are_those_tensorflow_derives(offset: float) -> None:
     import tensorflow as tf
 
-    from vitconv.models import gradients, normalisation
+    from vitconv.models.layers import gradients, normalisation
 
     rng = np.random.default_rng(2)
     x = tf.constant(rng.normal(offset, 0.5, (3, 5, 16)), tf.float32)

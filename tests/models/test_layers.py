@@ -23,26 +23,26 @@ def every_form() -> list[GraphForm]:
 
 
 def layer_norm() -> Any:
-    from vitconv.models.normalisation import LayerNorm
+    from vitconv.models.layers.normalisation import LayerNorm
 
     return LayerNorm(1e-6)
 
 
 def wide_heads() -> Any:
     """As in the article: heads as wide as the tokens."""
-    from vitconv.models.attention import NormedSelfAttention
+    from vitconv.models.layers.attention import NormedSelfAttention
 
     return NormedSelfAttention(1e-6, heads=2, key_dim=24)
 
 
 def narrow_heads() -> Any:
-    from vitconv.models.attention import NormedSelfAttention
+    from vitconv.models.layers.attention import NormedSelfAttention
 
     return NormedSelfAttention(1e-6, heads=4, key_dim=6)
 
 
 def external() -> Any:
-    from vitconv.models.attention import NormedExternalAttention
+    from vitconv.models.layers.attention import NormedExternalAttention
 
     return NormedExternalAttention(
         1e-6, heads=3, head_dim=8, units=5, attention_dropout=0.2, projection_dropout=0.2
@@ -186,7 +186,7 @@ def scores_of(kind: str, count: int) -> np.ndarray:
 @pytest.mark.parametrize("count", [1, 2, 9, 256, 1024])
 @pytest.mark.parametrize("kind", ["normal", "one peak"])
 def test_a_shifted_softmax_weights_values_as_softmax_does(kind: str, count: int) -> None:
-    from vitconv.models.normalisation import attended
+    from vitconv.models.layers.normalisation import attended
 
     scores = scores_of(kind, count)
     values = np.random.default_rng(0).normal(0, 1, (count, 4)).astype(np.float32)
@@ -201,7 +201,7 @@ def test_a_shifted_softmax_weights_values_as_softmax_does(kind: str, count: int)
 @pytest.mark.parametrize("count", [2, 64, 1024])
 @pytest.mark.parametrize("kind", ["normal", "one peak"])
 def test_the_shift_keeps_the_weights_between_0_and_1_and_their_sums_near_each_other(kind: str, count: int) -> None:
-    from vitconv.models import normalisation
+    from vitconv.models.layers import normalisation
 
     scores = scores_of(kind, count)
     weights = np.exp(scores - np.asarray(normalisation._shift(scores, scores.mean(axis=-1, keepdims=True))))
@@ -248,7 +248,7 @@ def test_training_without_dropout_gives_the_same_and_the_same_gradients(make: Ca
 
 @pytest.mark.parametrize("kind", ["self", "external"])
 def test_dropout_keeps_the_mean_and_differs_from_call_to_call(kind: str) -> None:
-    from vitconv.models.attention import NormedSelfAttention
+    from vitconv.models.layers.attention import NormedSelfAttention
 
     def dropping() -> Any:
         return external() if kind == "external" else NormedSelfAttention(1e-6, 2, key_dim=24, dropout=0.2)
@@ -315,7 +315,7 @@ def test_external_attention_is_its_published_chain_of_products() -> None:
 
 @pytest.mark.parametrize("double_norm", ["divide", "logsumexp"])
 def test_double_normalise_gives_rows_that_sum_to_one_over_the_memory_units(double_norm: Any) -> None:
-    from vitconv.models.normalisation import double_normalise
+    from vitconv.models.layers.normalisation import double_normalise
 
     scores = np.random.default_rng(0).normal(0, 3, (2, 7, 5, 3)).astype(np.float32)
     with graph_form(GraphForm(double_norm=double_norm)):
@@ -327,7 +327,7 @@ def test_double_normalise_gives_rows_that_sum_to_one_over_the_memory_units(doubl
 
 @pytest.mark.parametrize("double_norm", ["divide", "logsumexp"])
 def test_double_normalise_is_finite_where_scores_are_in_the_hundreds(double_norm: Any) -> None:
-    from vitconv.models.normalisation import double_normalise
+    from vitconv.models.layers.normalisation import double_normalise
 
     scores = np.random.default_rng(0).normal(0, 300, (1, 7, 2, 5)).astype(np.float32)
     with graph_form(GraphForm(double_norm=double_norm)):
@@ -335,7 +335,7 @@ def test_double_normalise_is_finite_where_scores_are_in_the_hundreds(double_norm
 
 
 def test_normalising_over_the_other_axis_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vitconv.models import attention
+    from vitconv.models.layers import attention
 
     x = tokens()
     layer = built(external, x.shape)
@@ -352,7 +352,7 @@ def test_normalising_over_the_other_axis_is_noticed(monkeypatch: pytest.MonkeyPa
 
 
 def test_unfolding_gathers_the_pixels_of_one_position_and_folding_undoes_it() -> None:
-    from vitconv.models.patches import FoldPatches, UnfoldPatches
+    from vitconv.models.layers.patches import FoldPatches, UnfoldPatches
 
     x = np.arange(2 * 4 * 6 * 3, dtype=np.float32).reshape(2, 4, 6, 3)
     unfolded = np.asarray(UnfoldPatches()(x))
@@ -365,7 +365,7 @@ def test_unfolding_gathers_the_pixels_of_one_position_and_folding_undoes_it() ->
 
 
 def test_patches_are_embedded_row_by_row_with_their_position() -> None:
-    from vitconv.models.patches import PatchEmbedding
+    from vitconv.models.layers.patches import PatchEmbedding
 
     x = np.random.default_rng(0).normal(0, 1, (2, 4, 6, 3)).astype(np.float32)
     layer = built(lambda: PatchEmbedding(2, 5), x.shape)

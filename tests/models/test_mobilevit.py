@@ -11,7 +11,7 @@ import pytest
 
 from parity import LOG_TOLERANCE, assert_mutant_is_noticed, assert_same, pair
 from reference.weights import pictures
-from vitconv.data.images import ImageSpec
+from vitconv.data.pictures.images import ImageSpec
 from vitconv.foundation.errors import InputError
 from vitconv.models import catalogue
 from vitconv.models.forms import GraphForm, graph_form
@@ -144,7 +144,7 @@ def a_dropped_attention(model: keras.Model, _: pytest.MonkeyPatch) -> None:
 def softmax_over_the_other_axis(model: keras.Model, patch: pytest.MonkeyPatch) -> None:
     import tensorflow as tf
 
-    from vitconv.models import normalisation
+    from vitconv.models.layers import normalisation
 
     other = SimpleNamespace(softmax=lambda x: tf.nn.softmax(x, axis=-2))
     patch.setattr(normalisation, "tf", SimpleNamespace(nn=other, matmul=tf.matmul))

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vitconv.models.batch_norm import BatchNorm
-from vitconv.models.gradients import swish
-from vitconv.training.fused_adam import FusedAdam
+from vitconv.models.layers.batch_norm import BatchNorm
+from vitconv.models.layers.gradients import swish
+from vitconv.training.steps.fused_adam import FusedAdam
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 

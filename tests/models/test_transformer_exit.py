@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 
 from vitconv.models import catalogue
-from vitconv.models.gradients import swish
-from vitconv.models.transformer_exit import ExitConv, ShortcutConcat
-from vitconv.training.optimization import prepare, widen_branches
+from vitconv.models.layers.gradients import swish
+from vitconv.models.layers.transformer_exit import ExitConv, ShortcutConcat
+from vitconv.training.steps.optimization import prepare, widen_branches
 
 RNG = np.random.default_rng(5)
 TOKENS = RNG.normal(3, 2, (4, 5, 6, 8)).astype(np.float32)

@@ -21,11 +21,11 @@ from phone.conftest import Adb, Plug
 from standin.phone import StandInPhone
 from vitconv.cli.doctor import examine
 from vitconv.foundation.errors import DeviceError, DeviceLostError, DeviceRunError, MissingToolError
-from vitconv.phone.adb import Adb as Connection
-from vitconv.phone.adb import Phone, ask_server, parse_devices
-from vitconv.phone.adb_process import Finished, LateError, run
 from vitconv.phone.conditions import cpu_mask, thermal_status
-from vitconv.phone.phone_folder import PhoneFolder
+from vitconv.phone.device.adb import Adb as Connection
+from vitconv.phone.device.adb import Phone, ask_server, parse_devices
+from vitconv.phone.device.adb_process import Finished, LateError, run
+from vitconv.phone.device.phone_folder import PhoneFolder
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_a_command_that_hangs_and_one_that_is_cut_off(reached: Phone, phone: Sta
 def test_a_transfer_that_stalls(
     reached: Phone, phone: StandInPhone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vitconv.phone.adb._SERVER_SECONDS", 1.0)
+    monkeypatch.setattr("vitconv.phone.device.adb._SERVER_SECONDS", 1.0)
     phone.faults.stall_after_bytes = 100_000
     local = tmp_path / "large"
     local.write_bytes(bytes(400_000))

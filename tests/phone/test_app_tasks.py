@@ -17,7 +17,8 @@ from phone.conftest import Plug
 from standin.app import PLACE
 from standin.phone import StandInPhone
 from vitconv.app import tools
-from vitconv.phone import apk, app_tasks
+from vitconv.phone import app_tasks
+from vitconv.phone.device import apk
 
 PASSED = {
     "path": "tiny-int8.tflite", "scheme": "int8", "agreement": 1.0, "max_abs_error": 0.004, "images": 8,

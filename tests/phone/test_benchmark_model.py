@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from vitconv.foundation.errors import DeviceRunError, InputError, MissingToolError
-from vitconv.phone import conditions, profile, tool_file
-from vitconv.phone.adb import Device
+from vitconv.phone import conditions, profile
 from vitconv.phone.benchmark_model import Tool, arguments, check_mask, identify, profile_arguments
+from vitconv.phone.device import tool_file
+from vitconv.phone.device.adb import Device
 
 TFLITE = """usage: /data/local/tmp/benchmark_model <flags>
 Flags:

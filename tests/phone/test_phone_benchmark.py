@@ -18,7 +18,7 @@ import pytest
 from commands import Call, Ended, refused, run, started, wait_until
 from phone.conftest import Adb, Plug, plug_in_again
 from standin.phone import StandInPhone
-from vitconv.phone.phone_folder import FOLDER
+from vitconv.phone.device.phone_folder import FOLDER
 
 QUICK = ("--runs", "1", "--cooldown", "0")
 

@@ -22,8 +22,8 @@ from vitconv.checkpoints.pictures import SeenPictures
 from vitconv.classifiers.own import OwnModel
 from vitconv.conversion import float_graph as float_graph_module
 from vitconv.data.datasets import Split, open_dataset
+from vitconv.foundation.disk.writing import writing
 from vitconv.foundation.errors import DatasetError, InputError
-from vitconv.foundation.writing import writing
 from vitconv.quantization import calibration
 from vitconv.quantization.calibration import GraphRanges
 from vitconv.quantization.choosing import choose_images, trained_on

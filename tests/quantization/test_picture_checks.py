@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vitconv.data import pixels as pixels_module
 from vitconv.data.datasets import open_dataset
-from vitconv.data.images import ImageSpec
-from vitconv.data.pixels import Pixels, thumbnails
+from vitconv.data.pictures import pixels as pixels_module
+from vitconv.data.pictures.images import ImageSpec
+from vitconv.data.pictures.pixels import Pixels, thumbnails
 from vitconv.foundation.errors import InputError
 from vitconv.quantization.picture_checks import check_pictures
 

@@ -33,10 +33,10 @@ from vitconv.evaluation.parity import FileVerification
 from vitconv.evaluation.verification import Verification, VerifyConfig
 from vitconv.exporting import classes
 from vitconv.exporting.classes import TrainedClass
+from vitconv.foundation.disk.writing import writing
 from vitconv.foundation.errors import InputError, OutputError
-from vitconv.foundation.writing import writing
-from vitconv.phone.adb import Device
-from vitconv.phone.phone_folder import Pushed
+from vitconv.phone.device.adb import Device
+from vitconv.phone.device.phone_folder import Pushed
 from vitconv.phone.phone_results import PhoneBenchmark, PhoneTiming
 from vitconv.reporting import charts
 from vitconv.reporting import report as report_module

@@ -22,8 +22,8 @@ from converted import converted, float_graph, images
 from vitconv.conversion import schemes
 from vitconv.evaluation.android import AndroidCheck, AndroidVerification, verify_android
 from vitconv.exporting import golden, manifest
+from vitconv.foundation.disk.files import sha256
 from vitconv.foundation.errors import InputError, MissingToolError, ModelFileError, UnknownNameError
-from vitconv.foundation.files import sha256
 from vitconv.quantization.ranges import measure_ranges, with_ranges
 from vitconv.runtimes.android import libraries
 from vitconv.runtimes.android.runner import AndroidRunner

@@ -19,7 +19,7 @@ from PIL import Image
 from commands import Call
 from graphs import with_metadata
 from vitconv.cli.check import classification_text
-from vitconv.data.images import ImageSpec, ResizeRule, open_picture
+from vitconv.data.pictures.images import ImageSpec, ResizeRule, open_picture
 from vitconv.foundation.errors import InputError, ModelFileError
 from vitconv.runtimes.classification import Classification, ClassifyConfig, Guess, Picture, classify
 from vitconv.runtimes.litert import Runner

@@ -14,7 +14,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from graphs import metadata_of, with_metadata
-from vitconv.data.images import ImageSpec
+from vitconv.data.pictures.images import ImageSpec
 from vitconv.foundation.errors import InputError, ModelFileError
 from vitconv.tflite import flatbuffer
 from vitconv.tflite.metadata import ModelMetadata

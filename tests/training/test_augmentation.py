@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from vitconv.models.catalogue import CATALOGUE, Recipe
-from vitconv.training.augmentation import (
+from vitconv.training.steps.augmentation import (
     affine,
     augment,
     random_affine,

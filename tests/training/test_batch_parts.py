@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 
 from vitconv.models.catalogue import CATALOGUE, find
-from vitconv.training import batch_parts
-from vitconv.training.batch_parts import cut_batches, parts_of
+from vitconv.training.steps import batch_parts
+from vitconv.training.steps.batch_parts import cut_batches, parts_of
 
 ERROR = 1e-5  # of a gradient; sums in another order differ by 1e-7 of its largest number
 
@@ -77,7 +77,7 @@ def test_parts_give_the_answers_and_gradients_of_the_whole_batch() -> None:
 def test_threads_are_set_for_parts_before_tensorflow_computes_and_left_alone_afterwards() -> None:
     program = """
 import sys
-from vitconv.training.batch_parts import compute_side_by_side
+from vitconv.training.steps.batch_parts import compute_side_by_side
 import tensorflow as tf
 if sys.argv[1] == "late":
     tf.constant(1.0) + 1.0

@@ -240,8 +240,8 @@ tf.config.set_logical_device_configuration(
 )
 from vitconv.training.distributed.trainer import Trainer
 from vitconv.models import catalogue
-from vitconv.models.batch_norm import BatchNorm
-from vitconv.models.dropout import Dropout
+from vitconv.models.layers.batch_norm import BatchNorm
+from vitconv.models.layers.dropout import Dropout
 from vitconv.training.train import TrainConfig, train
 
 def small(spec, classes):

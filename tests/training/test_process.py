@@ -14,7 +14,7 @@ import tensorflow as tf
 import vitconv
 from vitconv.foundation import memory
 from vitconv.models import eanet
-from vitconv.training import batch_parts
+from vitconv.training.steps import batch_parts
 
 eanet.BLOCKS = 1
 asked = []

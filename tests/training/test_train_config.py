@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from vitconv.checkpoints.checkpoint import to_safetensors
-from vitconv.data.images import parse_size
+from vitconv.data.pictures.images import parse_size
 from vitconv.foundation.errors import CheckpointError, InputError, UnknownNameError
 from vitconv.foundation.memory import enough_memory
 from vitconv.models import catalogue
 from vitconv.models.catalogue import Recipe
-from vitconv.training.batches import epoch_order
 from vitconv.training.first_weights import FirstWeights
 from vitconv.training.state import Setup, TrainingState
+from vitconv.training.steps.batches import epoch_order
 from vitconv.training.summary import no_better_than_guessing
 from vitconv.training.train import TrainConfig
 

@@ -25,18 +25,19 @@ from PIL import Image
 from vitconv.checkpoints import pictures
 from vitconv.checkpoints.checkpoint import CARD, Checkpoint, open_checkpoint, read_tensors, save
 from vitconv.data.datasets import Split, open_dataset
-from vitconv.data.images import ImageSpec
-from vitconv.data.pixels import Pixels
+from vitconv.data.pictures.images import ImageSpec
+from vitconv.data.pictures.pixels import Pixels
+from vitconv.foundation.disk.files import sha256
 from vitconv.foundation.errors import CheckpointError, DatasetError, InputError, OutputError, UnknownNameError
-from vitconv.foundation.files import sha256
 from vitconv.models import catalogue
 from vitconv.models.catalogue import Recipe
-from vitconv.training import batches, described, keeper
+from vitconv.training import described, keeper
 from vitconv.training import train as training
 from vitconv.training.first_weights import FirstWeights
 from vitconv.training.keeper import CURVES, HISTORY
 from vitconv.training.network import new_model
 from vitconv.training.state import STATE, Setup, TrainingState
+from vitconv.training.steps import batches
 from vitconv.training.summary import classes_of
 from vitconv.training.train import TrainConfig, TrainResult, train
 
@@ -69,7 +70,7 @@ def count(happened):
     if happened and nth == 0:
         os.kill(os.getpid(), sent)
 if name == "batch":
-    from vitconv.training import batches
+    from vitconv.training.steps import batches
     make = batches.augment
     batches.augment = lambda *given: (count(True), make(*given))[1]
 else:
@@ -313,8 +314,8 @@ def test_a_worse_epoch_after_the_best_changes_neither_weights_nor_card(
     once: Path, tmp_path: Path, whole: TrainResult
 ) -> None:
     """The callback of a training, given epochs whose figures are chosen."""
-    from vitconv.training.averaging import WeightAverage
-    from vitconv.training.optimization import compile_model
+    from vitconv.training.steps.averaging import WeightAverage
+    from vitconv.training.steps.optimization import compile_model
 
     model = open_checkpoint(once).load()
     compile_model(model, catalogue.find("eanet").recipe, 1)
@@ -448,7 +449,7 @@ def test_random_first_weights_of_branches_are_widened_and_given_ones_are_not(
 
 
 def test_a_gradient_is_clipped_to_the_recipe_s_length() -> None:
-    from vitconv.training.optimization import compile_model
+    from vitconv.training.steps.optimization import compile_model
 
     entry = catalogue.find("eanet")
     for clip in (0.0, 1.5):

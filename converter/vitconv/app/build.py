@@ -24,12 +24,12 @@ from vitconv.app import tools
 from vitconv.conversion import schemes
 from vitconv.exporting import folder_check, golden, manifest
 from vitconv.exporting.manifest import Manifest
+from vitconv.foundation.disk.file_names import FileName, safe_name
+from vitconv.foundation.disk.files import atomic_directory, sha256, writable_directory, write_json
+from vitconv.foundation.disk.writing import writing
 from vitconv.foundation.errors import CheckError, InputError, MissingToolError, ModelFileError
-from vitconv.foundation.file_names import FileName, safe_name
-from vitconv.foundation.files import atomic_directory, sha256, writable_directory, write_json
 from vitconv.foundation.judgement import fewest_agreeing
 from vitconv.foundation.progress import Progress
-from vitconv.foundation.writing import writing
 
 # What Maven says when it starts a step, and what that is in words; the steps in between take no time.
 _STEPS = {

@@ -28,8 +28,8 @@ from vitconv.benchmarking.benchmark import (
 from vitconv.conversion import schemes
 from vitconv.foundation.configs import check_types
 from vitconv.foundation.cores import usable_cores
+from vitconv.foundation.disk.files import sha256
 from vitconv.foundation.errors import InputError
-from vitconv.foundation.files import sha256
 from vitconv.foundation.progress import Progress
 from vitconv.runtimes.android.instruction_counts import (
     InstructionCounts,

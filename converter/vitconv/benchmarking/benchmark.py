@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from vitconv.conversion.schemes import scheme_of
 from vitconv.foundation.configs import check_types
 from vitconv.foundation.cores import usable_cores
+from vitconv.foundation.disk.files import sha256
 from vitconv.foundation.errors import InputError, ModelFileError
-from vitconv.foundation.files import sha256
 from vitconv.foundation.progress import Progress
 from vitconv.runtimes.litert import Runner
 from vitconv.runtimes.process import MOST_THREADS

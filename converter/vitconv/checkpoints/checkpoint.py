@@ -20,13 +20,13 @@ import numpy as np
 
 from vitconv.checkpoints import pretrained
 from vitconv.checkpoints.liveness import Liveness
-from vitconv.data.images import ImageDocument, ImageSpec
-from vitconv.data.pixels import Pixels
+from vitconv.data.pictures.images import ImageDocument, ImageSpec
+from vitconv.data.pictures.pixels import Pixels
 from vitconv.foundation import documents
+from vitconv.foundation.disk.file_names import FileName
+from vitconv.foundation.disk.files import sha256, write_bytes, write_json
 from vitconv.foundation.documents import Sha256
 from vitconv.foundation.errors import CheckpointError
-from vitconv.foundation.file_names import FileName
-from vitconv.foundation.files import sha256, write_bytes, write_json
 from vitconv.models import catalogue
 
 if TYPE_CHECKING:

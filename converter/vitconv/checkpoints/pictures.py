@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitconv.checkpoints.checkpoint import Checkpoint, read_tensors, to_safetensors
+from vitconv.foundation.disk.files import write_bytes
 from vitconv.foundation.errors import CheckpointError
-from vitconv.foundation.files import write_bytes
 
 FILE = "pictures.safetensors"
 

@@ -16,7 +16,7 @@ from vitconv.checkpoints.checkpoint import Card
 from vitconv.checkpoints.pictures import SeenPictures
 from vitconv.conversion.schemes import Scheme
 from vitconv.data.datasets import Dataset, Split
-from vitconv.data.images import ImageSpec
+from vitconv.data.pictures.images import ImageSpec
 from vitconv.foundation.progress import Progress
 from vitconv.tflite.graph import Graph
 

@@ -22,11 +22,11 @@ from vitconv.conversion.rewriting import Applied
 from vitconv.conversion.row_products import as_row_products
 from vitconv.conversion.schemes import Scheme
 from vitconv.data.datasets import Dataset, Split, open_dataset
-from vitconv.data.images import ImageSpec
-from vitconv.data.photographs import sample_photographs
+from vitconv.data.pictures.images import ImageSpec
+from vitconv.data.pictures.photographs import sample_photographs
 from vitconv.data.spellings import folded
+from vitconv.foundation.disk.file_names import safe_name
 from vitconv.foundation.errors import DatasetError, ModelFileError
-from vitconv.foundation.file_names import safe_name
 from vitconv.foundation.progress import Progress
 from vitconv.tflite.graph import Graph
 

@@ -20,10 +20,10 @@ from vitconv.classifiers.own import OwnModel
 from vitconv.classifiers.published import PublishedModel, as_opened, build
 from vitconv.classifiers.told import CANDIDATES, PIXELS, RAW, Pixels, Told, code_entry
 from vitconv.data.datasets import Dataset, labels_of
-from vitconv.data.images import ImageSpec
-from vitconv.data.photographs import sample_photographs
+from vitconv.data.pictures.images import ImageSpec
+from vitconv.data.pictures.photographs import sample_photographs
+from vitconv.foundation.disk.files import sha256
 from vitconv.foundation.errors import InputError, ModelFileError
-from vitconv.foundation.files import sha256
 from vitconv.foundation.progress import Progress
 from vitconv.tflite import metadata
 from vitconv.tflite.flatbuffer import IDENTIFIER

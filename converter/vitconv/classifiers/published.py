@@ -13,7 +13,7 @@ from vitconv.classifiers.foreign import ForeignModel
 from vitconv.classifiers.traced import Traced
 from vitconv.conversion import float_graph, schemes
 from vitconv.conversion.schemes import Scheme
-from vitconv.data.images import ImageSpec
+from vitconv.data.pictures.images import ImageSpec
 from vitconv.foundation.progress import Progress
 from vitconv.models import catalogue
 from vitconv.tflite.graph import Graph

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vitconv.classifiers.told import Pixels
 from vitconv.conversion import rewriting
 from vitconv.conversion.sketch import Sketch
-from vitconv.data.images import ImageSpec
+from vitconv.data.pictures.images import ImageSpec
 from vitconv.foundation.errors import ModelFileError
 from vitconv.foundation.quiet import native_output
 from vitconv.tflite import flatbuffer

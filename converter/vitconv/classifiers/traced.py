@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vitconv.classifiers.stand_ins import stand_ins
 from vitconv.classifiers.told import Pixels
-from vitconv.data.images import ImageSpec
+from vitconv.data.pictures.images import ImageSpec
 from vitconv.foundation.errors import ModelFileError
 from vitconv.foundation.quiet import native_output
 from vitconv.tflite import flatbuffer

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vitconv.cli import completion
-from vitconv.cli.console import print_result, warn
-from vitconv.cli.faults import debug_option
-from vitconv.cli.layout import table
-from vitconv.cli.options import PATH, common_options
-from vitconv.cli.progress import ConsoleProgress
+from vitconv.cli.tables.layout import table
+from vitconv.cli.terminal import completion
+from vitconv.cli.terminal.console import print_result, warn
+from vitconv.cli.terminal.faults import debug_option
+from vitconv.cli.terminal.options import PATH, common_options
+from vitconv.cli.terminal.progress import ConsoleProgress
 
 if TYPE_CHECKING:
     from vitconv.app.build import BuildResult
@@ -106,7 +106,7 @@ def benchmark(
     model: str | None, threads: int, runs: int, delegate: str, timeout: float, device: str, as_json: bool
 ) -> None:
     """Times the app's models inside the app, as its users will run them."""
-    from vitconv.cli.phone_tables import documents_table
+    from vitconv.cli.tables.phone import documents_table
     from vitconv.phone.app_tasks import BenchmarkTask, benchmark_in_app
 
     task = BenchmarkTask(tuple(name.strip() for name in delegate.split(",")), model, threads, runs, timeout)
@@ -121,7 +121,7 @@ def benchmark(
 @common_options
 def selftest(timeout: float, device: str, as_json: bool) -> None:
     """Lets the app compare its models with Keras on golden images. Exit status 1 if one differs."""
-    from vitconv.cli.phone_tables import selftest_text
+    from vitconv.cli.tables.phone import selftest_text
     from vitconv.phone.app_tasks import selftest as run
 
     with closing(ConsoleProgress()) as progress:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vitconv.cli.console import keeping, print_result, warn
-from vitconv.cli.layout import table, wrapped
-from vitconv.cli.options import PATH, common_options
-from vitconv.cli.progress import ConsoleProgress
+from vitconv.cli.tables.layout import table, wrapped
+from vitconv.cli.terminal.console import keeping, print_result, warn
+from vitconv.cli.terminal.options import PATH, common_options
+from vitconv.cli.terminal.progress import ConsoleProgress
 from vitconv.foundation.errors import InputError
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _benchmark_android(
     paths: tuple[Path, ...], threads: str, runs: int | None, cpu: str | None, layers: bool, as_json: bool
 ) -> None:
     from vitconv.benchmarking.android_benchmark import AndroidBenchmarkConfig, benchmark_android
-    from vitconv.cli.android_tables import android_tables
+    from vitconv.cli.tables.android import android_tables
     from vitconv.evaluation import kept_results
 
     cpus = None if cpu is None else tuple(dict.fromkeys(name.strip() for name in cpu.split(",")))
@@ -154,7 +154,7 @@ def _benchmark_android(
 def _benchmark_phones(
     paths: tuple[Path, ...], device: str, threads: str, options: dict[str, Any], as_json: bool
 ) -> None:
-    from vitconv.cli.phone_tables import phones_table
+    from vitconv.cli.tables.phone import phones_table
     from vitconv.evaluation import kept_results
     from vitconv.phone.phone_benchmark import PhoneBenchmarkConfig, benchmark_phones
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from vitconv.cli.console import print_result
-from vitconv.cli.options import common_options
+from vitconv.cli.terminal.console import print_result
+from vitconv.cli.terminal.options import common_options
 
 
 @click.command()
@@ -20,7 +20,7 @@ from vitconv.cli.options import common_options
 def cache(prune: bool, older_than: float | None, as_json: bool) -> None:
     """Lists the prepared images in the cache folder ($VITCONV_CACHE), and what they take."""
     from vitconv.data import cache_contents
-    from vitconv.foundation.cache import cache_directory
+    from vitconv.foundation.disk.cache import cache_directory
     from vitconv.foundation.errors import InputError
 
     if older_than is not None and not prune:

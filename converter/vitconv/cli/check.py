@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vitconv.cli.console import keeping, print_result, warn
-from vitconv.cli.gpu_tables import gpu_table, npu_lines, support_lines
-from vitconv.cli.layout import GAP, columns, padded, table, wrapped
-from vitconv.cli.options import PATH, code_option, common_options, dataset_option, images_option
-from vitconv.cli.progress import ConsoleProgress, tensorflow_progress
+from vitconv.cli.tables.gpu import gpu_table, npu_lines, support_lines
+from vitconv.cli.tables.layout import GAP, columns, padded, table, wrapped
+from vitconv.cli.terminal.console import keeping, print_result, warn
+from vitconv.cli.terminal.options import PATH, code_option, common_options, dataset_option, images_option
+from vitconv.cli.terminal.progress import ConsoleProgress, tensorflow_progress
 from vitconv.foundation.text import visible
 
 if TYPE_CHECKING:

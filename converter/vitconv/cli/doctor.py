@@ -219,8 +219,8 @@ def _keras_settings() -> str:
 
 def _places() -> Iterator[Check]:
     from vitconv.checkpoints import pretrained
-    from vitconv.data.tfds import prepared_names, tfds_directory
-    from vitconv.foundation.cache import cache_directory
+    from vitconv.data.tfds.source import prepared_names, tfds_directory
+    from vitconv.foundation.disk.cache import cache_directory
 
     trained = pretrained.names()
     yield Check(
@@ -379,7 +379,7 @@ def _output(command: list[str]) -> str:
 
 def _phones() -> Iterator[Check]:
     from vitconv.foundation.errors import MissingToolError
-    from vitconv.phone import adb
+    from vitconv.phone.device import adb
 
     try:
         yield Check("adb", adb.find_program(), _PHONE)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from vitconv.checkpoints.pretrained import DEFAULT
-from vitconv.cli import completion
-from vitconv.cli.console import advise, print_result
-from vitconv.cli.layout import table
-from vitconv.cli.options import (
+from vitconv.cli.tables.layout import table
+from vitconv.cli.terminal import completion
+from vitconv.cli.terminal.console import advise, print_result
+from vitconv.cli.terminal.options import (
     PATH,
     checkpoint_argument,
     common_options,
@@ -20,7 +20,7 @@ from vitconv.cli.options import (
     foreign_options,
     images_option,
 )
-from vitconv.cli.progress import tensorflow_progress
+from vitconv.cli.terminal.progress import tensorflow_progress
 
 if TYPE_CHECKING:
     from vitconv.classifiers.told import Told

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vitconv.cli.completion import SHELLS, script
-from vitconv.cli.console import print_result
-from vitconv.cli.layout import GAP, table, wrapped
-from vitconv.cli.options import common_options
+from vitconv.cli.tables.layout import GAP, table, wrapped
+from vitconv.cli.terminal.completion import SHELLS, script
+from vitconv.cli.terminal.console import print_result
+from vitconv.cli.terminal.options import common_options
 
 if TYPE_CHECKING:
     from vitconv.cli.doctor import Check, Examination

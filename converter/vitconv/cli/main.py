@@ -14,8 +14,8 @@ import click
 
 from vitconv._version import __version__
 from vitconv.cli import app, benchmark, cache, check, export, info, report, train
-from vitconv.cli.console import fail, prepare_streams
-from vitconv.cli.faults import Debugging, debug_option, explain
+from vitconv.cli.terminal.console import fail, prepare_streams
+from vitconv.cli.terminal.faults import Debugging, debug_option, explain
 from vitconv.foundation.errors import VitconvError
 from vitconv.foundation.text import printable
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from vitconv.cli.console import print_result
-from vitconv.cli.layout import wrapped
-from vitconv.cli.options import PATH, common_options
+from vitconv.cli.tables.layout import wrapped
+from vitconv.cli.terminal.console import print_result
+from vitconv.cli.terminal.options import PATH, common_options
 
 if TYPE_CHECKING:
     from vitconv.reporting.report import Format, Report

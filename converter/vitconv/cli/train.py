@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vitconv.cli import completion
-from vitconv.cli.console import draws_bars, print_result
-from vitconv.cli.layout import wrapped
-from vitconv.cli.options import DATASET_HELP, PATH, common_options, dataset_option
-from vitconv.cli.progress import tensorflow_progress
+from vitconv.cli.tables.layout import wrapped
+from vitconv.cli.terminal import completion
+from vitconv.cli.terminal.console import draws_bars, print_result
+from vitconv.cli.terminal.options import DATASET_HELP, PATH, common_options, dataset_option
+from vitconv.cli.terminal.progress import tensorflow_progress
 from vitconv.data.cuts import CUTS
 from vitconv.models.catalogue import PRECISIONS
 from vitconv.training.distributed.distribution import STRATEGIES
@@ -107,7 +107,7 @@ def train(
     With --strategy multi-worker the same command is started on every worker, each with its own TF_CONFIG; the
     chief, or else the first worker, keeps the checkpoint.
     """
-    from vitconv.data.images import parse_size
+    from vitconv.data.pictures.images import parse_size
     from vitconv.models import catalogue
     from vitconv.training.distributed.cluster import Cluster
     from vitconv.training.process import prepare_process

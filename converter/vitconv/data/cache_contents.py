@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from vitconv.data.prepared import CARD, EntryCard, entries
-from vitconv.foundation.cache import cache_directory, lock_beside
+from vitconv.foundation.disk.cache import cache_directory, lock_beside
+from vitconv.foundation.disk.files import writable_directory
 from vitconv.foundation.errors import OutputError
-from vitconv.foundation.files import writable_directory
 
 _DAY = 86_400
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitconv.data.cuts import THREE_WAY, TWO_WAY
-from vitconv.foundation.files import sha256
+from vitconv.foundation.disk.files import sha256
 
 # The least keys that are not below 0.1 and 0.2.
 _TENTH, _FIFTH = -(-(2**64) // 10), -(-(2**64) // 5)

@@ -19,16 +19,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitconv.data import digits, tfds
+from vitconv.data import digits
 from vitconv.data.content import Keys
 from vitconv.data.cuts import check_cut
-from vitconv.data.folders import read_image_folder
-from vitconv.data.images import ImageSpec
+from vitconv.data.folders.labelled import read_image_folder
+from vitconv.data.folders.unlabelled import read_pictures
+from vitconv.data.pictures.images import ImageSpec
 from vitconv.data.prepared import digest_of, prepare, source_digest
 from vitconv.data.sources import Part, Source
 from vitconv.data.streamed import LIMIT, Images, StreamedImages, limit_bytes
-from vitconv.data.tfds_records import first_line
-from vitconv.data.unlabelled import read_pictures
+from vitconv.data.tfds import source as tfds
+from vitconv.data.tfds.records import first_line
 from vitconv.foundation.errors import DatasetError, UnknownNameError
 from vitconv.foundation.progress import Progress
 

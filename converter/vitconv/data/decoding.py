@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vitconv.data.images import ImageSpec
+from vitconv.data.pictures.images import ImageSpec
 from vitconv.data.sources import Example
 from vitconv.foundation.errors import InputError
 

@@ -22,19 +22,19 @@ from numpy.typing import NDArray
 
 from vitconv.data.content import Keys
 from vitconv.data.decoding import THREADS, Failure, decode
-from vitconv.data.images import ImageSpec
+from vitconv.data.pictures.images import ImageSpec
 from vitconv.data.sources import Example, Part
 from vitconv.data.streamed import Images
 from vitconv.foundation import documents
-from vitconv.foundation.cache import cache_directory, entry_name, lock_beside
-from vitconv.foundation.errors import DatasetError, InputError, OutputError
-from vitconv.foundation.files import (
+from vitconv.foundation.disk.cache import cache_directory, entry_name, lock_beside
+from vitconv.foundation.disk.files import (
     atomic_directory,
     remove_leftovers,
     restore_directory,
     writable_directory,
     write_json,
 )
+from vitconv.foundation.errors import DatasetError, InputError, OutputError
 from vitconv.foundation.progress import Progress
 
 # Raise it when the same data set and ImageSpec would no longer give the same bytes.

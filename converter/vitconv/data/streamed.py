@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitconv.data.decoding import THREADS, Failure, decode
-from vitconv.data.images import ImageSpec
+from vitconv.data.pictures.images import ImageSpec
 from vitconv.data.sources import Example
 from vitconv.foundation.errors import DatasetError, InputError
 

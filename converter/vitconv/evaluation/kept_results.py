@@ -24,9 +24,10 @@ import msgspec
 
 from vitconv.evaluation.layer_errors import LayerError
 from vitconv.exporting import manifest
-from vitconv.foundation import documents, files
+from vitconv.foundation import documents
+from vitconv.foundation.disk import files
+from vitconv.foundation.disk.writing import writing
 from vitconv.foundation.errors import InputError
-from vitconv.foundation.writing import writing
 
 if TYPE_CHECKING:
     from vitconv.evaluation.verification import Verification, VerifyConfig

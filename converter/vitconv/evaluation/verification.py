@@ -20,7 +20,7 @@ from vitconv.classifiers.own import OwnModel
 from vitconv.conversion import schemes
 from vitconv.conversion.schemes import Scheme
 from vitconv.data.datasets import Dataset, Split, open_pictures
-from vitconv.data.images import ImageSpec
+from vitconv.data.pictures.images import ImageSpec
 from vitconv.evaluation import evidence
 from vitconv.evaluation.android import AndroidVerification, runnable_abis, verify_android
 from vitconv.evaluation.evidence import Answers, Evidence

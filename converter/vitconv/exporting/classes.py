@@ -11,8 +11,8 @@ import msgspec
 
 from vitconv.checkpoints.checkpoint import Card
 from vitconv.foundation import documents
+from vitconv.foundation.disk.files import write_json
 from vitconv.foundation.errors import CheckpointError, InputError
-from vitconv.foundation.files import write_json
 
 FILE = "classes.json"
 

@@ -33,9 +33,9 @@ from vitconv.exporting.first_run import check_runs
 from vitconv.exporting.folder import Earlier, export_folder, put_in_place
 from vitconv.foundation import documents
 from vitconv.foundation.configs import check_types
+from vitconv.foundation.disk.file_names import safe_name
+from vitconv.foundation.disk.files import writable_directory, write_json, write_text
 from vitconv.foundation.errors import InputError
-from vitconv.foundation.file_names import safe_name
-from vitconv.foundation.files import writable_directory, write_json, write_text
 from vitconv.foundation.progress import Progress
 from vitconv.quantization import calibration as calibrations
 from vitconv.quantization import integers, output_steps, sensitivity

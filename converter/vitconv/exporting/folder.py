@@ -19,9 +19,9 @@ from typing import Any
 
 from vitconv.classifiers.float_model import FloatModel
 from vitconv.exporting import golden, manifest
+from vitconv.foundation.disk.files import blaming, sha256, write_json
+from vitconv.foundation.disk.writing import writing
 from vitconv.foundation.errors import InputError
-from vitconv.foundation.files import blaming, sha256, write_json
-from vitconv.foundation.writing import writing
 
 _UNFINISHED, _READY = ".export.tmp", ".export.ready"
 _MOST_NAMED = 3

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from vitconv.exporting import golden, manifest
 from vitconv.exporting.manifest import Manifest
+from vitconv.foundation.disk.files import sha256
 from vitconv.foundation.errors import InputError
-from vitconv.foundation.files import sha256
 
 
 def problems(folder: Path, document: Manifest, for_app: bool = False) -> tuple[str, ...]:

@@ -21,13 +21,13 @@ import numpy as np
 from PIL import Image
 
 from vitconv.classifiers.float_model import FloatModel
-from vitconv.data import photographs
 from vitconv.data.datasets import Dataset, Split
-from vitconv.data.images import LARGEST_SIDE, ImageSpec
+from vitconv.data.pictures import photographs
+from vitconv.data.pictures.images import LARGEST_SIDE, ImageSpec
 from vitconv.foundation import documents
+from vitconv.foundation.disk.file_names import FileName
+from vitconv.foundation.disk.files import write_json
 from vitconv.foundation.errors import InputError
-from vitconv.foundation.file_names import FileName
-from vitconv.foundation.files import write_json
 from vitconv.foundation.progress import Progress
 from vitconv.quantization.choosing import choose_images
 

@@ -10,14 +10,14 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from vitconv.conversion import schemes
-from vitconv.data.images import ImageDocument
+from vitconv.data.pictures.images import ImageDocument
 from vitconv.exporting import classes, golden
 from vitconv.exporting.gpu import GpuEntry
 from vitconv.foundation import documents
+from vitconv.foundation.disk.file_names import FileName
+from vitconv.foundation.disk.files import sha256
 from vitconv.foundation.documents import Sha256
 from vitconv.foundation.errors import InputError, UnknownNameError
-from vitconv.foundation.file_names import FileName
-from vitconv.foundation.files import sha256
 
 MANIFEST = "manifest.json"
 CALIBRATION = "calibration.json"

@@ -11,12 +11,12 @@ from typing import Any, Literal
 import keras
 from keras import layers, ops
 
-from vitconv.data.images import ImageSpec
-from vitconv.models.attention import NormedExternalAttention, NormedSelfAttention
-from vitconv.models.dropout import Dropout
-from vitconv.models.fake_quantization import Add
-from vitconv.models.normalisation import LayerNorm
-from vitconv.models.patches import PatchEmbedding
+from vitconv.data.pictures.images import ImageSpec
+from vitconv.models.layers.attention import NormedExternalAttention, NormedSelfAttention
+from vitconv.models.layers.dropout import Dropout
+from vitconv.models.layers.fake_quantization import Add
+from vitconv.models.layers.normalisation import LayerNorm
+from vitconv.models.layers.patches import PatchEmbedding
 
 PATCH_SIZE = 2
 EMBEDDING = 64

@@ -156,7 +156,7 @@ def find_cuts(model: keras.Model) -> tuple[Cut, ...]:
 def _kind(operation: Any) -> str:
     import keras
 
-    from vitconv.models.attention import NormedExternalAttention, NormedSelfAttention
+    from vitconv.models.layers.attention import NormedExternalAttention, NormedSelfAttention
 
     kinds = {
         "attention": (NormedSelfAttention, NormedExternalAttention, keras.layers.MultiHeadAttention),

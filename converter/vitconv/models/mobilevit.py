@@ -17,16 +17,16 @@ from typing import Any
 import keras
 from keras import layers
 
-from vitconv.data.images import ImageSpec
-from vitconv.models.attention import NormedSelfAttention
-from vitconv.models.batch_norm import BatchNorm
-from vitconv.models.dropout import Dropout
-from vitconv.models.fake_quantization import Add, Swish
-from vitconv.models.gradients import swish
-from vitconv.models.normalisation import LayerNorm
-from vitconv.models.patches import FoldPatches, UnfoldPatches
-from vitconv.models.token_stream import TokenConv, TokenDense
-from vitconv.models.transformer_exit import ExitConv, ShortcutConcat
+from vitconv.data.pictures.images import ImageSpec
+from vitconv.models.layers.attention import NormedSelfAttention
+from vitconv.models.layers.batch_norm import BatchNorm
+from vitconv.models.layers.dropout import Dropout
+from vitconv.models.layers.fake_quantization import Add, Swish
+from vitconv.models.layers.gradients import swish
+from vitconv.models.layers.normalisation import LayerNorm
+from vitconv.models.layers.patches import FoldPatches, UnfoldPatches
+from vitconv.models.layers.token_stream import TokenConv, TokenDense
+from vitconv.models.layers.transformer_exit import ExitConv, ShortcutConcat
 
 
 def article(spec: ImageSpec, classes: int) -> keras.Model:

@@ -20,9 +20,9 @@ import msgspec
 
 from vitconv.foundation import documents
 from vitconv.foundation.errors import DeviceLostError, DeviceRunError, InputError, UnknownNameError
-from vitconv.phone import apk
-from vitconv.phone.adb import Adb, Phone
-from vitconv.phone.parallel import on_each
+from vitconv.phone.device import apk
+from vitconv.phone.device.adb import Adb, Phone
+from vitconv.phone.device.parallel import on_each
 
 Progress = Callable[[str, int, int], None]
 Result = TypeVar("Result")

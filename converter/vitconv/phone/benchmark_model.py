@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vitconv.foundation.errors import DeviceRunError, InputError, UnknownNameError
-from vitconv.phone.endings import last_words, not_started
+from vitconv.phone.device.endings import last_words, not_started
 
 # Delegate → its flags for each tool; a word that a tool has no way to say is missing.
 DELEGATES: Mapping[str, str] = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from vitconv.foundation.errors import DeviceRunError
-from vitconv.phone.adb import Phone
 from vitconv.phone.benchmark_model import check_mask
+from vitconv.phone.device.adb import Phone
 
 BIG = "big"  # instead of a mask: all cores but the slowest kind
 # Android's PowerManager.THERMAL_STATUS_*, from 0.

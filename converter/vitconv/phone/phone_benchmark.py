@@ -15,16 +15,17 @@ from pathlib import Path
 
 from vitconv._version import __version__
 from vitconv.benchmarking.benchmark import MOST_RUNS, model_files, round_order
-from vitconv.foundation import files
+from vitconv.foundation.disk import files
 from vitconv.foundation.errors import DeviceLostError, DeviceRunError, InputError
 from vitconv.foundation.progress import Progress
-from vitconv.phone import benchmark_model, profile, tool_file
-from vitconv.phone.adb import Adb, Device, NotFinishedError, Phone
+from vitconv.phone import benchmark_model, profile
 from vitconv.phone.benchmark_output import Log, parse
 from vitconv.phone.conditions import BIG, cpu_mask, thermal_status
-from vitconv.phone.endings import ending, last_words
-from vitconv.phone.parallel import on_each
-from vitconv.phone.phone_folder import PhoneFolder, Pushed
+from vitconv.phone.device import tool_file
+from vitconv.phone.device.adb import Adb, Device, NotFinishedError, Phone
+from vitconv.phone.device.endings import ending, last_words
+from vitconv.phone.device.parallel import on_each
+from vitconv.phone.device.phone_folder import PhoneFolder, Pushed
 from vitconv.phone.phone_results import Case, PhoneBenchmark, Problem, Round, phone_timing
 from vitconv.runtimes.process import MOST_THREADS
 

@@ -9,9 +9,9 @@ from statistics import median
 from typing import Any
 
 from vitconv.conversion.schemes import scheme_of
-from vitconv.phone.adb import Device
 from vitconv.phone.benchmark_output import Delegation, Log, ToolOutput
-from vitconv.phone.phone_folder import Pushed
+from vitconv.phone.device.adb import Device
+from vitconv.phone.device.phone_folder import Pushed
 
 _XNNPACK = "XNNPack"  # in the delegate's own name
 

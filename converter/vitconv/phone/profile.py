@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vitconv.foundation.files import atomic_write, write_text
-from vitconv.phone.phone_folder import FOLDER
+from vitconv.foundation.disk.files import atomic_write, write_text
+from vitconv.phone.device.phone_folder import FOLDER
 
 REMOTE = f"{FOLDER}/profile.csv"
 _RUNS = "Operator-wise Profiling Info for Regular Benchmark Runs"

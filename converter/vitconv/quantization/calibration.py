@@ -21,14 +21,14 @@ from vitconv.classifiers.opening import check_answers, open_model
 from vitconv.classifiers.told import Told
 from vitconv.conversion import schemes
 from vitconv.data.datasets import Dataset, open_pictures
-from vitconv.data.images import ImageDocument, ImageSpec
+from vitconv.data.pictures.images import ImageDocument, ImageSpec
 from vitconv.foundation import documents
 from vitconv.foundation.configs import check_types
+from vitconv.foundation.disk.files import writable_directory, write_text
+from vitconv.foundation.disk.writing import writing
 from vitconv.foundation.documents import Sha256
 from vitconv.foundation.errors import InputError, OutputError, UnknownNameError
-from vitconv.foundation.files import writable_directory, write_text
 from vitconv.foundation.progress import Progress
-from vitconv.foundation.writing import writing
 from vitconv.quantization import output_steps, sensitivity
 from vitconv.quantization.choosing import choose_images, digests_of, trained_on
 from vitconv.quantization.histograms import METHODS, Method

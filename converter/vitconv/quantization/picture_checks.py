@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitconv.data.pixels import Pixels, thumbnails
+from vitconv.data.pictures.pixels import Pixels, thumbnails
 from vitconv.foundation.errors import InputError
 
 # Correlation of neighbouring pixels, as measured (median): tf_flowers 0.95, cifar100 0.90, digits 0.40 at their

@@ -17,7 +17,7 @@ from vitconv.evaluation.kept_results import GpuFileDocument
 from vitconv.exporting import classes, folder_check, manifest
 from vitconv.exporting.classes import TrainedClass
 from vitconv.exporting.manifest import InnerPath, Manifest
-from vitconv.foundation import files
+from vitconv.foundation.disk import files
 from vitconv.foundation.errors import InputError, ModelFileError
 from vitconv.quantization import calibration
 from vitconv.quantization.calibration import Calibration

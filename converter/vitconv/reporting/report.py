@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vitconv.foundation.configs import check_types
+from vitconv.foundation.disk.files import writable_directory, write_text
+from vitconv.foundation.disk.writing import writing
 from vitconv.foundation.errors import InputError, UnknownNameError
-from vitconv.foundation.files import writable_directory, write_text
-from vitconv.foundation.writing import writing
 from vitconv.reporting.findings import Export
 from vitconv.reporting.markdown import markdown
 from vitconv.reporting.missing import missing

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitconv.data.images import ImageSpec, open_picture
+from vitconv.data.pictures.images import ImageSpec, open_picture
 from vitconv.foundation.errors import InputError, ModelFileError
 from vitconv.foundation.progress import Progress
 from vitconv.runtimes.litert import Runner

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 from ai_edge_litert import schema_py_generated as schema
 
-from vitconv.data.images import ImageDocument, ImageSpec
+from vitconv.data.pictures.images import ImageDocument, ImageSpec
 from vitconv.foundation import documents
 from vitconv.foundation.errors import InputError, MissingToolError, ModelFileError, PromiseError
 from vitconv.tflite import archive, flatbuffer

@@ -11,8 +11,8 @@ import numpy as np
 
 from vitconv.checkpoints.checkpoint import Card
 from vitconv.data.datasets import Dataset, Split
-from vitconv.data.images import ImageSpec
-from vitconv.data.pixels import Pixels
+from vitconv.data.pictures.images import ImageSpec
+from vitconv.data.pictures.pixels import Pixels
 from vitconv.models.catalogue import Recipe
 from vitconv.training.first_weights import FirstWeights
 

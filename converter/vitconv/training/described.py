@@ -9,7 +9,7 @@ from vitconv.checkpoints import liveness
 from vitconv.checkpoints.answers import Evaluation, keras_probabilities
 from vitconv.checkpoints.checkpoint import Checkpoint
 from vitconv.data.datasets import Split
-from vitconv.foundation.files import write_json
+from vitconv.foundation.disk.files import write_json
 from vitconv.foundation.progress import Progress
 from vitconv.training.summary import class_accuracies
 

@@ -13,8 +13,8 @@ import numpy as np
 from vitconv.checkpoints import checkpoint as checkpoints
 from vitconv.checkpoints import pretrained, published
 from vitconv.checkpoints.published import PublishedWeights
+from vitconv.foundation.disk.files import sha256
 from vitconv.foundation.errors import CheckpointError
-from vitconv.foundation.files import sha256
 from vitconv.models import catalogue
 from vitconv.training import timm_weights
 

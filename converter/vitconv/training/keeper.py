@@ -13,14 +13,14 @@ import numpy as np
 
 from vitconv.checkpoints import checkpoint as checkpoints
 from vitconv.checkpoints.checkpoint import Card
+from vitconv.foundation.disk.files import atomic_write, write_text
 from vitconv.foundation.errors import InputError
-from vitconv.foundation.files import atomic_write, write_text
 from vitconv.training.state import STATE, Setup, TrainingState
 
 if TYPE_CHECKING:
     import keras
 
-    from vitconv.training.averaging import WeightAverage
+    from vitconv.training.steps.averaging import WeightAverage
 
 HISTORY = checkpoints.HISTORY
 CURVES = "curves.png"

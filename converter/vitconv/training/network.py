@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vitconv.data.datasets import Split
-from vitconv.data.images import ImageSpec
-from vitconv.data.pixels import Pixels
+from vitconv.data.pictures.images import ImageSpec
+from vitconv.data.pictures.pixels import Pixels
 from vitconv.models.catalogue import ModelEntry, Recipe
-from vitconv.training.batch_parts import cut_batches
 from vitconv.training.first_weights import FirstWeights
+from vitconv.training.steps.batch_parts import cut_batches
 
 if TYPE_CHECKING:
     import keras
@@ -32,7 +32,7 @@ def new_model(
     computes a batch in so many `parts`. `pixels` are the training images'."""
     import keras
 
-    from vitconv.training.optimization import compile_model, prepare, widen_branches
+    from vitconv.training.steps.optimization import compile_model, prepare, widen_branches
 
     keras.utils.set_random_seed(seed)
     model = entry.build(spec, classes)

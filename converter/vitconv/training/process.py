@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from vitconv.foundation.memory import keep_freed_memory
 from vitconv.models import catalogue
-from vitconv.training.batch_parts import compute_side_by_side, parts_of
+from vitconv.training.steps.batch_parts import compute_side_by_side, parts_of
 from vitconv.training.train import TrainConfig
 
 

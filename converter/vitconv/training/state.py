@@ -18,8 +18,8 @@ import numpy as np
 
 from vitconv.checkpoints import checkpoint
 from vitconv.foundation import documents
+from vitconv.foundation.disk.files import write_bytes
 from vitconv.foundation.errors import CheckpointError, InputError
-from vitconv.foundation.files import write_bytes
 
 if TYPE_CHECKING:
     import keras

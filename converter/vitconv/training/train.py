@@ -22,20 +22,18 @@ from vitconv.checkpoints.checkpoint import Checkpoint
 from vitconv.checkpoints.pictures import SeenPictures
 from vitconv.data.cuts import check_cut
 from vitconv.data.datasets import Dataset, Split, open_dataset
-from vitconv.data.images import ImageSpec
-from vitconv.data.pixels import Pixels
+from vitconv.data.pictures.images import ImageSpec
+from vitconv.data.pictures.pixels import Pixels
 from vitconv.data.streamed import to_look_at
 from vitconv.foundation.configs import check_types
+from vitconv.foundation.disk.files import remove_leftovers, writable_directory
+from vitconv.foundation.disk.writing import writing
 from vitconv.foundation.errors import DatasetError, InputError, UnknownNameError
-from vitconv.foundation.files import remove_leftovers, writable_directory
 from vitconv.foundation.keras_settings import require_keras
 from vitconv.foundation.memory import enough_memory
 from vitconv.foundation.progress import Progress
-from vitconv.foundation.writing import writing
 from vitconv.models import catalogue
 from vitconv.models.catalogue import ModelEntry, Recipe
-from vitconv.training.batch_parts import parts_of
-from vitconv.training.batches import starter, training_batches, validation_batches
 from vitconv.training.card import identity_of, new_card
 from vitconv.training.described import described
 from vitconv.training.distributed.distribution import STRATEGIES, Distribution, open_distribution
@@ -44,6 +42,8 @@ from vitconv.training.keeper import CURVES, HISTORY, keeper
 from vitconv.training.network import new_model
 from vitconv.training.precision import has_bfloat16
 from vitconv.training.state import STATE, Setup, TrainingState, differences
+from vitconv.training.steps.batch_parts import parts_of
+from vitconv.training.steps.batches import starter, training_batches, validation_batches
 from vitconv.training.summary import ClassAccuracy, classes_of, no_better_than_guessing, what_differs
 
 _FILES = (checkpoints.CARD, checkpoints.WEIGHTS, pictures.FILE, STATE, HISTORY, CURVES)
@@ -241,7 +241,7 @@ class _Training:
         resumed: TrainingState | None,
         history: list[dict[str, float]],
     ) -> None:
-        from vitconv.training.averaging import WeightAverage
+        from vitconv.training.steps.averaging import WeightAverage
 
         config, recipe, distribution, out = self.config, self.recipe, self.distribution, self.config.out
         classes, first = len(self.dataset.labels), len(history)

@@ -25,9 +25,9 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from vitconv.foundation.cache import cache_directory, lock_beside
+from vitconv.foundation.disk.cache import cache_directory, lock_beside
+from vitconv.foundation.disk.files import atomic_directory, atomic_write, sha256, writable_directory
 from vitconv.foundation.errors import MissingToolError, OutputError, UnknownNameError
-from vitconv.foundation.files import atomic_directory, atomic_write, sha256, writable_directory
 from vitconv.foundation.programs import output_of
 from vitconv.tflite.runtime_versions import ANDROID_RELEASE, release_name
 

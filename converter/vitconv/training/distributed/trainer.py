@@ -15,12 +15,12 @@ import numpy as np
 import tensorflow as tf
 
 from vitconv.data.datasets import Split
-from vitconv.data.images import ImageSpec
+from vitconv.data.pictures.images import ImageSpec
 from vitconv.models.catalogue import Recipe
-from vitconv.training.augmentation import augment
-from vitconv.training.averaging import WeightAverage
-from vitconv.training.batches import epoch_order
 from vitconv.training.distributed.distribution import Distribution
+from vitconv.training.steps.augmentation import augment
+from vitconv.training.steps.averaging import WeightAverage
+from vitconv.training.steps.batches import epoch_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,1 @@
+"""Files, folders and the cache: written whole or not at all, by one process at a time. Imports foundation."""

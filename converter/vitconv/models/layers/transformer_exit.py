@@ -1,0 +1,68 @@
+"""How a transformer's tokens come back into a network of convolutions, and what keeps that way open in training.
+
+A MobileViT block joins what its transformer gives with a shortcut around it. Nothing normalises the tokens of the
+article's network before the convolution that leads out of the transformer: their mean grows, and a few steps of
+the optimizer can push all of a channel's sums below −16, where swish and its gradient are 0. The shortcut lets the
+network do without, so that no accuracy shows it, and no gradient brings the transformer back.
+
+Both layers are their Keras bases outside training, with the same weights and the same graph.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from vitconv.models.layers.gradients import held_above
+from vitconv.models.layers.seeds import next_seed
+
+SILENT = -4.0  # swish gives −0.07 there and its slope is −0.05; below, both run to 0
+
+
+@keras.saving.register_keras_serializable("vitconv")
+class ExitConv(keras.layers.Conv2D):
+    """A convolution out of a transformer: float [B, H, W, C] → float [B, H, W, filters].
+
+    With `dead_penalty` p, a training step's gradient is that of the loss and of p · mean(relu(−4 − s)²), s being
+    the sums before the activation: a pull back that does not vanish where the activation's gradient does. The loss
+    that is shown is without it.
+    """
+
+    dead_penalty = 0.0
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        if not training or not self.dead_penalty:
+            return super().call(inputs)
+        # The loss is the mean over the images of all replicas, so each adds its share.
+        replica = tf.distribute.get_replica_context()
+        share = 1 if replica is None else replica.num_replicas_in_sync
+        sums = self.convolution_op(inputs, self.kernel) + self.bias
+        return self.activation(held_above(sums, SILENT, self.dead_penalty / share))
+
+
+@keras.saving.register_keras_serializable("vitconv")
+class ShortcutConcat(keras.layers.Concatenate):
+    """Joins (shortcut, features), float [B, H, W, C] each, to float [B, H, W, 2·C].
+
+    With `drop` d, the shortcut is all zeros for a share d of a training batch's images, chosen anew at each step:
+    for these the answer depends on the features alone, so the network cannot learn to do without them.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.drop = 0.0
+        self.seed_generator = keras.random.SeedGenerator(0)
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        shortcut, features = inputs
+        if training and self.drop:
+            images = tf.shape(shortcut)[0]
+            draw = tf.random.stateless_uniform([images, 1, 1, 1], next_seed(self.seed_generator))
+            shortcut = shortcut * tf.cast(draw >= self.drop, shortcut.dtype)
+        return ops.concatenate([shortcut, features], axis=self.axis)
+
+    def compute_output_spec(self, inputs: Any, training: bool = False) -> Any:
+        return super().compute_output_spec(inputs)  # Keras's own knows no `training`
