@@ -57,9 +57,8 @@ def test_the_table_of_other_tools_is_that_of_the_kept_comparisons() -> None:
     assert other != text
     assert results.with_peers(other, documents) == text
     without = [{**one, "ways": [{**way, "p50_ms": None} for way in one["ways"]]} for one in documents]
-    assert "| ONNX Runtime, int8 | no file that runs | – | no file that runs | – |" in results.with_peers(
-        text, without
-    )
+    none = "| ONNX Runtime, int8 | no file that runs | – | – | no file that runs | – | – |"
+    assert none in results.with_peers(text, without)
 
 
 def test_the_tables_of_the_readme_say_which_scheme_not_to_use() -> None:
