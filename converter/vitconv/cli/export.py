@@ -182,7 +182,8 @@ def sensitivity_table(units: Iterable[Mapping[str, Any]], width: int) -> str:
     rows = [
         (
             unit["unit"], "all" if unit["weights"] else "without weights", str(unit["operations"]),
-            f"{unit['error_added']:+.1e}", f"{unit['instructions_added'] / 1e6:+.2f}",
+            "not measured" if unit["error_added"] is None else f"{unit['error_added']:+.1e}",
+            f"{unit['instructions_added'] / 1e6:+.2f}",
             "float" if unit["kept_float"] else "int8",
         )
         for unit in units

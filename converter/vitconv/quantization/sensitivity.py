@@ -4,7 +4,8 @@ They are taken unit by unit: an attention or normalisation layer, or all other l
 operations without weights (softmax, products of activations, normalisation, swish): starting from a file in which
 all of them are float, each unit's are quantized alone. Then whole units, weights and all: starting from what the
 first choice left, each small one is put back to float alone. Float costs instructions, and for weights
-also size. A unit stays float if that removes more error than it costs.
+also size. A unit stays float if that removes more error than it costs, and without being
+measured where it costs next to nothing.
 """
 
 from __future__ import annotations
@@ -32,11 +33,10 @@ from vitconv.tflite.layer_names import Operation, operations
 _PIXELS = 48 * 256 * 256
 _FEWEST_IMAGES, _MOST_IMAGES = 12, 250
 # A quarter of them, or so many, are looked at first. The others follow where these leave the choice open: where
-# their mean is within so many standard errors of what float is worth, and float costs more than this part of the
-# file's instructions.
+# their mean is within so many standard errors of what float is worth.
 _FEW = 4
 _SURE = 3.0
-_CHEAP = 0.001
+_CHEAP = 0.001  # what adds no more than this part of a file's instructions stays float
 _AT_ONCE = 2  # threads, one file each
 
 # For each per cent that float adds to a file's instructions, it has to remove so many of the file's error; a per
@@ -58,14 +58,14 @@ class UnitCost:
     """What quantizing one unit costs: all of its operations where `weights`, else those without weights.
 
     error_added: mean squared error of the logarithm of the two best classes' ratio, in nats², beyond that of the
-    file in which the unit is float; instructions_added: of one run on a phone, beyond that file's, as estimated by
-    `cost_model`.
+    file in which the unit is float; None where float costs so little that nobody measured it. instructions_added:
+    of one run on a phone, beyond that file's, as estimated by `cost_model`.
     """
 
     unit: str
     weights: bool
     operations: int
-    error_added: float
+    error_added: float | None
     instructions_added: float
     kept_float: bool
 
@@ -125,8 +125,7 @@ def search(
                 kept |= tensors
             elif not weights:
                 kept -= tensors
-    costs.sort(key=lambda cost: -cost.error_added)
-    return _kept(graph, kept, costs)
+    return _kept(graph, kept, sorted(costs, key=_error_first))
 
 
 class _Trial:
@@ -156,6 +155,7 @@ class _Trial:
         """What each unit costs in integers, but for those that are too large: with weights they become float here,
         without them integer. The most erroneous first."""
         jobs: list[tuple[Future[UnitCost], float]] = []
+        cheap: list[tuple[UnitCost, float]] = []
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             for done, (name, unit) in enumerate(found.items()):
                 if progress:
@@ -165,30 +165,36 @@ class _Trial:
                 tensors = {operation.tensor for operation in unit}
                 other = self._quantized(self._kept | tensors if weights else self._kept - tensors)
                 growth = len(other.data) / self._size - 1 if weights else 0.0
-                if growth <= _LARGEST:
-                    # Loaded here, not in the threads: what LiteRT prints is caught for the whole process.
-                    loaded = output_steps.loaded(other.data, threads=1)
-                    added = estimated_instructions(other) - self._instructions
-                    job = pool.submit(self._cost, name, len(unit), weights, added, growth, loaded)
-                    jobs.append((job, growth))
-            costs = [(job.result(), growth) for job, growth in jobs]
+                if growth > _LARGEST:
+                    continue
+                sign = -1 if weights else 1  # what integers add is what float takes away
+                cost = UnitCost(name, weights, len(unit), None, sign * self._added(other), kept_float=True)
+                if -cost.instructions_added / self._instructions + _SIZE_AS_COST * growth <= _CHEAP:
+                    cheap.append((cost, growth))
+                    continue
+                # Loaded here, not in the threads: what LiteRT prints is caught for the whole process.
+                loaded = output_steps.loaded(other.data, threads=1)
+                jobs.append((pool.submit(self._measured, cost, growth, loaded), growth))
+            costs = [*cheap, *((job.result(), growth) for job, growth in jobs)]
         if progress:
             progress("measuring whole layers" if weights else "measuring operations", len(found), len(found))
-        costs.sort(key=lambda pair: -pair[0].error_added)
+        costs.sort(key=lambda pair: _error_first(pair[0]))
         return list(_within(_LARGEST_TOGETHER, costs))
 
-    def _cost(
-        self, name: str, operations: int, weights: bool, added: float, growth: float, loaded: Any
-    ) -> UnitCost:
-        sign = -1 if weights else 1  # what integers add is what float takes away
-        price = -sign * added / self._instructions + _SIZE_AS_COST * growth
+    def _measured(self, cost: UnitCost, growth: float, loaded: Any) -> UnitCost:
+        """With the error, and the choice that follows from it. `loaded` is the file that differs in the unit."""
+        price = -cost.instructions_added / self._instructions + _SIZE_AS_COST * growth
         worth = _ERROR_FOR_COST * price * float(self._errors.mean())
         few = slice(None, None, min(4, max(1, len(self._images) // _FEW)))
-        errors = sign * (self._errors_of(loaded, few) - self._errors[few])
-        if price > _CHEAP and not _is_clear(errors, worth):
-            errors = sign * (self._errors_of(loaded, slice(None)) - self._errors)
+        for which in (few, slice(None)):
+            errors = (-1 if cost.weights else 1) * (self._errors_of(loaded, which) - self._errors[which])
+            if _is_clear(errors, worth):
+                break
         error = float(errors.mean())
-        return UnitCost(name, weights, operations, error, sign * added, error > worth)
+        return replace(cost, error_added=error, kept_float=error > worth)
+
+    def _added(self, other: Graph) -> float:
+        return estimated_instructions(other) - self._instructions
 
     def _quantized(self, kept: Iterable[str]) -> Graph:
         moved = _with_moves(self._graph, kept)
@@ -196,6 +202,11 @@ class _Trial:
 
     def _errors_of(self, loaded: Any, which: slice) -> np.ndarray:
         return _errors(output_steps.answers_of(loaded, self._images[which]), self._expected[which], self._floor)
+
+
+def _error_first(cost: UnitCost) -> tuple[bool, float]:
+    """The largest first, and last what was not measured."""
+    return cost.error_added is None, -(cost.error_added or 0.0)
 
 
 def _is_clear(errors: np.ndarray, worth: float) -> bool:
