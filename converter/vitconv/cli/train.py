@@ -17,7 +17,7 @@ from vitconv.cli.terminal.console import draws_bars, print_result
 from vitconv.cli.terminal.options import DATASET_HELP, PATH, common_options, dataset_option
 from vitconv.cli.terminal.progress import tensorflow_progress
 from vitconv.data.cuts import CUTS
-from vitconv.models.catalogue import PRECISIONS
+from vitconv.models.precisions import PRECISIONS
 from vitconv.training.distributed.distribution import STRATEGIES
 
 if TYPE_CHECKING:

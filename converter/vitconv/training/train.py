@@ -61,7 +61,7 @@ class TrainConfig:
     its replicas together. `cut` is how to divide pictures that are in no split of their own (see `data.content`).
     `flip` None mirrors half of the images where the recipe does and the data set's labels survive it. `balance`
     shows as many images of every class in an epoch. `epoch_images` is how many images make one; None means all.
-    `precision` is one of `catalogue.PRECISIONS`.
+    `precision` is one of `precisions.PRECISIONS`.
     """
 
     model: str
