@@ -101,10 +101,10 @@ CASES: list[tuple[str, list[str]]] = [
     ("verify export --checkpoint absent", ["there is no checkpoint folder absent"]),
     ("verify export --checkpoint pets", ["pets is not a checkpoint"]),
     ("calibrate absent --out ranges.json", ["there is no checkpoint folder absent"]),
-    ("calibrate photo.jpg --out ranges.json", ["there is no checkpoint folder photo.jpg"]),
+    ("calibrate photo.jpg --out ranges.json", ["photo.jpg is no model", "checkpoint folder", ".keras"]),
     ("calibrate pets --out ranges.json", ["pets is not a checkpoint: it has no card.json"]),
     ("export absent --quant all --out out", ["there is no checkpoint folder absent"]),
-    ("export empty --quant all --out out", ["there is no checkpoint folder empty"]),
+    ("export empty --quant all --out out", ["empty is no model"]),
     ("export export --quant all --out out", ["export is not a checkpoint: it has no card.json"]),
     # --- names ---
     (

@@ -20,7 +20,7 @@ from vitconv.foundation.quiet import native_output
 if TYPE_CHECKING:
     import keras
 
-_PICKLE, _HDF5 = b"\x80", b"\x89HDF"
+_PICKLE, _HDF5, _ZIP = b"\x80", b"\x89HDF", b"PK"
 # Layers that change the size of pictures, and no values.
 _NO_CHANGE = ("Resizing", "CenterCrop", "ZeroPadding2D")
 # Of pixels from 0 to 255 the mean is above 2, and what scales them is a hundredth or so.
@@ -82,11 +82,15 @@ def _check_container(path: Path) -> None:
     if start.startswith(_HDF5):
         raise ModelFileError(
             f"{path} is an HDF5 file, as Keras 2 wrote them, which may execute what is in it. Open it in Keras "
-            "and "
-            "save it as .keras."
+            "and save it as .keras."
         )
     if start.startswith(_PICKLE):
         raise ModelFileError(f"{path} is a Python pickle, which may execute what is in it, and no .keras file.")
+    if path.suffix != ".keras" and not start.startswith(_ZIP):
+        raise ModelFileError(
+            f"{path} is no model. Give a checkpoint folder, a .keras file, a SavedModel's folder or a "
+            "float .tflite file."
+        )
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
