@@ -37,7 +37,7 @@ _HOMES = {
     "checkpoints.checkpoint": ("Checkpoint", "open_checkpoint"),
     "foundation.errors": ("VitconvError",),
     "exporting.export": ("ExportConfig", "ExportResult", "export"),
-    "data.images": ("ImageSpec",),
+    "data.pictures.images": ("ImageSpec",),
     "tflite.inspection": ("Inspection", "inspect"),
     "reporting.report": ("Report", "ReportConfig", "report"),
     "training.train": ("TrainConfig", "TrainResult", "train"),
