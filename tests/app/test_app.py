@@ -12,6 +12,7 @@ import shutil
 import stat
 import zipfile
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -166,6 +167,49 @@ def test_a_scheme_that_no_folder_holds_is_said(digits_export: Path, tmp_path: Pa
     (digits_export / "manifest.json").write_text(json.dumps(document))
     with pytest.raises(InputError, match="has the schemes float32, but none of int8"):
         build.stage((digits_export,), tmp_path / "out", ("int8",))
+
+
+# --- the GPU's file ---
+
+FIT = {"operations": 9, "taken": 9, "fit": True, "reasons": []}
+REFUSED = {"operations": 9, "taken": 4, "fit": False, "reasons": ["the delegate refuses L2_NORMALIZATION"]}
+
+
+def staged_manifest(folder: Path, out: Path, wanted: tuple[str, ...] | None = None) -> Any:
+    build.stage((folder,), out, wanted)
+    return json.loads((out / "models" / "eanet-flowers" / "manifest.json").read_text())
+
+
+def export_with_gpu(folder: Path, gpu_file: str | None, **found: dict[str, Any]) -> Path:
+    """An export whose manifest says what GPUs do with the file of each scheme."""
+    export_folder(folder)
+    document = json.loads((folder / "manifest.json").read_text())
+    files = [{**entry, "gpu": found[entry["scheme"]]} for entry in document["files"]]
+    (folder / "manifest.json").write_text(json.dumps({**document, "files": files, "gpu_file": gpu_file}))
+    return folder
+
+
+def test_the_app_is_told_which_file_is_for_the_gpu_and_which_is_refused_there(tmp_path: Path) -> None:
+    folder = export_with_gpu(tmp_path / "export", "eanet-flowers-float32.tflite", float32=FIT, int8=REFUSED)
+    document = staged_manifest(folder, tmp_path / "out")
+    assert document["gpu_file"] == "eanet-flowers-float32.tflite"
+    assert {entry["scheme"]: entry["gpu"] for entry in document["files"]} == {"float32": FIT, "int8": REFUSED}
+
+
+def test_a_file_for_the_gpu_that_is_not_bundled_is_not_named(tmp_path: Path) -> None:
+    folder = export_with_gpu(tmp_path / "export", "eanet-flowers-float32.tflite", float32=FIT, int8=REFUSED)
+    assert staged_manifest(folder, tmp_path / "out", ("int8",))["gpu_file"] is None
+
+
+def test_where_the_exports_file_for_the_gpu_is_gone_the_best_of_the_others_is_taken(tmp_path: Path) -> None:
+    folder = export_with_gpu(tmp_path / "export", "eanet-flowers-float16.tflite", float32=FIT, int8=REFUSED)
+    assert staged_manifest(folder, tmp_path / "out")["gpu_file"] == "eanet-flowers-float32.tflite"
+
+
+def test_an_export_that_was_not_checked_for_gpus_says_nothing_of_them(tmp_path: Path) -> None:
+    document = staged_manifest(export_folder(tmp_path / "export"), tmp_path / "out")
+    assert document["gpu_file"] is None
+    assert not any("gpu" in entry for entry in document["files"])
 
 
 # --- building ---

@@ -69,6 +69,7 @@ IN_APP = {
         "path": "mobilevit_xxs-tf_flowers-int8.tflite", "delegate": "xnnpack", "threads": 4, "mean_ms": 12.25,
         "p50_ms": 12.5, "p95_ms": 13.75, "init_ms": 101.5, "first_ms": 20.25, "peak_memory_mb": None,
         "nodes": 439, "delegated_nodes": 438,
+        "note": "a-int8.tflite ran on the CPU, because on the GPU the delegate refuses L2_NORMALIZATION 9 times",
     }],
 }  # fmt: skip
 COMPARED = Comparison(
@@ -138,3 +139,9 @@ def test_what_a_delegate_took_is_never_left_open(changes: dict[str, Any], shown:
     assert bool(notes) == (note is not None)
     assert note is None or notes[0].startswith(note)
     assert note is None or notes[0].endswith("(mobilevit_xxs-tf_flowers-float32.tflite)")
+
+
+def test_the_app_says_what_ran_elsewhere_than_asked() -> None:
+    assert documents_table([IN_APP], WIDE).endswith(
+        ": a-int8.tflite ran on the CPU, because on the GPU the delegate refuses L2_NORMALIZATION 9 times."
+    )

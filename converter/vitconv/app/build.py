@@ -2,7 +2,8 @@
 
 models/index.json             the names of the folders beside it
 models/MODEL-DATASET/         of each export: the .tflite files, labels.txt, golden/, and of manifest.json what
-                              the app needs, with the limits that its self-test holds each file to
+                              the app needs, with the limits that its self-test holds each file to, and which
+                              file is for GPUs
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
+import msgspec
+
 from vitconv.app import tools
 from vitconv.conversion import schemes
-from vitconv.exporting import folder_check, golden, manifest
+from vitconv.exporting import folder_check, golden, gpu, manifest
 from vitconv.exporting.manifest import Manifest
 from vitconv.foundation.disk.file_names import FileName, safe_name
 from vitconv.foundation.disk.files import atomic_directory, sha256, writable_directory, write_json
@@ -154,12 +157,14 @@ def _stage_one(folder: Path, document: Manifest, target: Path, wanted: tuple[str
         _copy(folder, name, target)
     if problems := folder_check.problems(target, document, for_app=True):
         raise InputError(f"{folder} is not as it was exported: {'; '.join(problems)}. Export it again.")
+    entries = [_entry(entry, len(images)) for entry in chosen]
     # Nothing of the machine that exported: the app is given to others.
     kept = {
         "model": document.model,
         "dataset": {"name": document.dataset.name, "version": document.dataset.version},
         "golden": golden.FILE,
-        "files": [_entry(entry, len(images)) for entry in chosen],
+        "gpu_file": _gpu_file(document, entries),
+        "files": entries,
     }
     write_json(target / manifest.MANIFEST, kept)
     return [entry.path for entry in chosen]
@@ -171,12 +176,21 @@ def _entry(file: manifest.ModelFile, golden_images: int) -> dict[str, Any]:
     # Of so few images one more that disagrees says nothing; those of the limit itself come from hundreds.
     least = fewest_agreeing(golden_images, limits.min_agreement) / max(golden_images, 1)
     most = 1.0 if limits.max_error is None else limits.max_error  # no probability is off by more
-    return {
+    entry = {
         "scheme": file.scheme,
         "path": file.path,
         "bytes": file.bytes,
         "limits": {"min_agreement": least, "max_error": most},
     }
+    return entry if file.gpu is msgspec.UNSET else {**entry, "gpu": msgspec.to_builtins(file.gpu)}
+
+
+def _gpu_file(document: Manifest, bundled: list[dict[str, Any]]) -> str | None:
+    """Which of the bundled files the app runs on the GPU: the export's choice, or the best of the others."""
+    named = document.gpu_file
+    if isinstance(named, str) and any(entry["path"] == named for entry in bundled):
+        return named
+    return gpu.choose(bundled)
 
 
 def _copy(folder: Path, name: str, target: Path) -> None:

@@ -37,7 +37,7 @@ def phones_table(results: Sequence[PhoneBenchmark], width: int) -> str:
 
 def documents_table(documents: Sequence[dict[str, Any]], width: int) -> str:
     """`vitconv app benchmark`: the app's documents, as it gives them."""
-    lines, rows = [], []
+    lines, rows, notes = [], [], []
     for document in documents:
         device = document["device"]
         lines.append(wrapped(f"{device['serial']}: {document['machine']}; {document['runtime']}", width, "    "))
@@ -48,10 +48,12 @@ def documents_table(documents: Sequence[dict[str, Any]], width: int) -> str:
                 _ms(one["mean_ms"]), _ms(one["p50_ms"]), _ms(one["p95_ms"]), _ms(one["init_ms"]),
                 _ms(one["first_ms"]), _ms(one["peak_memory_mb"]), delegated,
             ))  # fmt: skip
+            if one.get("note"):
+                notes.append(f"{device['serial']}: {one['note']}.")
     header = (
         "file", "phone", "delegate", "threads", "mean ms", "p50", "p95", "init", "first", "peak MB", "delegated",
     )  # fmt: skip
-    return "\n".join([*lines, table(header, rows, width)])
+    return "\n".join([*lines, table(header, rows, width), *(wrapped(note, width, "    ") for note in notes)])
 
 
 def selftest_text(documents: Sequence[dict[str, Any]], width: int) -> str:

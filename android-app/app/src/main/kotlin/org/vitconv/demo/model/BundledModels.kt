@@ -28,7 +28,10 @@ class BundledModels(private val assets: AssetManager) : GoldenImages {
         .associateWith { read("$ROOT/$it/manifest.json", ExportManifest.serializer()) }
 
     val entries: List<ModelEntry> = manifests.flatMap { (folder, manifest) ->
-        manifest.files.map { ModelEntry(it.path, it.scheme, it.bytes, ModelEntry.Source.Bundled(folder)) }
+        manifest.files.map {
+            val source = ModelEntry.Source.Bundled(folder)
+            ModelEntry(it.path, it.scheme, it.bytes, source, it.gpu, isGpuFile = it.path == manifest.gpuFile)
+        }
     }
 
     /** The file, mapped from the APK: it is not copied, and its pages are read when they are needed. */

@@ -68,7 +68,8 @@ class BenchmarkScreen(activity: MainActivity, parent: ViewGroup) : Screen(activi
             BenchmarkState.NoModel -> activity.getText(R.string.no_model)
             is BenchmarkState.Running -> activity.getString(R.string.benchmark_running, state.done, state.total)
             is BenchmarkState.Failed -> texts.problem(state.name, state.problem)
-            is BenchmarkState.Choosing, is BenchmarkState.Done -> null
+            is BenchmarkState.Done -> state.change?.let(texts::change)
+            is BenchmarkState.Choosing -> null
         }
         message.show(!message.text.isNullOrEmpty())
         results.show(document != null)
@@ -86,10 +87,9 @@ class BenchmarkScreen(activity: MainActivity, parent: ViewGroup) : Screen(activi
 
     private fun drawResults(document: BenchmarkDocument) {
         results.removeAllViews()
-        val accelerator = Accelerator.ofId(document.delegate)?.let(texts::accelerator) ?: document.delegate
         for (file in document.files) {
             results.addView(title(file.path.removeSuffix(".tflite")))
-            row(R.string.benchmark_with, accelerator)
+            row(R.string.benchmark_with, Accelerator.ofId(file.delegate)?.let(texts::accelerator) ?: file.delegate)
             row(R.string.benchmark_threads, file.threads.toString())
             row(R.string.benchmark_runs, file.runs.toString())
             row(R.string.row_median, texts.ms(file.p50Ms))

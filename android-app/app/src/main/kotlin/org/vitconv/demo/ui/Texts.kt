@@ -5,6 +5,7 @@ import org.vitconv.demo.R
 import org.vitconv.demo.core.Accelerator
 import org.vitconv.demo.core.ModelProblem
 import org.vitconv.demo.core.screens.PictureProblem
+import org.vitconv.demo.core.screens.Plan
 import java.text.NumberFormat
 
 /** What the screens say of figures and problems, in the user's language. */
@@ -33,6 +34,14 @@ class Texts(private val context: Context) {
             Accelerator.XNNPACK -> R.string.accelerator_xnnpack
             Accelerator.GPU -> R.string.accelerator_gpu
             Accelerator.NNAPI -> R.string.accelerator_nnapi
+        },
+    )
+
+    /** Why something else runs than what was chosen. */
+    fun change(change: Plan.Change): String = context.getString(
+        when (change) {
+            Plan.Change.GPU_FILE -> R.string.change_gpu_file
+            Plan.Change.REFUSED_ON_GPU -> R.string.change_refused_on_gpu
         },
     )
 

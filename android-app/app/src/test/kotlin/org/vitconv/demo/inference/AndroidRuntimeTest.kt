@@ -27,6 +27,7 @@ import org.vitconv.demo.core.screens.ModelEntry
 import org.vitconv.demo.core.topK
 import org.vitconv.demo.model.BundledModels
 import org.vitconv.demo.model.StagedModels
+import java.io.File
 
 /**
  * The app as it is, on the library that it ships: Android's x86_64 build of TensorFlow Lite in this process, with
@@ -144,5 +145,14 @@ class AndroidRuntimeTest {
         val text = application.assets.open("models/$folder/manifest.json").reader().readText()
         val manifest = Documents.decodeFromString(ExportManifest.serializer(), text)
         assertTrue(manifest.files.all { it.limits != null })
+    }
+
+    @Test
+    fun `the file for the GPU is the one that the export names`() {
+        val folder = StagedModels.files().first().parentFile!!
+        val manifest = Documents.decodeFromString(ExportManifest.serializer(), File(folder, "manifest.json").readText())
+        val entries = models.entries.filter { it.source == ModelEntry.Source.Bundled(folder.name) }
+        assertEquals(listOfNotNull(manifest.gpuFile), entries.filter { it.isGpuFile }.map { it.name })
+        assertTrue("$entries", entries.all { it.gpu != null } && entries.first { it.isGpuFile }.gpu?.fit == true)
     }
 }

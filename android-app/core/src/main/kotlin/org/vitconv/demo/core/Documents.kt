@@ -45,6 +45,9 @@ data class FileTiming(
     val nodes: Int,
     @SerialName("delegated_nodes") val delegatedNodes: Int?,
     val partitions: Int?,
+    /** What ran it: not what was asked for where [note] says why. */
+    val delegate: String,
+    val note: String?,
 )
 
 /** The document of `vitconv benchmark --json`, with the device. */

@@ -3,9 +3,18 @@ package org.vitconv.demo.core
 import kotlinx.serialization.SerialName
 import kotlinx.serialization.Serializable
 
-/** manifest.json of an export folder: what the app needs of it. */
+/**
+ * manifest.json of an export folder: what the app needs of it. [gpuFile] is the file to run on the GPU, null where there
+ * is none or the converter did not look.
+ */
 @Serializable
-data class ExportManifest(val model: String, val dataset: NamedDataset, val files: List<ExportedFile>, val golden: String) {
+data class ExportManifest(
+    val model: String,
+    val dataset: NamedDataset,
+    val files: List<ExportedFile>,
+    val golden: String,
+    @SerialName("gpu_file") val gpuFile: String? = null,
+) {
     init {
         files.forEach { requirePlainName(it.path) }
     }
@@ -14,9 +23,19 @@ data class ExportManifest(val model: String, val dataset: NamedDataset, val file
 @Serializable
 data class NamedDataset(val name: String)
 
-/** A .tflite file of the folder; [limits] is absent in folders of an older converter. */
+/** A .tflite file of the folder; [limits] and [gpu] are absent in folders of an older converter. */
 @Serializable
-data class ExportedFile(val scheme: String, val path: String, val bytes: Long, val limits: Limits? = null)
+data class ExportedFile(
+    val scheme: String,
+    val path: String,
+    val bytes: Long,
+    val limits: Limits? = null,
+    val gpu: GpuCheck? = null,
+)
+
+/** What the converter found out of a file on phones' GPUs: [fit] if all of it runs there, and right. */
+@Serializable
+data class GpuCheck(val fit: Boolean, val reasons: List<String> = emptyList())
 
 /** How far a file may be from Keras: the part of the scheme's limits that a few images can check. */
 @Serializable

@@ -17,16 +17,16 @@ class DocumentsTest {
 
     @Test
     fun `a benchmark has the fields of vitconv benchmark`() {
-        val timing = FileTiming("a-int8.tflite", "int8", 1, 10, 1.0, 2.0, 3.0, 1.0, 2.0, 1.5, 2.5, 4.0, 5.0, null, null, 9, null, null)
+        val timing = FileTiming("a-int8.tflite", "int8", 1, 10, 1.0, 2.0, 3.0, 1.0, 2.0, 1.5, 2.5, 4.0, 5.0, null, null, 9, null, null, "gpu", null)
         val document = BenchmarkDocument("m", "r", "t", "gpu", device, Thermal("none", null), listOf(timing))
         val json = fields(Documents.encodeToString(BenchmarkDocument.serializer(), document))
         assertTrue(json.keys.containsAll(setOf("machine", "runtime", "device", "tool", "delegate", "files")))
         val wanted = setOf(
             "path", "scheme", "threads", "runs", "init_ms", "first_ms", "mean_ms", "min_ms", "p50_ms", "p50_low_ms",
-            "p50_high_ms", "p90_ms", "p95_ms", "peak_memory_mb", "nodes", "delegated_nodes", "partitions",
+            "p50_high_ms", "p90_ms", "p95_ms", "peak_memory_mb", "nodes", "delegated_nodes", "partitions", "delegate",
         )
         val file = json.getValue("files").jsonArray.single().jsonObject
-        assertEquals(wanted + "model_memory_mb", file.keys)
+        assertEquals(wanted + "model_memory_mb" + "note", file.keys)
         assertEquals("null", file.getValue("delegated_nodes").toString())
         assertTrue(json.getValue("device").jsonObject.keys.containsAll(setOf("model", "android", "abi")))
     }
@@ -52,6 +52,19 @@ class DocumentsTest {
                            "limits": {"min_agreement": 0.8, "max_error": 1.0}}]}""",
         )
         assertEquals(Limits(0.8, 1.0), manifest.files.single().limits)
+        assertEquals(listOf(null, null), listOf(manifest.gpuFile, manifest.files.single().gpu))
+    }
+
+    @Test
+    fun `a manifest says which file is for the GPU and which is refused there`() {
+        val manifest = Documents.decodeFromString(
+            ExportManifest.serializer(),
+            """{"model": "m", "dataset": {"name": "d"}, "golden": "golden/golden.json", "gpu_file": "m-d-float16.tflite",
+                "files": [{"scheme": "int8", "path": "m-d-int8.tflite", "bytes": 5,
+                           "gpu": {"operations": 9, "taken": 8, "fit": false, "reasons": ["the delegate refuses EXP"]}}]}""",
+        )
+        assertEquals("m-d-float16.tflite", manifest.gpuFile)
+        assertEquals(GpuCheck(false, listOf("the delegate refuses EXP")), manifest.files.single().gpu)
     }
 
     @Test

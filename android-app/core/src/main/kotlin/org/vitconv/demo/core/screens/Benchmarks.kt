@@ -52,7 +52,8 @@ sealed interface BenchmarkState {
 
     data class Running(val done: Int, val total: Int) : BenchmarkState
 
-    data class Done(val document: BenchmarkDocument) : BenchmarkState
+    /** [change] is what else than the user's choice was timed. */
+    data class Done(val document: BenchmarkDocument, val change: Plan.Change? = null) : BenchmarkState
 
     data class Failed(val name: String, val problem: ModelProblem) : BenchmarkState
 }
@@ -69,17 +70,20 @@ class Benchmarks(
     val state: StateFlow<BenchmarkState> = states.asStateFlow()
     private var work: Job? = null
 
-    /** Times the selected model. */
+    /** Times the selected model; on the GPU, its file for the GPU. */
     fun start(options: RunOptions, runs: Int) {
         val model = selection.selected
         if (model == null || work?.isActive == true) return
+        val planned = plan(model, options, selection.state.value.models.entries)
         work = scope.launch {
             states.value = BenchmarkState.Running(0, runs)
             states.value = try {
-                val document = run(listOf(model), options, runs) { done -> states.value = BenchmarkState.Running(done, runs) }
-                BenchmarkState.Done(document)
+                val document = time(listOf(Task(model, planned)), options.accelerator, runs) { done ->
+                    states.value = BenchmarkState.Running(done, runs)
+                }
+                BenchmarkState.Done(document, planned.change)
             } catch (error: ModelException) {
-                BenchmarkState.Failed(model.name, error.problem)
+                BenchmarkState.Failed(planned.model.name, error.problem)
             }
         }
     }
@@ -91,18 +95,23 @@ class Benchmarks(
     }
 
     /**
-     * Times [models] interleaved, [runs] times each after [WARM_UP] rounds, in an order that changes from round to
-     * round: what disturbs the device for a while disturbs all of them alike.
+     * Times [models], these very files, interleaved, [runs] times each after [WARM_UP] rounds, in an order that changes
+     * from round to round: what disturbs the device for a while disturbs all of them alike.
      */
-    suspend fun run(
-        models: List<ModelEntry>,
-        options: RunOptions,
+    suspend fun run(models: List<ModelEntry>, options: RunOptions, runs: Int): BenchmarkDocument =
+        time(models.map { Task(it, planOfFile(it, options)) }, options.accelerator, runs) {}
+
+    private class Task(val asked: ModelEntry, val plan: Plan)
+
+    private suspend fun time(
+        tasks: List<Task>,
+        asked: Accelerator,
         runs: Int,
-        progress: (done: Int) -> Unit = {},
+        progress: (done: Int) -> Unit,
     ): BenchmarkDocument {
         val before = machine.thermalStatus()
         val timings = engine.exclusively { load ->
-            val running = models.map { model -> Measured(model, machine) { load(model, options) } }
+            val running = tasks.map { task -> Measured(task, machine) { load(task.plan.model, task.plan.options) } }
             for (round in -WARM_UP until runs) {
                 for (one in running.shuffled(Random(round))) {
                     coroutineContext.ensureActive()
@@ -110,14 +119,14 @@ class Benchmarks(
                 }
                 if (round >= 0) progress(round + 1)
             }
-            running.map { it.timing(options, alone = models.size == 1) }
+            running.map { it.timing(alone = tasks.size == 1) }
         }
         val device = machine.device
         return BenchmarkDocument(
             machine = "${device.processor}, ${device.cores} cores, Android ${device.android} ${device.abi}",
-            runtime = "${machine.runtime}, ${options.accelerator.id}",
+            runtime = "${machine.runtime}, ${asked.id}",
             tool = machine.tool,
-            delegate = options.accelerator.id,
+            delegate = asked.id,
             device = device,
             thermal = Thermal(before, machine.thermalStatus()),
             files = timings,
@@ -127,7 +136,7 @@ class Benchmarks(
     private fun choosing(): BenchmarkState =
         if (selection.selected == null) BenchmarkState.NoModel else BenchmarkState.Choosing(available)
 
-    private class Measured(private val model: ModelEntry, private val machine: Machine, load: () -> Classifier) {
+    private class Measured(private val task: Task, private val machine: Machine, load: () -> Classifier) {
         private val memoryBefore = machine.nativeMemoryMb()
         private val classifier = load()
         private val firstMs = classifier.classify(noise(classifier.info.image)).inferenceMs
@@ -139,7 +148,8 @@ class Benchmarks(
             if (keep) samples += ms
         }
 
-        fun timing(options: RunOptions, alone: Boolean): FileTiming {
+        fun timing(alone: Boolean): FileTiming {
+            val (model, options) = task.plan
             val statistics = Statistics(samples.toDoubleArray())
             val (low, high) = statistics.medianInterval()
             return FileTiming(
@@ -161,6 +171,8 @@ class Benchmarks(
                 nodes = classifier.delegation.nodes,
                 delegatedNodes = classifier.delegation.delegatedNodes,
                 partitions = classifier.delegation.partitions,
+                delegate = options.accelerator.id,
+                note = task.plan.note(task.asked),
             )
         }
     }

@@ -3,6 +3,7 @@ package org.vitconv.demo.core.screens
 import kotlinx.coroutines.CoroutineDispatcher
 import kotlinx.coroutines.withContext
 import org.vitconv.demo.core.Classifier
+import org.vitconv.demo.core.GpuCheck
 import org.vitconv.demo.core.RunOptions
 
 /** A model that the app knows: bundled with it, or a file that the user opened. */
@@ -12,6 +13,10 @@ data class ModelEntry(
     val scheme: String?,
     val bytes: Long,
     val source: Source,
+    /** Null where nobody looked what GPUs do with it. */
+    val gpu: GpuCheck? = null,
+    /** Of its export folder's files the one to run on the GPU. */
+    val isGpuFile: Boolean = false,
 ) {
     sealed interface Source {
         /** A file in the export folder [folder] of the app's assets. */

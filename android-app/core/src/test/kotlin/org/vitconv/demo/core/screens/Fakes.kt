@@ -49,8 +49,10 @@ class FakeClassifier(private val probabilities: FloatArray) : Classifier {
 /** Hands out fakes and keeps them in [made]; a model named "bad" is refused. */
 class FakeLoader(private val probabilities: FloatArray = floatArrayOf(0.2f, 0.7f, 0.1f)) : ClassifierLoader {
     val made = mutableListOf<FakeClassifier>()
+    val asked = mutableListOf<Pair<String, RunOptions>>()
 
     override fun load(model: ModelEntry, options: RunOptions): Classifier {
+        asked += model.name to options
         if (model.name.startsWith("bad")) throw ModelException(ModelProblem.Refused("it is bad"))
         return FakeClassifier(probabilities).also(made::add)
     }

@@ -13,6 +13,7 @@ import org.junit.Test
 import org.vitconv.demo.core.Accelerator
 import org.vitconv.demo.core.GoldenImage
 import org.vitconv.demo.core.GoldenSet
+import org.vitconv.demo.core.GpuCheck
 import org.vitconv.demo.core.Limits
 import org.vitconv.demo.core.ModelProblem
 import org.vitconv.demo.core.PixelSource
@@ -253,6 +254,37 @@ class ScreensTest {
         assertEquals(listOf("a-float32.tflite", "b-int8.tflite"), document.files.map { it.path })
         assertEquals(listOf(10, 10), loader.made.map { it.runs })
         assertEquals(listOf(null, null), document.files.map { it.peakMemoryMb })
+    }
+
+    @Test
+    fun `the file for the GPU is timed there, and one that is refused there on the processor`() = runTest {
+        val onGpu = RunOptions(1, Accelerator.GPU)
+        val float16 = bundled("a-float16.tflite").copy(gpu = GpuCheck(true), isGpuFile = true)
+        val int8 = bundled("a-int8.tflite", "int8").copy(gpu = GpuCheck(false, listOf("the delegate refuses EXP")))
+        for ((files, timed) in listOf(
+            listOf(int8, float16) to ("a-float16.tflite" to onGpu),
+            listOf(int8) to ("a-int8.tflite" to RunOptions()),
+        )) {
+            loader.asked.clear()
+            val benchmarks = benchmarks(files)
+            benchmarks.start(onGpu, 10)
+            advanceUntilIdle()
+            assertEquals(listOf(timed), loader.asked)
+            val file = (benchmarks.state.value as BenchmarkState.Done).document.files.single()
+            assertEquals(timed.first to timed.second.accelerator.id, file.path to file.delegate)
+            assertTrue("${file.note}", "a-int8.tflite" in file.note.orEmpty())
+        }
+    }
+
+    @Test
+    fun `files that are named from outside are timed themselves, but never on a GPU that refuses them`() = runTest {
+        val float16 = bundled("a-float16.tflite").copy(gpu = GpuCheck(true), isGpuFile = true)
+        val int8 = bundled("a-int8.tflite").copy(gpu = GpuCheck(false))
+        val document = benchmarks().run(listOf(int8, float16), RunOptions(1, Accelerator.GPU), 1)
+        assertEquals(
+            mapOf("a-int8.tflite" to "xnnpack", "a-float16.tflite" to "gpu"),
+            document.files.associate { it.path to it.delegate },
+        )
     }
 
     @Test
