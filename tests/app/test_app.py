@@ -22,6 +22,7 @@ from foundation.test_file_names import ESCAPES
 from made_documents import export_folder
 from vitconv.app import build, tools
 from vitconv.conversion import schemes
+from vitconv.foundation.disk.files import sha256
 from vitconv.foundation.disk.writing import writing
 from vitconv.foundation.errors import CheckError, InputError, MissingToolError, ModelFileError, OutputError
 
@@ -50,6 +51,7 @@ def test_a_staged_folder_holds_what_the_app_reads_and_nothing_of_this_machine(
         least = {0.96: 0.75, 0.97: 0.875}.get(limits.min_agreement, 1.0)
         assert entry["limits"] == {"min_agreement": least, "max_error": limits.max_error or 1.0}
         assert (folder / entry["path"]).read_bytes() == (exported_digits / entry["path"]).read_bytes()
+        assert entry["sha256"] == sha256(folder / entry["path"])
     assert (folder / document["golden"]).is_file()
     assert (folder / "labels.txt").read_text().splitlines()[0] == "0"
     assert "checkpoint" not in document

@@ -180,6 +180,7 @@ def _entry(file: manifest.ModelFile, golden_images: int) -> dict[str, Any]:
         "scheme": file.scheme,
         "path": file.path,
         "bytes": file.bytes,
+        "sha256": file.sha256,
         "limits": {"min_agreement": least, "max_error": most},
     }
     return entry if file.gpu is msgspec.UNSET else {**entry, "gpu": msgspec.to_builtins(file.gpu)}

@@ -30,7 +30,7 @@ class BundledModels(private val assets: AssetManager) : GoldenImages {
     val entries: List<ModelEntry> = manifests.flatMap { (folder, manifest) ->
         manifest.files.map {
             val source = ModelEntry.Source.Bundled(folder)
-            ModelEntry(it.path, it.scheme, it.bytes, source, it.gpu, isGpuFile = it.path == manifest.gpuFile)
+            ModelEntry(it.path, it.scheme, it.bytes, source, it.sha256, it.gpu, isGpuFile = it.path == manifest.gpuFile)
         }
     }
 

@@ -7,55 +7,88 @@ import org.vitconv.demo.core.screens.ModelEntry
 import java.io.File
 import java.io.IOException
 import java.io.InputStream
+import java.io.OutputStream
 import java.io.RandomAccessFile
 import java.nio.ByteBuffer
 import java.nio.channels.FileChannel
+import java.security.MessageDigest
 
-/** Copies of the files that the user opened: what gave them may be gone the next moment, and can't be mapped. */
+/**
+ * Copies of the files that the user opened: what gave them may be gone the next moment, and can't be mapped. Each is
+ * SHA256/NAME in [folder], so that another file of the same name lies beside it until it is forgotten.
+ */
 class OpenedModels(private val folder: File) {
     /** Those of earlier days; what an import left half done is removed. */
     fun entries(): List<ModelEntry> {
-        val (whole, leftovers) = folder.listFiles().orEmpty().sorted().partition { !it.name.endsWith(UNFINISHED) }
+        val (loose, folders) = folder.listFiles().orEmpty().partition { it.isFile }
+        val (leftovers, ofEarlierVersions) = loose.partition { it.name.endsWith(UNFINISHED) }
         leftovers.forEach(File::delete)
-        return whole.map(::entry)
+        val adopted = ofEarlierVersions.mapNotNull { file -> keep(file, digest(file), file.name) }
+        val kept = folders.flatMap { it.listFiles().orEmpty().asList() }
+        return (kept + adopted).distinct().sortedBy { it.name }.map(::entry)
     }
 
     /** Copies [stream], a file named [name], and looks whether it is a model. Throws [ModelException]. */
     fun import(name: String, stream: InputStream): ModelEntry {
         val safe = name.substringAfterLast('/').filter { it.isLetterOrDigit() || it in "._- " }.trim('.', ' ').take(100)
-        val target = File(folder, safe.ifEmpty { "model.tflite" })
-        val temporary = File(folder, target.name + UNFINISHED)
+        var temporary: File? = null
         try {
             folder.mkdirs()
-            temporary.outputStream().use { copyLimited(stream, it) }
+            temporary = File.createTempFile("import", UNFINISHED, folder)
+            val digest = temporary.outputStream().use { copyLimited(stream, it) }
             ModelReader.read(map(temporary))
-            if (!temporary.renameTo(target)) throw IOException("cannot rename ${temporary.name}")
+            val kept = keep(temporary, digest, safe.ifEmpty { "model.tflite" })
+            return entry(kept ?: throw IOException("cannot rename ${temporary.name}"))
         } catch (error: IOException) {
             throw ModelException(ModelProblem.Unreadable(error.message ?: "no reason is known"), error)
         } catch (error: SecurityException) {
             throw ModelException(ModelProblem.Unreadable(error.message ?: "not allowed"), error)
         } finally {
-            temporary.delete()
+            temporary?.delete()
         }
-        return entry(target)
     }
 
-    private fun entry(file: File) = ModelEntry(file.name, schemeOf(file.name), file.length(), ModelEntry.Source.Opened)
+    /** Removes the copy; who has it mapped keeps it until then. */
+    fun forget(model: ModelEntry) {
+        val file = file(model)
+        file.delete()
+        file.parentFile?.delete() // unless the same content is there under another name
+    }
 
-    fun map(model: ModelEntry): ByteBuffer = map(File(folder, model.name))
+    /** Throws IOException where the copy is gone. */
+    fun map(model: ModelEntry): ByteBuffer = map(file(model))
+
+    private fun file(model: ModelEntry) = File(folder, "${model.sha256}/${model.name}")
+
+    private fun entry(file: File): ModelEntry {
+        val content = file.parentFile?.name.orEmpty()
+        return ModelEntry(file.name, schemeOf(file.name), file.length(), ModelEntry.Source.Opened, content)
+    }
+
+    /** Where [file] lies from now on; null where it cannot be moved. */
+    private fun keep(file: File, digest: String, name: String): File? {
+        val target = File(folder, "$digest/$name")
+        target.parentFile?.mkdirs()
+        return target.takeIf(file::renameTo)
+    }
 
     private fun map(file: File): ByteBuffer =
         RandomAccessFile(file, "r").use { it.channel.map(FileChannel.MapMode.READ_ONLY, 0, it.length()) }
 
-    private fun copyLimited(from: InputStream, to: java.io.OutputStream) {
+    private fun digest(file: File): String = file.inputStream().use { copyLimited(it, null) }
+
+    /** The SHA-256 of what was copied. */
+    private fun copyLimited(from: InputStream, to: OutputStream?): String {
+        val digest = MessageDigest.getInstance("SHA-256")
         val block = ByteArray(1 shl 16)
         var total = 0L
         while (true) {
             val count = from.read(block)
-            if (count < 0) return
+            if (count < 0) return digest.digest().joinToString("") { "%02x".format(it) }
             total += count
             if (total > LARGEST) throw ModelException(ModelProblem.TooLarge(total, LARGEST))
-            to.write(block, 0, count)
+            digest.update(block, 0, count)
+            to?.write(block, 0, count)
         }
     }
 

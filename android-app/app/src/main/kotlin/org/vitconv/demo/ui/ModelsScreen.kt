@@ -48,7 +48,7 @@ class ModelsScreen(activity: MainActivity, parent: ViewGroup) : Screen(activity,
         val models = (activity.application as DemoApplication).openedModels
         val resolver = activity.applicationContext.contentResolver
         scope.launch {
-            screens.models.open(name) {
+            screens.models.open(name, { withContext(Dispatchers.IO) { models.forget(it) } }) {
                 withContext(Dispatchers.IO) {
                     val stream = try {
                         resolver.openInputStream(uri)
@@ -99,7 +99,7 @@ class ModelsScreen(activity: MainActivity, parent: ViewGroup) : Screen(activity,
     private fun details(model: ModelEntry, models: Models): String = listOfNotNull(
         model.scheme,
         texts.megabytes(model.bytes),
-        models.speeds[model.name]?.let { activity.getString(R.string.models_speed, texts.number(it)) },
+        models.speeds[model]?.let { activity.getString(R.string.models_speed, texts.number(it)) },
         activity.getString(R.string.models_opened).takeIf { model.source == ModelEntry.Source.Opened },
     ).joinToString(" · ")
 

@@ -23,12 +23,13 @@ data class ExportManifest(
 @Serializable
 data class NamedDataset(val name: String)
 
-/** A .tflite file of the folder; [limits] and [gpu] are absent in folders of an older converter. */
+/** A .tflite file of the folder; [sha256], [limits] and [gpu] are absent in folders of an older converter. */
 @Serializable
 data class ExportedFile(
     val scheme: String,
     val path: String,
     val bytes: Long,
+    val sha256: String = "",
     val limits: Limits? = null,
     val gpu: GpuCheck? = null,
 )

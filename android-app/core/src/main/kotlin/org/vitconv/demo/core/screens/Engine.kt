@@ -6,13 +6,18 @@ import org.vitconv.demo.core.Classifier
 import org.vitconv.demo.core.GpuCheck
 import org.vitconv.demo.core.RunOptions
 
-/** A model that the app knows: bundled with it, or a file that the user opened. */
+/**
+ * A model that the app knows: bundled with it, or a file that the user opened. Two of the same name and size are the
+ * same model only if their content is the same.
+ */
 data class ModelEntry(
     /** What the user sees, and what names it in documents: a file's name. */
     val name: String,
     val scheme: String?,
     val bytes: Long,
     val source: Source,
+    /** Of the content; empty where an older export doesn't say. */
+    val sha256: String = "",
     /** Null where nobody looked what GPUs do with it. */
     val gpu: GpuCheck? = null,
     /** Of its export folder's files the one to run on the GPU. */

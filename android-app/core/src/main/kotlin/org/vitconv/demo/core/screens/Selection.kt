@@ -11,8 +11,8 @@ import org.vitconv.demo.core.ModelProblem
 data class Models(
     val entries: List<ModelEntry> = emptyList(),
     val selected: ModelEntry? = null,
-    /** Milliseconds of the last inference, by name. */
-    val speeds: Map<String, Double> = emptyMap(),
+    /** Milliseconds of the last inference. */
+    val speeds: Map<ModelEntry, Double> = emptyMap(),
 )
 
 /** State of the screen of models. */
@@ -28,30 +28,35 @@ sealed interface ModelsState {
     data class Refused(override val models: Models, val name: String, val problem: ModelProblem) : ModelsState
 }
 
-/** Which model all screens use. */
-class ModelSelection(bundled: List<ModelEntry>, private val engine: Engine) {
-    private val states = MutableStateFlow<ModelsState>(ModelsState.Ready(Models(bundled, bundled.defaultModel())))
+/** Which of the [models] all screens use. */
+class ModelSelection(models: List<ModelEntry>, private val engine: Engine) {
+    private val states = MutableStateFlow<ModelsState>(ModelsState.Ready(first(models)))
     val state: StateFlow<ModelsState> = states.asStateFlow()
     val selected: ModelEntry? get() = states.value.models.selected
 
     fun select(model: ModelEntry) = become { copy(selected = model) }
 
     fun measured(model: ModelEntry, inferenceMs: Double) =
-        states.update { it.with(it.models.copy(speeds = it.models.speeds + (model.name to inferenceMs))) }
+        states.update { it.with(it.models.copy(speeds = it.models.speeds + (model to inferenceMs))) }
 
     /**
-     * Takes in a file named [name]: [import] copies it and says what it became. It is tried before it is listed; one
-     * that cannot be used leaves the list as it was.
+     * Takes in a file named [name]: [import] copies it and says what it became. It is tried before it is listed, and
+     * then takes the place of one of the same name; one that cannot be used leaves the list as it was. [forget] removes
+     * the copy of what is not listed, or no longer.
      */
-    suspend fun open(name: String, import: suspend () -> ModelEntry) {
+    suspend fun open(name: String, forget: suspend (ModelEntry) -> Unit = {}, import: suspend () -> ModelEntry) {
         states.update { ModelsState.Opening(it.models, name) }
         try {
-            val entry = import()
-            engine.use(entry) {}
-            become {
-                val others = entries.filter { it.name != entry.name || it.source != entry.source }
-                copy(entries = others + entry, selected = entry)
+            val entry = import().knownFrom(states.value.models.entries)
+            try {
+                engine.use(entry) {}
+            } catch (error: ModelException) {
+                if (entry !in states.value.models.entries) forget(entry)
+                throw error
             }
+            val (replaced, others) = states.value.models.entries.partition { it.name == entry.name && it.source == entry.source }
+            become { copy(entries = others + entry, selected = entry) }
+            (replaced - entry).forEach { forget(it) }
         } catch (error: ModelException) {
             states.update { ModelsState.Refused(it.models, name, error.problem) }
         }
@@ -69,6 +74,14 @@ class ModelSelection(bundled: List<ModelEntry>, private val engine: Engine) {
     }
 
     private companion object {
+        fun first(models: List<ModelEntry>) = models.map { it.knownFrom(models) }.let { Models(it, it.defaultModel()) }
+
+        /** A file that the user opened may be one that is bundled as well. */
+        fun ModelEntry.knownFrom(models: List<ModelEntry>): ModelEntry {
+            if (source != ModelEntry.Source.Opened || sha256.isEmpty()) return this
+            return copy(gpu = models.firstOrNull { it.sha256 == sha256 && it.gpu != null }?.gpu)
+        }
+
         /** Integers run well on every phone; otherwise whatever comes first. */
         fun List<ModelEntry>.defaultModel() = firstOrNull { it.scheme == "int8" } ?: firstOrNull()
     }

@@ -12,7 +12,7 @@ class PlanTest {
     private val refused = GpuCheck(false, listOf("the delegate refuses EXP", "the delegate refuses SUM with rank 5"))
     private val gpuFile = bundled("a-float16.tflite").copy(gpu = fit, isGpuFile = true)
     private val int8 = bundled("a-int8.tflite").copy(gpu = refused)
-    private val ofAnother = ModelEntry("b-float16.tflite", null, 5, ModelEntry.Source.Bundled("another"), fit, isGpuFile = true)
+    private val ofAnother = ModelEntry("b-float16.tflite", null, 5, ModelEntry.Source.Bundled("another"), "", fit, isGpuFile = true)
     private val opened = ModelEntry("a-int8.tflite", null, 5, ModelEntry.Source.Opened)
     private val onGpu = RunOptions(2, Accelerator.GPU)
     private val onCpu = RunOptions(2, Accelerator.XNNPACK)

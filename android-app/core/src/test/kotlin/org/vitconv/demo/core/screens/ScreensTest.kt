@@ -39,6 +39,15 @@ class ScreensTest {
     }
 
     @Test
+    fun `a file of the same name and size with other weights is another model`() = runTest {
+        val engine = engine()
+        val before = ModelEntry("mine.tflite", null, 5, ModelEntry.Source.Opened, sha256 = "a")
+        engine.use(before) {}
+        engine.use(before.copy(sha256 = "b")) {}
+        assertEquals(listOf(true, false), loader.made.map { it.closed })
+    }
+
+    @Test
     fun `a measurement has the machine for itself and leaves nothing behind`() = runTest {
         val engine = engine()
         engine.use(models[0]) {}
@@ -68,6 +77,37 @@ class ScreensTest {
     }
 
     @Test
+    fun `a file of the same name takes the other's place, whose copy is then forgotten`() = runTest {
+        val selection = ModelSelection(models, engine())
+        val first = ModelEntry("mine.tflite", null, 5, ModelEntry.Source.Opened, sha256 = "a")
+        val second = first.copy(sha256 = "b")
+        val forgotten = mutableListOf<ModelEntry>()
+        for (file in listOf(first, second, second)) selection.open("mine.tflite", { forgotten += it }) { file }
+        assertEquals(models + second, selection.state.value.models.entries)
+        assertEquals(listOf(first), forgotten)
+    }
+
+    @Test
+    fun `a broken file takes nobody's place, and its copy is forgotten`() = runTest {
+        val selection = ModelSelection(models, engine())
+        val broken = ModelEntry("bad.tflite", null, 5, ModelEntry.Source.Opened, sha256 = "b")
+        val forgotten = mutableListOf<ModelEntry>()
+        selection.open("bad.tflite", { forgotten += it }) { broken }
+        assertEquals(models, selection.state.value.models.entries)
+        assertEquals(listOf(broken), forgotten)
+    }
+
+    @Test
+    fun `an opened file with a bundled one's content is no better on the GPU than that one`() = runTest {
+        val refused = bundled("a.tflite").copy(sha256 = "a", gpu = GpuCheck(false))
+        val selection = ModelSelection(listOf(refused), engine())
+        selection.open("copy.tflite") { ModelEntry("copy.tflite", null, 5, ModelEntry.Source.Opened, sha256 = "a") }
+        assertEquals(GpuCheck(false), selection.selected?.gpu)
+        val later = ModelSelection(selection.state.value.models.entries.map { it.copy(gpu = it.gpu.takeIf { _ -> it == refused }) }, engine())
+        assertEquals(listOf(false, false), later.state.value.models.entries.map { it.gpu?.fit })
+    }
+
+    @Test
     fun `a file that cannot be used changes nothing and says why`() = runTest {
         val selection = ModelSelection(models, engine())
         selection.open("bad.tflite") { ModelEntry("bad.tflite", null, 5, ModelEntry.Source.Opened) }
@@ -91,7 +131,7 @@ class ScreensTest {
         val state = classify.state.value as ClassifyState.Answered
         assertEquals("dog", state.verdict.best.first().label)
         assertEquals("b-int8.tflite", state.verdict.model)
-        assertEquals(setOf("b-int8.tflite"), selection.state.value.models.speeds.keys)
+        assertEquals(setOf(models[1]), selection.state.value.models.speeds.keys)
     }
 
     @Test
