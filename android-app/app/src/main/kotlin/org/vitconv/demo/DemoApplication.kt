@@ -6,7 +6,11 @@ import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.SupervisorJob
 import kotlinx.coroutines.asCoroutineDispatcher
+import kotlinx.coroutines.launch
+import kotlinx.coroutines.withContext
 import org.vitconv.demo.core.Accelerator
+import org.vitconv.demo.core.ModelException
+import org.vitconv.demo.core.ModelProblem
 import org.vitconv.demo.core.screens.Benchmarks
 import org.vitconv.demo.core.screens.Classify
 import org.vitconv.demo.core.screens.ClassifierLoader
@@ -21,8 +25,10 @@ import org.vitconv.demo.inference.Delegates
 import org.vitconv.demo.inference.Logcat
 import org.vitconv.demo.inference.TfLiteClassifier
 import org.vitconv.demo.model.BundledModels
+import org.vitconv.demo.model.OfferedFile
 import org.vitconv.demo.model.OpenedModels
 import org.vitconv.demo.picture.BitmapPixels
+import java.io.IOException
 import java.util.concurrent.Executors
 
 /** Makes what the screens share, and keeps it while they come and go. */
@@ -38,9 +44,13 @@ open class DemoApplication : Application() {
             models = bundled.entries + openedModels.entries(),
             golden = bundled,
             loader = { model, options ->
-                val file = when (model.source) {
-                    is ModelEntry.Source.Bundled -> bundled.map(model)
-                    ModelEntry.Source.Opened -> openedModels.map(model)
+                val file = try {
+                    when (model.source) {
+                        is ModelEntry.Source.Bundled -> bundled.map(model)
+                        ModelEntry.Source.Opened -> openedModels.map(model)
+                    }
+                } catch (error: IOException) {
+                    throw ModelException(ModelProblem.Unreadable(error.message.orEmpty()), error)
                 }
                 TfLiteClassifier.load(file, options, log)
             },
@@ -69,4 +79,12 @@ class Screens(
     val live = Live(engine, this.models)
     val selfTests = SelfTests(engine, bundledModels, golden, machine.device, scope)
     val benchmarks = Benchmarks(engine, this.models, machine, accelerators, scope)
+
+    /** Takes in a model file of another app. The work goes on whatever the screens do meanwhile. */
+    fun open(offered: OfferedFile, copies: OpenedModels) = scope.launch {
+        val name = withContext(Dispatchers.IO) { offered.name() }
+        models.open(name, { withContext(Dispatchers.IO) { copies.forget(it) } }) {
+            withContext(Dispatchers.IO) { offered.open().use { copies.import(name, it) } }
+        }
+    }
 }

@@ -7,8 +7,8 @@ import android.content.Intent
 import android.content.pm.PackageManager
 import android.content.res.Configuration
 import android.net.Uri
-import android.os.Build
 import android.os.Bundle
+import android.os.Parcelable
 import android.view.ViewGroup
 import android.widget.RadioGroup
 import android.widget.TextView
@@ -19,6 +19,8 @@ import kotlinx.coroutines.MainScope
 import kotlinx.coroutines.cancel
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.withContext
+import org.vitconv.demo.core.screens.PictureException
+import org.vitconv.demo.core.screens.PictureProblem
 import org.vitconv.demo.picture.PictureReader
 import org.vitconv.demo.ui.BenchmarkScreen
 import org.vitconv.demo.ui.ClassifyScreen
@@ -47,12 +49,12 @@ class MainActivity : Activity() {
         tab = savedInstanceState?.getString(TAB)?.let(Tab::valueOf) ?: Tab.CLASSIFY
         nav.check(tab.button)
         nav.setOnCheckedChangeListener { _, id -> open(Tab.entries.first { it.button == id }) }
-        if (savedInstanceState == null) sharedPicture(intent)?.let(::classify)
+        if (savedInstanceState == null) classifyShared(intent)
     }
 
     override fun onNewIntent(intent: Intent) {
         super.onNewIntent(intent)
-        sharedPicture(intent)?.let(::classify)
+        classifyShared(intent)
     }
 
     override fun onSaveInstanceState(outState: Bundle) {
@@ -138,18 +140,21 @@ class MainActivity : Activity() {
         scope = null
     }
 
-    private fun sharedPicture(intent: Intent): Uri? {
-        if (intent.action != Intent.ACTION_SEND) return null
-        return if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.TIRAMISU) {
-            sharedSince13(intent)
-        } else {
-            @Suppress("DEPRECATION") // replaced in Android 13
-            intent.getParcelableExtra(Intent.EXTRA_STREAM)
+    private fun classifyShared(intent: Intent) {
+        if (intent.action != Intent.ACTION_SEND) return
+        when (val picture = stream(intent)) {
+            null -> screens.classify.choose { throw PictureException(PictureProblem.CannotOpen) }
+            else -> classify(picture)
         }
     }
 
-    @android.annotation.TargetApi(Build.VERSION_CODES.TIRAMISU)
-    private fun sharedSince13(intent: Intent): Uri? = intent.getParcelableExtra(Intent.EXTRA_STREAM, Uri::class.java)
+    /** Null where another app sent something else in the place of an address. */
+    private fun stream(intent: Intent): Uri? = try {
+        @Suppress("DEPRECATION") // its successor of Android 13 is one more way to do the same
+        intent.getParcelableExtra<Parcelable>(Intent.EXTRA_STREAM) as? Uri
+    } catch (_: RuntimeException) {
+        null // not even Android can read it
+    }
 
     private companion object {
         const val TAB = "tab"

@@ -2,7 +2,6 @@ package org.vitconv.demo
 
 import android.app.Activity
 import android.content.Intent
-import android.os.BadParcelableException
 import android.os.Bundle
 import android.util.Log
 import android.view.WindowManager
@@ -116,8 +115,8 @@ class TaskActivity : Activity() {
             val extras = extras ?: Bundle.EMPTY
             @Suppress("DEPRECATION") // the only way to read an extra whose type isn't known
             extras.keySet().associateWith { name -> extras.get(name).takeIf { it is String || it is Int } }
-        } catch (_: BadParcelableException) {
-            emptyMap()
+        } catch (_: RuntimeException) {
+            emptyMap() // not even Android can read them
         }
     }
 }

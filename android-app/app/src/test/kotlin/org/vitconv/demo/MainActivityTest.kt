@@ -1,6 +1,9 @@
 package org.vitconv.demo
 
+import android.content.ContentProvider
+import android.content.ContentValues
 import android.content.Intent
+import android.database.Cursor
 import android.graphics.Bitmap
 import android.graphics.Canvas
 import android.graphics.Color
@@ -8,6 +11,8 @@ import android.graphics.LinearGradient
 import android.graphics.Paint
 import android.graphics.Shader
 import android.net.Uri
+import android.os.Bundle
+import android.os.Looper
 import android.view.View
 import android.widget.LinearLayout
 import org.junit.Assert.assertEquals
@@ -15,6 +20,7 @@ import org.junit.Assert.assertFalse
 import org.junit.Assert.assertNotNull
 import org.junit.Assert.assertTrue
 import org.junit.Test
+import org.robolectric.Robolectric
 import org.robolectric.Shadows.shadowOf
 import org.vitconv.demo.core.screens.ModelEntry
 import java.io.ByteArrayOutputStream
@@ -94,11 +100,19 @@ class MainActivityTest : ScreenTests() {
         launch(share(offered(flower.copyOf(2000), "broken.jpg")))
         waitFor("a refusal") { activity.getString(R.string.picture_broken) in words() }
         screenshot("classify-broken")
-        shadowOf(activity.applicationContext.contentResolver).registerInputStreamSupplier(Uri.parse("content://nobody/here")) { null }
-        for (uri in listOf("content://nobody/here", "file:///data/data/org.vitconv.demo/files/secret")) {
+        Robolectric.buildContentProvider(RudeProvider::class.java).create("rude")
+        for (uri in listOf("content://rude/picture.jpg", "file:///data/data/org.vitconv.demo/files/secret")) {
             send(share(Uri.parse(uri)))
             waitFor("a refusal of $uri") { activity.getString(R.string.picture_cannot_open) in words() }
         }
+    }
+
+    @Test
+    fun `an app that shares something else than an address is told so`() {
+        launch(Intent(Intent.ACTION_SEND).setType("image/jpeg").putExtra(Intent.EXTRA_STREAM, Bundle()))
+        waitFor("a refusal") { activity.getString(R.string.picture_cannot_open) in words() }
+        send(Intent(Intent.ACTION_SEND).setType("image/jpeg"))
+        waitFor("a refusal") { activity.getString(R.string.picture_cannot_open) in words() }
     }
 
     @Test
@@ -201,6 +215,44 @@ class MainActivityTest : ScreenTests() {
         waitFor("a refusal") { words().any { "it is not a TensorFlow Lite model" in it } }
         assertEquals(TestApplication.models, activity.screens.models.state.value.models.entries)
         screenshot("models-refused")
+    }
+
+    /** Another app's provider of documents, which fails at everything. */
+    class RudeProvider : ContentProvider() {
+        override fun onCreate() = true
+
+        override fun query(uri: Uri, columns: Array<String>?, where: String?, with: Array<String>?, order: String?): Cursor? {
+            askedOnMainThread += Looper.myLooper() == Looper.getMainLooper()
+            throw IllegalStateException("the account is gone")
+        }
+
+        override fun openFile(uri: Uri, mode: String) = throw IllegalStateException("the account is gone")
+
+        override fun getType(uri: Uri): String? = null
+
+        override fun insert(uri: Uri, values: ContentValues?): Uri? = null
+
+        override fun delete(uri: Uri, where: String?, with: Array<String>?) = 0
+
+        override fun update(uri: Uri, values: ContentValues?, where: String?, with: Array<String>?) = 0
+
+        companion object {
+            val askedOnMainThread = mutableListOf<Boolean>()
+        }
+    }
+
+    @Test
+    fun `a provider of documents that fails is no crash, and is not asked on the main thread`() {
+        Robolectric.buildContentProvider(RudeProvider::class.java).create("rude")
+        RudeProvider.askedOnMainThread.clear()
+        launch()
+        tap(R.id.nav_models)
+        tap(R.id.models_open)
+        val asked = shadowOf(activity).nextStartedActivityForResult.intent
+        shadowOf(activity).receiveResult(asked, android.app.Activity.RESULT_OK, Intent().setData(Uri.parse("content://rude/model.tflite")))
+        waitFor("a refusal") { words().any { "the account is gone" in it } }
+        assertTrue(words().any { it.startsWith("model.tflite") })
+        assertEquals(listOf(false), RudeProvider.askedOnMainThread)
     }
 
     // --- self-test ---

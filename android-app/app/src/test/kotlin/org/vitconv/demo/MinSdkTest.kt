@@ -11,6 +11,12 @@ import java.io.ByteArrayOutputStream
 @Config(sdk = [26])
 class MinSdkTest : ScreenTests() {
     @Test
+    fun `what was shared and is no address is no crash`() {
+        launch(Intent(Intent.ACTION_SEND).setType("image/png").putExtra(Intent.EXTRA_STREAM, android.os.Bundle()))
+        waitFor("a refusal") { activity.getString(R.string.picture_cannot_open) in words() }
+    }
+
+    @Test
     fun `every screen works on the oldest Android`() {
         val out = ByteArrayOutputStream()
         Bitmap.createBitmap(80, 60, Bitmap.Config.ARGB_8888).compress(Bitmap.CompressFormat.PNG, 100, out)

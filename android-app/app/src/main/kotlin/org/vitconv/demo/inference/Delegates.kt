@@ -20,6 +20,8 @@ object Delegates {
             CompatibilityList().use { it.isDelegateSupportedOnThisDevice }
         } catch (_: LinkageError) {
             false
+        } catch (_: RuntimeException) {
+            false
         }
     }
 

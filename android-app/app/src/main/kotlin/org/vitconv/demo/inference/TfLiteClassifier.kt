@@ -67,38 +67,25 @@ class TfLiteClassifier private constructor(
     companion object {
         /**
          * Loads [file], the content of a .tflite file in a direct buffer. [log] is what tells afterwards how much the
-         * delegate took. Throws [ModelException] where the file cannot be run like this.
+         * delegate took, which [delegateFor] makes. Throws [ModelException] where the file cannot be run like this.
          */
-        fun load(file: ByteBuffer, options: RunOptions, log: RuntimeLog): TfLiteClassifier {
+        fun load(
+            file: ByteBuffer,
+            options: RunOptions,
+            log: RuntimeLog,
+            delegateFor: (Accelerator) -> Delegate? = Delegates::create,
+        ): TfLiteClassifier {
             val info = ModelReader.read(file)
             val marker = log.mark()
             val started = System.nanoTime()
-            val delegate = Delegates.create(options.accelerator)
-            val interpreter = try {
-                Interpreter(
-                    file,
-                    Interpreter.Options().apply {
-                        numThreads = options.threads
-                        setUseXNNPACK(options.accelerator == Accelerator.XNNPACK)
-                        delegate?.let(::addDelegate)
-                    },
-                )
-            } catch (error: IllegalArgumentException) {
-                delegate?.close()
+            val (interpreter, delegate) = try {
+                interpreter(file, options, delegateFor)
+            } catch (error: RuntimeException) {
                 throw refused(error)
-            } catch (error: IllegalStateException) {
-                delegate?.close()
-                throw refused(error)
+            } catch (error: LinkageError) {
+                throw refused(error) // a device without the library that a delegate wants
             }
-            // Before the first run, so that a delegate that is made late is counted here and not there.
-            val prepared = try {
-                interpreter.allocateTensors()
-                millisecondsSince(started)
-            } catch (error: IllegalStateException) {
-                interpreter.close()
-                delegate?.close()
-                throw refused(error)
-            }
+            val prepared = millisecondsSince(started)
             val delegation = when (options.accelerator) {
                 Accelerator.CPU -> Delegation(info.nodes, 0, 1)
                 else -> log.delegationSince(marker, info.nodes)
@@ -106,7 +93,32 @@ class TfLiteClassifier private constructor(
             return TfLiteClassifier(info, prepared, delegation, interpreter, delegate)
         }
 
-        private fun refused(error: Exception): ModelException {
+        /** Throws what the runtime throws, and leaves nothing open then. */
+        private fun interpreter(
+            file: ByteBuffer,
+            options: RunOptions,
+            delegateFor: (Accelerator) -> Delegate?,
+        ): Pair<Interpreter, Delegate?> {
+            val opened = mutableListOf<AutoCloseable>()
+            var done = false
+            try {
+                val delegate = delegateFor(options.accelerator)?.also { opened += AutoCloseable(it::close) }
+                val settings = Interpreter.Options().apply {
+                    numThreads = options.threads
+                    setUseXNNPACK(options.accelerator == Accelerator.XNNPACK)
+                    delegate?.let(::addDelegate)
+                }
+                val interpreter = Interpreter(file, settings).also { opened += AutoCloseable(it::close) }
+                // Before the first run, so that a delegate that is made late is counted here and not there.
+                interpreter.allocateTensors()
+                done = true
+                return interpreter to delegate
+            } finally {
+                if (!done) opened.asReversed().forEach(AutoCloseable::close)
+            }
+        }
+
+        private fun refused(error: Throwable): ModelException {
             // The runtime's own words, without the stack of calls that follows them.
             val reason = error.message.orEmpty().lineSequence().first().trim().take(300)
             return ModelException(ModelProblem.Refused(reason.ifEmpty { error.javaClass.simpleName }), error)

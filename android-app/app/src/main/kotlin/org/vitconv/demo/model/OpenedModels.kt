@@ -41,8 +41,9 @@ class OpenedModels(private val folder: File) {
             return entry(kept ?: throw IOException("cannot rename ${temporary.name}"))
         } catch (error: IOException) {
             throw ModelException(ModelProblem.Unreadable(error.message ?: "no reason is known"), error)
-        } catch (error: SecurityException) {
-            throw ModelException(ModelProblem.Unreadable(error.message ?: "not allowed"), error)
+        } catch (error: RuntimeException) {
+            // Another app's stream throws what it likes.
+            throw ModelException(ModelProblem.Unreadable(error.message ?: "no reason is known"), error)
         } finally {
             temporary?.delete()
         }

@@ -1,12 +1,14 @@
 package org.vitconv.demo.picture
 
 import android.annotation.TargetApi
+import android.content.ContentResolver
 import android.graphics.Bitmap
 import android.graphics.BitmapFactory
 import android.graphics.ColorSpace
 import android.graphics.ImageDecoder
 import android.graphics.Matrix
 import android.media.ExifInterface
+import android.net.Uri
 import android.os.Build
 import org.vitconv.demo.core.Orientation
 import org.vitconv.demo.core.PixelSource
@@ -14,6 +16,7 @@ import org.vitconv.demo.core.screens.PictureException
 import org.vitconv.demo.core.screens.PictureProblem
 import java.io.ByteArrayInputStream
 import java.io.IOException
+import java.io.InputStream
 import java.nio.ByteBuffer
 
 /** A bitmap, read row by row. */
@@ -30,16 +33,16 @@ object PictureDecoder {
     private const val MOST_PIXELS = 16_000_000L
 
     /** Throws [PictureException] for all that is no whole picture. */
-    fun decode(file: ByteArray): BitmapPixels = try {
-        val bitmap = if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.P) byImageDecoder(file) else byBitmapFactory(file)
-        BitmapPixels(bitmap)
-    } catch (error: IOException) {
-        throw PictureException(PictureProblem.NotAPicture, error)
-    } catch (error: RuntimeException) {
-        // Decoders answer some broken pictures with exceptions of their own kinds.
-        throw PictureException(PictureProblem.NotAPicture, error)
-    } catch (error: OutOfMemoryError) {
-        throw PictureException(PictureProblem.NotAPicture, error)
+    fun decode(file: ByteArray): BitmapPixels = attempt {
+        if (since9) ofBytes(file) else byBitmapFactory { ByteArrayInputStream(file) }
+    }
+
+    /**
+     * The same for what another app gives at [uri]. The file is read piece by piece as the decoder wants it, and never
+     * held: it may be larger than this app's memory. Throws [PictureException].
+     */
+    fun decode(resolver: ContentResolver, uri: Uri): BitmapPixels = attempt {
+        if (since9) ofAnotherApp(resolver, uri) else byBitmapFactory { open(resolver, uri) }
     }
 
     /** The power of two by which both sides are divided. */
@@ -49,13 +52,47 @@ object PictureDecoder {
         return size
     }
 
-    @TargetApi(Build.VERSION_CODES.P)
-    private fun byImageDecoder(file: ByteArray): Bitmap =
-        ImageDecoder.decodeBitmap(ImageDecoder.createSource(ByteBuffer.wrap(file)), Wanted)
+    private val since9 get() = Build.VERSION.SDK_INT >= Build.VERSION_CODES.P
+
+    private fun attempt(decode: () -> Bitmap): BitmapPixels = try {
+        BitmapPixels(decode())
+    } catch (error: IOException) {
+        throw PictureException(PictureProblem.NotAPicture, error)
+    } catch (error: RuntimeException) {
+        // Decoders answer some broken pictures with exceptions of their own kinds.
+        throw PictureException(PictureProblem.NotAPicture, error)
+    } catch (error: OutOfMemoryError) {
+        throw PictureException(PictureProblem.TooLarge, error)
+    }
 
     @TargetApi(Build.VERSION_CODES.P)
-    private object Wanted : ImageDecoder.OnHeaderDecodedListener {
+    private fun ofBytes(file: ByteArray): Bitmap =
+        ImageDecoder.decodeBitmap(ImageDecoder.createSource(ByteBuffer.wrap(file)), Wanted())
+
+    @TargetApi(Build.VERSION_CODES.P)
+    private fun ofAnotherApp(resolver: ContentResolver, uri: Uri): Bitmap {
+        val wanted = Wanted()
+        try {
+            return ImageDecoder.decodeBitmap(ImageDecoder.createSource(resolver, uri), wanted)
+        } catch (error: ImageDecoder.DecodeException) {
+            if (error.error == ImageDecoder.DecodeException.SOURCE_EXCEPTION) throw cannotOpen(error)
+            throw error
+        } catch (error: IOException) {
+            throw cannotOpen(error)
+        } catch (error: RuntimeException) {
+            // Until the decoder has seen the picture's size this is the other app's provider: what it throws, or
+            // Android in its place where it may not or has died, arrives here.
+            throw if (wanted.sawPicture) error else cannotOpen(error)
+        }
+    }
+
+    @TargetApi(Build.VERSION_CODES.P)
+    private class Wanted : ImageDecoder.OnHeaderDecodedListener {
+        var sawPicture = false
+            private set
+
         override fun onHeaderDecoded(decoder: ImageDecoder, info: ImageDecoder.ImageInfo, source: ImageDecoder.Source) {
+            sawPicture = true
             decoder.allocator = ImageDecoder.ALLOCATOR_SOFTWARE
             decoder.setTargetColorSpace(ColorSpace.get(ColorSpace.Named.SRGB))
             decoder.setTargetSampleSize(sampleSize(info.size.width, info.size.height))
@@ -63,19 +100,29 @@ object PictureDecoder {
     }
 
     /** Before Android 9: no HEIC, and turning upright is left to the caller. */
-    private fun byBitmapFactory(file: ByteArray): Bitmap {
+    private fun byBitmapFactory(open: () -> InputStream): Bitmap {
         val options = BitmapFactory.Options().apply { inJustDecodeBounds = true }
-        BitmapFactory.decodeByteArray(file, 0, file.size, options)
+        open().use { BitmapFactory.decodeStream(it, null, options) }
         if (options.outWidth <= 0 || options.outHeight <= 0) throw IOException("not a picture")
         options.inSampleSize = sampleSize(options.outWidth, options.outHeight)
         options.inJustDecodeBounds = false
         options.inPreferredColorSpace = ColorSpace.get(ColorSpace.Named.SRGB)
-        val bitmap = BitmapFactory.decodeByteArray(file, 0, file.size, options) ?: throw IOException("a broken picture")
-        return bitmap.upright(orientation(file))
+        val bitmap = open().use { BitmapFactory.decodeStream(it, null, options) } ?: throw IOException("a broken picture")
+        return bitmap.upright(open().use(::orientation))
     }
 
-    private fun orientation(file: ByteArray): Orientation = try {
-        val exif = ExifInterface(ByteArrayInputStream(file))
+    private fun open(resolver: ContentResolver, uri: Uri): InputStream = try {
+        resolver.openInputStream(uri) ?: throw IOException("$uri gives nothing")
+    } catch (error: IOException) {
+        throw cannotOpen(error)
+    } catch (error: RuntimeException) {
+        throw cannotOpen(error) // as in ofAnotherApp
+    }
+
+    private fun cannotOpen(error: Exception) = PictureException(PictureProblem.CannotOpen, error)
+
+    private fun orientation(file: InputStream): Orientation = try {
+        val exif = ExifInterface(file)
         Orientation.ofExif(exif.getAttributeInt(ExifInterface.TAG_ORIENTATION, ExifInterface.ORIENTATION_NORMAL))
     } catch (_: IOException) {
         // The formats that it doesn't know have no orientation either.

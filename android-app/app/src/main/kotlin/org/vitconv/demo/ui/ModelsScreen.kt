@@ -2,24 +2,18 @@ package org.vitconv.demo.ui
 
 import android.content.Intent
 import android.net.Uri
-import android.provider.OpenableColumns
 import android.view.View
 import android.view.ViewGroup
 import android.widget.Button
 import android.widget.LinearLayout
 import android.widget.TextView
-import kotlinx.coroutines.Dispatchers
-import kotlinx.coroutines.launch
-import kotlinx.coroutines.withContext
 import org.vitconv.demo.DemoApplication
 import org.vitconv.demo.MainActivity
 import org.vitconv.demo.R
-import org.vitconv.demo.core.ModelException
-import org.vitconv.demo.core.ModelProblem
 import org.vitconv.demo.core.screens.ModelEntry
 import org.vitconv.demo.core.screens.Models
 import org.vitconv.demo.core.screens.ModelsState
-import java.io.IOException
+import org.vitconv.demo.model.OfferedFile
 
 /** The bundled models and those that the user opened. */
 class ModelsScreen(activity: MainActivity, parent: ViewGroup) : Screen(activity, R.layout.models, parent) {
@@ -43,32 +37,9 @@ class ModelsScreen(activity: MainActivity, parent: ViewGroup) : Screen(activity,
         if (request == OPENED) data?.data?.let(::open)
     }
 
-    fun open(uri: Uri) {
-        val name = nameOf(uri)
-        val models = (activity.application as DemoApplication).openedModels
-        val resolver = activity.applicationContext.contentResolver
-        scope.launch {
-            screens.models.open(name, { withContext(Dispatchers.IO) { models.forget(it) } }) {
-                withContext(Dispatchers.IO) {
-                    val stream = try {
-                        resolver.openInputStream(uri)
-                    } catch (error: IOException) {
-                        throw ModelException(ModelProblem.Unreadable(error.message.orEmpty()), error)
-                    } catch (error: SecurityException) {
-                        throw ModelException(ModelProblem.Unreadable(error.message.orEmpty()), error)
-                    }
-                    stream?.use { models.import(name, it) } ?: throw ModelException(ModelProblem.Unreadable(name))
-                }
-            }
-        }
-    }
-
-    private fun nameOf(uri: Uri): String {
-        val columns = arrayOf(OpenableColumns.DISPLAY_NAME)
-        val name = activity.contentResolver.query(uri, columns, null, null, null)?.use { cursor ->
-            if (cursor.moveToFirst() && !cursor.isNull(0)) cursor.getString(0) else null
-        }
-        return name ?: uri.lastPathSegment.orEmpty()
+    private fun open(uri: Uri) {
+        val application = activity.application as DemoApplication
+        screens.open(OfferedFile(application.contentResolver, uri), application.openedModels)
     }
 
     private fun draw(state: ModelsState) {

@@ -49,6 +49,7 @@ class Texts(private val context: Context) {
         when (problem) {
             PictureProblem.CannotOpen -> R.string.picture_cannot_open
             PictureProblem.NotAPicture -> R.string.picture_broken
+            PictureProblem.TooLarge -> R.string.picture_too_large
         },
     )
 

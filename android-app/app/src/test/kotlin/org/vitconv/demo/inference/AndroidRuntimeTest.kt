@@ -24,6 +24,7 @@ import org.vitconv.demo.core.PixelSource
 import org.vitconv.demo.core.RunOptions
 import org.vitconv.demo.core.SelfTest
 import org.vitconv.demo.core.screens.ModelEntry
+import org.vitconv.demo.core.screens.ModelsState
 import org.vitconv.demo.core.topK
 import org.vitconv.demo.model.BundledModels
 import org.vitconv.demo.model.StagedModels
@@ -128,6 +129,16 @@ class AndroidRuntimeTest {
             TfLiteClassifier.load(models.map(model), RunOptions(1, Accelerator.GPU), NoLog)
         }
         assertEquals(ModelProblem.Refused("this device has no gpu that it can use"), error.problem)
+    }
+
+    @Test
+    fun `a copy that is gone is refused with words`() {
+        val bytes = StagedModels.files().minBy { it.length() }.readBytes()
+        val entry = application.openedModels.import("mine.tflite", bytes.inputStream())
+        application.openedModels.forget(entry)
+        runBlocking { application.screens.models.open("mine.tflite") { entry } }
+        val state = application.screens.models.state.value
+        assertTrue("$state", state is ModelsState.Refused && state.problem is ModelProblem.Unreadable)
     }
 
     @Test

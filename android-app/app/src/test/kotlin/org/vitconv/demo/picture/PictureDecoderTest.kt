@@ -1,6 +1,7 @@
 package org.vitconv.demo.picture
 
 import android.graphics.Bitmap
+import android.net.Uri
 import kotlinx.serialization.Serializable
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertThrows
@@ -8,6 +9,8 @@ import org.junit.Assert.assertTrue
 import org.junit.Test
 import org.junit.runner.RunWith
 import org.robolectric.RobolectricTestRunner
+import org.robolectric.RuntimeEnvironment
+import org.robolectric.Shadows.shadowOf
 import org.robolectric.annotation.Config
 import org.robolectric.annotation.GraphicsMode
 import org.vitconv.demo.TestApplication
@@ -15,7 +18,11 @@ import org.vitconv.demo.core.Documents
 import org.vitconv.demo.core.ImageSpec
 import org.vitconv.demo.core.Resampler
 import org.vitconv.demo.core.screens.PictureException
+import org.vitconv.demo.core.screens.PictureProblem
+import java.io.ByteArrayInputStream
 import java.io.ByteArrayOutputStream
+import java.io.FileNotFoundException
+import java.io.InputStream
 import java.util.Base64
 import kotlin.random.Random
 
@@ -52,6 +59,55 @@ class PictureDecoderTest {
         large.compress(Bitmap.CompressFormat.JPEG, 50, out)
         val decoded = PictureDecoder.decode(out.toByteArray())
         assertEquals(2500 to 2000, decoded.width to decoded.height)
+    }
+
+    /** A picture in front of [padding] zeros, which are made as they are read. */
+    private class LongFile(picture: ByteArray, private val padding: Long) : InputStream() {
+        private val picture = ByteArrayInputStream(picture)
+        var given = 0L
+            private set
+
+        override fun read(): Int {
+            if (given++ < padding) return picture.read().coerceAtLeast(0)
+            return -1
+        }
+
+        override fun read(into: ByteArray, offset: Int, length: Int): Int {
+            if (length == 0) return 0
+            val count = picture.read(into, offset, length).takeIf { it > 0 } ?: minOf(length.toLong(), padding - given).toInt()
+            if (count <= 0) return -1
+            given += count
+            return count
+        }
+    }
+
+    @Test
+    fun `of a file larger than any memory only the picture is read`() {
+        val uri = Uri.parse("content://elsewhere/huge.jpg")
+        val resolver = RuntimeEnvironment.getApplication().contentResolver
+        val opened = mutableListOf<LongFile>()
+        shadowOf(resolver).registerInputStreamSupplier(uri) { LongFile(file("plain.jpg"), 1L shl 40).also(opened::add) }
+        val decoded = PictureReader(resolver).read(uri)
+        val whole = PictureDecoder.decode(file("plain.jpg"))
+        assertEquals(whole.width to whole.height, decoded.width to decoded.height)
+        assertTrue(whole.bitmap.sameAs(decoded.bitmap))
+        assertTrue("${opened.map { it.given }}", opened.isNotEmpty() && opened.all { it.given < 1 shl 20 })
+    }
+
+    @Test
+    fun `what a provider throws is no fault of the picture`() {
+        val resolver = RuntimeEnvironment.getApplication().contentResolver
+        val failures = listOf<() -> InputStream>(
+            { throw IllegalStateException("the provider is broken") },
+            { throw SecurityException("not for you") },
+            { throw FileNotFoundException("gone") },
+        )
+        failures.forEachIndexed { index, open ->
+            val uri = Uri.parse("content://elsewhere/broken$index.jpg")
+            shadowOf(resolver).registerInputStreamSupplier(uri) { open() }
+            val error = assertThrows(PictureException::class.java) { PictureReader(resolver).read(uri) }
+            assertEquals("$index: ${error.cause}", PictureProblem.CannotOpen, error.problem)
+        }
     }
 
     @Test

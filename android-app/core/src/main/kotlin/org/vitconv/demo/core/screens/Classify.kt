@@ -23,6 +23,9 @@ sealed interface PictureProblem {
 
     /** It is no picture, or a broken one. */
     data object NotAPicture : PictureProblem
+
+    /** There is no memory for its pixels. */
+    data object TooLarge : PictureProblem
 }
 
 class PictureException(val problem: PictureProblem, cause: Throwable? = null) : Exception(problem.toString(), cause)

@@ -54,7 +54,8 @@ class ModelSelection(models: List<ModelEntry>, private val engine: Engine) {
                 if (entry !in states.value.models.entries) forget(entry)
                 throw error
             }
-            val (replaced, others) = states.value.models.entries.partition { it.name == entry.name && it.source == entry.source }
+            val (replaced, others) =
+                states.value.models.entries.partition { it.name == entry.name && it.source == entry.source }
             become { copy(entries = others + entry, selected = entry) }
             (replaced - entry).forEach { forget(it) }
         } catch (error: ModelException) {
@@ -63,7 +64,7 @@ class ModelSelection(models: List<ModelEntry>, private val engine: Engine) {
     }
 
     /** The user has read why a file was refused. */
-    fun acknowledge() = become { this }
+    fun acknowledge() = states.update { if (it is ModelsState.Refused) ModelsState.Ready(it.models) else it }
 
     private fun become(change: Models.() -> Models) = states.update { ModelsState.Ready(it.models.change()) }
 
