@@ -69,6 +69,7 @@ class MainActivity : Activity() {
 
     override fun onStop() {
         hide()
+        if (!isChangingConfigurations) screens.benchmarks.interrupt()
         super.onStop()
     }
 

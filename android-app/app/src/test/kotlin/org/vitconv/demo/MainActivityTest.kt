@@ -15,6 +15,7 @@ import android.os.Bundle
 import android.os.Looper
 import android.view.View
 import android.widget.LinearLayout
+import android.widget.Spinner
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
 import org.junit.Assert.assertNotNull
@@ -286,9 +287,50 @@ class MainActivityTest : ScreenTests() {
         @Suppress("DEPRECATION")
         val shared = chooser.getParcelableExtra<Intent>(Intent.EXTRA_INTENT)
         assertTrue(shared?.getStringExtra(Intent.EXTRA_TEXT).orEmpty().contains("\"p50_ms\": 8.25"))
-        tap(R.id.benchmark_button)
-        assertTrue(activity.getString(R.string.benchmark_start) in words())
     }
+
+    private fun spinner(id: Int) = activity.findViewById<Spinner>(id)
+
+    @Test
+    fun `what is chosen for a benchmark stays, on other tabs and when it runs again`() {
+        launch()
+        tap(R.id.nav_benchmark)
+        spinner(R.id.benchmark_with).setSelection(0)
+        spinner(R.id.benchmark_runs).setSelection(0)
+        settle()
+        tap(R.id.nav_models)
+        tap(R.id.nav_benchmark)
+        recreate()
+        assertEquals(listOf(0, 0), listOf(R.id.benchmark_with, R.id.benchmark_runs).map { spinner(it).selectedItemPosition })
+        for (again in listOf(false, true)) {
+            if (again) spinner(R.id.benchmark_runs).setSelection(1)
+            settle()
+            tap(R.id.benchmark_button)
+            waitFor("the table") { activity.getString(R.string.row_p95) in words() }
+            assertTrue("${words()}", (if (again) "50" else "10") in words())
+            assertTrue(activity.getString(R.string.benchmark_again) in words())
+            assertTrue(activity.getString(R.string.accelerator_cpu) in words())
+        }
+    }
+
+    @Test
+    fun `a benchmark ends when the app goes to the background, and keeps the screen on until then`() {
+        TestApplication.runMs = 20
+        launch()
+        tap(R.id.nav_benchmark)
+        tap(R.id.benchmark_button)
+        waitFor("a run") { words().any { it.startsWith("Run ") } }
+        assertTrue(activity.findViewById<View>(R.id.benchmark_button).rootView.let { keepsScreenOn(it) })
+        recreate()
+        assertTrue(words().any { it.startsWith("Run ") })
+        leave()
+        comeBack()
+        assertTrue("${words()}", activity.getString(R.string.benchmark_interrupted) in words())
+        assertFalse(keepsScreenOn(activity.window.decorView))
+    }
+
+    private fun keepsScreenOn(view: View): Boolean =
+        view.keepScreenOn || view is android.view.ViewGroup && (0 until view.childCount).any { keepsScreenOn(view.getChildAt(it)) }
 
     // --- looks ---
 

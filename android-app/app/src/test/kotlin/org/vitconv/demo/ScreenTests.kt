@@ -35,6 +35,7 @@ abstract class ScreenTests {
     @Before
     fun withTheUsualModels() {
         TestApplication.models = TestApplication.defaultModels()
+        TestApplication.runMs = 0
     }
 
     /** Starts the app; [qualifiers] are of resources, as `+night`. */
@@ -47,6 +48,17 @@ abstract class ScreenTests {
 
     protected fun recreate() {
         controller.recreate()
+        settle()
+    }
+
+    /** Another app is in front; nothing of this one is seen. */
+    protected fun leave() {
+        controller.pause().stop()
+        settle()
+    }
+
+    protected fun comeBack() {
+        controller.restart().start().resume()
         settle()
     }
 

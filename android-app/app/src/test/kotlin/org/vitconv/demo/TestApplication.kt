@@ -24,14 +24,18 @@ class TestApplication : DemoApplication() {
     override fun createScreens() = Screens(
         models = models,
         golden = FakeGolden,
-        loader = { _, _ -> FakeClassifier() },
+        loader = { _, _ -> FakeClassifier(runMs) },
         machine = FakeMachine,
         accelerators = listOf(Accelerator.CPU, Accelerator.XNNPACK, Accelerator.NNAPI),
-        inference = Dispatchers.Unconfined,
+        // Alone on its thread where it takes time, as in the app.
+        inference = if (runMs == 0L) Dispatchers.Unconfined else Dispatchers.IO.limitedParallelism(1),
     )
 
     companion object {
         var models = defaultModels()
+
+        /** How long a model really takes, in milliseconds. */
+        var runMs = 0L
 
         fun defaultModels() = listOf("float32" to 4_300_000L, "float16" to 2_210_000L, "dynamic" to 1_200_000L, "int8" to 1_360_000L)
             .map { (scheme, bytes) ->
@@ -41,7 +45,7 @@ class TestApplication : DemoApplication() {
 }
 
 /** Knows five flowers and sees mostly tulips. */
-class FakeClassifier : Classifier {
+class FakeClassifier(private val runMs: Long = 0) : Classifier {
     override val info = ModelInfo(
         "fake", "", "", "", "", listOf("dandelion", "daisy", "tulips", "sunflowers", "roses"), ImageSpec(32, 32),
         Normalization.NONE, TensorSpec(listOf(1, 32, 32, 3), TensorType.FLOAT32, null),
@@ -55,7 +59,10 @@ class FakeClassifier : Classifier {
         inferenceMs = run()
     }
 
-    override fun run() = 8.25
+    override fun run(): Double {
+        if (runMs > 0) Thread.sleep(runMs)
+        return 8.25
+    }
 
     override fun close() = Unit
 }

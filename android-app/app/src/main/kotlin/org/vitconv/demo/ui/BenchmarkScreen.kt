@@ -3,6 +3,7 @@ package org.vitconv.demo.ui
 import android.content.Intent
 import android.view.View
 import android.view.ViewGroup
+import android.widget.AdapterView
 import android.widget.ArrayAdapter
 import android.widget.Button
 import android.widget.LinearLayout
@@ -31,34 +32,44 @@ class BenchmarkScreen(activity: MainActivity, parent: ViewGroup) : Screen(activi
     private val threads = listOf(1, 2, 4, 8).filter { it == 1 || it <= Runtime.getRuntime().availableProcessors() }
 
     override fun onShow() {
-        offer(R.id.benchmark_with, accelerators.map(texts::accelerator), accelerators.indexOf(Accelerator.XNNPACK))
-        offer(R.id.benchmark_threads, threads.map(Int::toString), 0)
-        offer(R.id.benchmark_runs, RUNS.map(Int::toString), 1)
+        val chosen = screens.models.state.value.models.options
+        offer(R.id.benchmark_with, accelerators, chosen.accelerator, texts::accelerator) { options { copy(accelerator = it) } }
+        offer(R.id.benchmark_threads, threads, chosen.threads, Int::toString) { options { copy(threads = it) } }
+        offer(R.id.benchmark_runs, RUNS, screens.benchmarks.runs, Int::toString) { screens.benchmarks.runs = it }
         follow(screens.benchmarks.state, ::draw)
     }
 
-    private fun offer(spinner: Int, names: List<String>, chosen: Int) {
+    private fun options(change: RunOptions.() -> RunOptions) =
+        screens.models.runWith(screens.models.state.value.models.options.change())
+
+    private fun <T> offer(spinner: Int, values: List<T>, chosen: T, name: (T) -> String, choose: (T) -> Unit) {
         find<Spinner>(spinner).apply {
-            adapter = ArrayAdapter(activity, android.R.layout.simple_spinner_item, names).apply {
+            adapter = ArrayAdapter(activity, android.R.layout.simple_spinner_item, values.map(name)).apply {
                 setDropDownViewResource(android.R.layout.simple_spinner_dropdown_item)
             }
-            setSelection(chosen.coerceAtLeast(0))
+            setSelection(values.indexOf(chosen).coerceAtLeast(0))
+            onItemSelectedListener = object : AdapterView.OnItemSelectedListener {
+                override fun onItemSelected(parent: AdapterView<*>?, view: View?, position: Int, id: Long) = choose(values[position])
+
+                override fun onNothingSelected(parent: AdapterView<*>?) = Unit
+            }
         }
     }
 
     private fun draw(state: BenchmarkState) {
         val document = (state as? BenchmarkState.Done)?.document
         val running = state as? BenchmarkState.Running
-        choice.show(state is BenchmarkState.Choosing)
+        view.keepScreenOn = running != null
+        choice.show(running == null && state != BenchmarkState.NoModel)
         button.show(state != BenchmarkState.NoModel)
         button.setText(
             when (state) {
                 is BenchmarkState.Choosing, BenchmarkState.NoModel -> R.string.benchmark_start
                 is BenchmarkState.Running -> R.string.stop
-                is BenchmarkState.Done, is BenchmarkState.Failed -> R.string.benchmark_again
+                is BenchmarkState.Done, is BenchmarkState.Failed, BenchmarkState.Interrupted -> R.string.benchmark_again
             },
         )
-        button.setOnClickListener { if (state is BenchmarkState.Choosing) start() else screens.benchmarks.reset() }
+        button.setOnClickListener { if (running == null) screens.benchmarks.start() else screens.benchmarks.stop() }
         progress.show(running != null)
         running?.let {
             progress.max = it.total
@@ -69,20 +80,13 @@ class BenchmarkScreen(activity: MainActivity, parent: ViewGroup) : Screen(activi
             is BenchmarkState.Running -> activity.getString(R.string.benchmark_running, state.done, state.total)
             is BenchmarkState.Failed -> texts.problem(state.name, state.problem)
             is BenchmarkState.Done -> state.change?.let(texts::change)
+            BenchmarkState.Interrupted -> activity.getText(R.string.benchmark_interrupted)
             is BenchmarkState.Choosing -> null
         }
         message.show(!message.text.isNullOrEmpty())
         results.show(document != null)
         share.show(document != null)
         document?.let(::drawResults)
-    }
-
-    private fun start() {
-        val options = RunOptions(
-            threads[find<Spinner>(R.id.benchmark_threads).selectedItemPosition],
-            accelerators[find<Spinner>(R.id.benchmark_with).selectedItemPosition],
-        )
-        screens.benchmarks.start(options, RUNS[find<Spinner>(R.id.benchmark_runs).selectedItemPosition])
     }
 
     private fun drawResults(document: BenchmarkDocument) {

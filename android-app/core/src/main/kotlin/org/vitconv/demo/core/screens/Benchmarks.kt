@@ -3,9 +3,10 @@ package org.vitconv.demo.core.screens
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Job
 import kotlinx.coroutines.ensureActive
+import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.flow.MutableStateFlow
-import kotlinx.coroutines.flow.StateFlow
-import kotlinx.coroutines.flow.asStateFlow
+import kotlinx.coroutines.flow.combine
+import kotlinx.coroutines.flow.distinctUntilChanged
 import kotlinx.coroutines.launch
 import org.vitconv.demo.core.Accelerator
 import org.vitconv.demo.core.ArrayPixels
@@ -19,6 +20,7 @@ import org.vitconv.demo.core.ModelProblem
 import org.vitconv.demo.core.PixelSource
 import org.vitconv.demo.core.RunOptions
 import org.vitconv.demo.core.Statistics
+import org.vitconv.demo.core.TaskRequest
 import org.vitconv.demo.core.Thermal
 import kotlin.coroutines.coroutineContext
 import kotlin.random.Random
@@ -56,6 +58,9 @@ sealed interface BenchmarkState {
     data class Done(val document: BenchmarkDocument, val change: Plan.Change? = null) : BenchmarkState
 
     data class Failed(val name: String, val problem: ModelProblem) : BenchmarkState
+
+    /** The app went to the background, where Android gives it little of the processor. */
+    data object Interrupted : BenchmarkState
 }
 
 /** Times models on this device. */
@@ -66,20 +71,33 @@ class Benchmarks(
     private val available: List<Accelerator>,
     private val scope: CoroutineScope,
 ) {
-    private val states = MutableStateFlow(choosing())
-    val state: StateFlow<BenchmarkState> = states.asStateFlow()
+    private val states = MutableStateFlow<BenchmarkState>(BenchmarkState.Choosing(available))
     private var work: Job? = null
 
-    /** Times the selected model; on the GPU, its file for the GPU. */
-    fun start(options: RunOptions, runs: Int) {
-        val model = selection.selected
+    /** What there is to see; that there is no model is over as soon as one is opened. */
+    val state: Flow<BenchmarkState> = combine(states, selection.state) { state, models ->
+        if (state is BenchmarkState.Choosing && models.models.selected == null) BenchmarkState.NoModel else state
+    }.distinctUntilChanged()
+
+    /** How often the user wants the model run. */
+    var runs = TaskRequest.DEFAULT_RUNS
+
+    /** Times the selected model as the user chose; on the GPU, its file for the GPU. */
+    fun start() {
+        val (entries, model, _, options) = selection.state.value.models
         if (model == null || work?.isActive == true) return
-        val planned = plan(model, options, selection.state.value.models.entries)
+        val planned = plan(model, options, entries)
+        val stopped = work
+        val runs = runs
+        var shown = BenchmarkState.Running(0, runs)
+        states.value = shown
         work = scope.launch {
-            states.value = BenchmarkState.Running(0, runs)
+            stopped?.join()
             states.value = try {
                 val document = time(listOf(Task(model, planned)), options.accelerator, runs) { done ->
-                    states.value = BenchmarkState.Running(done, runs)
+                    // On another thread, where it may be too late: the user has stopped it.
+                    val next = BenchmarkState.Running(done, runs)
+                    if (states.compareAndSet(shown, next)) shown = next
                 }
                 BenchmarkState.Done(document, planned.change)
             } catch (error: ModelException) {
@@ -89,9 +107,16 @@ class Benchmarks(
     }
 
     /** Stops what runs, and offers the choice anew. */
-    fun reset() {
+    fun stop() = end(BenchmarkState.Choosing(available))
+
+    /** The app is no longer seen: what is measured then isn't the device's speed. */
+    fun interrupt() {
+        if (states.value is BenchmarkState.Running) end(BenchmarkState.Interrupted)
+    }
+
+    private fun end(next: BenchmarkState) {
         work?.cancel()
-        states.value = choosing()
+        states.value = next
     }
 
     /**
@@ -132,9 +157,6 @@ class Benchmarks(
             files = timings,
         )
     }
-
-    private fun choosing(): BenchmarkState =
-        if (selection.selected == null) BenchmarkState.NoModel else BenchmarkState.Choosing(available)
 
     private class Measured(private val task: Task, private val machine: Machine, load: () -> Classifier) {
         private val memoryBefore = machine.nativeMemoryMb()

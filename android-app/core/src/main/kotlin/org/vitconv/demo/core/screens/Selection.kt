@@ -6,13 +6,15 @@ import kotlinx.coroutines.flow.asStateFlow
 import kotlinx.coroutines.flow.update
 import org.vitconv.demo.core.ModelException
 import org.vitconv.demo.core.ModelProblem
+import org.vitconv.demo.core.RunOptions
 
-/** The models there are, the one in use, and how fast each was when it was last used. */
+/** The models there are, the one in use, how it is run, and how fast each was when it was last used like this. */
 data class Models(
     val entries: List<ModelEntry> = emptyList(),
     val selected: ModelEntry? = null,
     /** Milliseconds of the last inference. */
     val speeds: Map<ModelEntry, Double> = emptyMap(),
+    val options: RunOptions = RunOptions(),
 )
 
 /** State of the screen of models. */
@@ -35,6 +37,11 @@ class ModelSelection(models: List<ModelEntry>, private val engine: Engine) {
     val selected: ModelEntry? get() = states.value.models.selected
 
     fun select(model: ModelEntry) = become { copy(selected = model) }
+
+    /** How models are run from now on. */
+    fun runWith(options: RunOptions) = states.update {
+        it.with(if (options == it.models.options) it.models else it.models.copy(options = options, speeds = emptyMap()))
+    }
 
     fun measured(model: ModelEntry, inferenceMs: Double) =
         states.update { it.with(it.models.copy(speeds = it.models.speeds + (model to inferenceMs))) }

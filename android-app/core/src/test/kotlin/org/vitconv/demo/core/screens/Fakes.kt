@@ -16,7 +16,7 @@ import org.vitconv.demo.core.TensorSpec
 import org.vitconv.demo.core.TensorType
 
 /** Answers every picture with the same [probabilities]. */
-class FakeClassifier(private val probabilities: FloatArray) : Classifier {
+class FakeClassifier(private val probabilities: FloatArray, private val runMs: Long = 0) : Classifier {
     var runs = 0
     var closed = false
 
@@ -38,6 +38,7 @@ class FakeClassifier(private val probabilities: FloatArray) : Classifier {
 
     override fun run(): Double {
         check(!closed)
+        if (runMs > 0) Thread.sleep(runMs)
         return (++runs).toDouble()
     }
 
@@ -47,14 +48,17 @@ class FakeClassifier(private val probabilities: FloatArray) : Classifier {
 }
 
 /** Hands out fakes and keeps them in [made]; a model named "bad" is refused. */
-class FakeLoader(private val probabilities: FloatArray = floatArrayOf(0.2f, 0.7f, 0.1f)) : ClassifierLoader {
+class FakeLoader(
+    private val probabilities: FloatArray = floatArrayOf(0.2f, 0.7f, 0.1f),
+    private val runMs: Long = 0,
+) : ClassifierLoader {
     val made = mutableListOf<FakeClassifier>()
     val asked = mutableListOf<Pair<String, RunOptions>>()
 
     override fun load(model: ModelEntry, options: RunOptions): Classifier {
         asked += model.name to options
         if (model.name.startsWith("bad")) throw ModelException(ModelProblem.Refused("it is bad"))
-        return FakeClassifier(probabilities).also(made::add)
+        return FakeClassifier(probabilities, runMs).also(made::add)
     }
 }
 

@@ -1,11 +1,18 @@
 package org.vitconv.demo.core.screens
 
 import kotlinx.coroutines.CompletableDeferred
+import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.ExperimentalCoroutinesApi
+import kotlinx.coroutines.asCoroutineDispatcher
+import kotlinx.coroutines.delay
+import kotlinx.coroutines.flow.first
+import kotlinx.coroutines.runBlocking
 import kotlinx.coroutines.test.StandardTestDispatcher
 import kotlinx.coroutines.test.TestScope
 import kotlinx.coroutines.test.advanceUntilIdle
 import kotlinx.coroutines.test.runTest
+import kotlinx.coroutines.withContext
+import kotlinx.coroutines.withTimeout
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
 import org.junit.Assert.assertTrue
@@ -19,6 +26,7 @@ import org.vitconv.demo.core.ModelProblem
 import org.vitconv.demo.core.PixelSource
 import org.vitconv.demo.core.RunOptions
 import java.io.IOException
+import java.util.concurrent.Executors
 
 @OptIn(ExperimentalCoroutinesApi::class)
 class ScreensTest {
@@ -271,15 +279,26 @@ class ScreensTest {
 
     private fun TestScope.benchmarks(selection: List<ModelEntry> = models): Benchmarks {
         val engine = engine()
-        return Benchmarks(engine, ModelSelection(selection, engine), FakeMachine(), listOf(Accelerator.CPU), this)
+        return benchmarks(ModelSelection(selection, engine), engine)
+    }
+
+    private fun CoroutineScope.benchmarks(selection: ModelSelection, engine: Engine) =
+        Benchmarks(engine, selection, FakeMachine(), listOf(Accelerator.CPU), this)
+
+    /** Lets the user choose, and starts. */
+    private fun TestScope.timed(options: RunOptions, files: List<ModelEntry> = models): Benchmarks {
+        val engine = engine()
+        val selection = ModelSelection(files, engine).apply { runWith(options) }
+        return benchmarks(selection, engine).apply {
+            runs = 10
+            start()
+            advanceUntilIdle()
+        }
     }
 
     @Test
     fun `a benchmark warms up, runs, and tells what it found`() = runTest {
-        val benchmarks = benchmarks()
-        benchmarks.start(RunOptions(2, Accelerator.CPU), 10)
-        advanceUntilIdle()
-        val document = (benchmarks.state.value as BenchmarkState.Done).document
+        val document = (timed(RunOptions(2, Accelerator.CPU)).state.first() as BenchmarkState.Done).document
         val file = document.files.single()
         // The fake's run N takes N milliseconds: the first, five to warm up, then ten that count.
         assertEquals(listOf(1.0, 7.0, 11.5, 10), listOf(file.firstMs, file.minMs, file.p50Ms, file.runs))
@@ -306,11 +325,9 @@ class ScreensTest {
             listOf(int8) to ("a-int8.tflite" to RunOptions()),
         )) {
             loader.asked.clear()
-            val benchmarks = benchmarks(files)
-            benchmarks.start(onGpu, 10)
-            advanceUntilIdle()
+            val done = timed(onGpu, files).state.first() as BenchmarkState.Done
             assertEquals(listOf(timed), loader.asked)
-            val file = (benchmarks.state.value as BenchmarkState.Done).document.files.single()
+            val file = done.document.files.single()
             assertEquals(timed.first to timed.second.accelerator.id, file.path to file.delegate)
             assertTrue("${file.note}", "a-int8.tflite" in file.note.orEmpty())
         }
@@ -329,11 +346,71 @@ class ScreensTest {
 
     @Test
     fun `a model that the runtime refuses ends the benchmark with its reason`() = runTest {
-        val benchmarks = benchmarks(listOf(bundled("bad.tflite")))
-        benchmarks.start(RunOptions(), 10)
+        val benchmarks = timed(RunOptions(), listOf(bundled("bad.tflite")))
+        assertEquals(BenchmarkState.Failed("bad.tflite", ModelProblem.Refused("it is bad")), benchmarks.state.first())
+        benchmarks.stop()
+        assertEquals(BenchmarkState.Choosing(listOf(Accelerator.CPU)), benchmarks.state.first())
+    }
+
+    @Test
+    fun `again runs again`() = runTest {
+        val benchmarks = timed(RunOptions())
+        benchmarks.start()
+        assertEquals(BenchmarkState.Running(0, 10), benchmarks.state.first())
         advanceUntilIdle()
-        assertEquals(BenchmarkState.Failed("bad.tflite", ModelProblem.Refused("it is bad")), benchmarks.state.value)
-        benchmarks.reset()
-        assertEquals(BenchmarkState.Choosing(listOf(Accelerator.CPU)), benchmarks.state.value)
+        assertTrue(benchmarks.state.first() is BenchmarkState.Done)
+        assertEquals(2, loader.made.size)
+    }
+
+    @Test
+    fun `a model that is opened later can be timed`() = runTest {
+        val engine = engine()
+        val selection = ModelSelection(emptyList(), engine)
+        val benchmarks = benchmarks(selection, engine)
+        assertEquals(BenchmarkState.NoModel, benchmarks.state.first())
+        selection.open("mine.tflite") { ModelEntry("mine.tflite", null, 5, ModelEntry.Source.Opened) }
+        assertEquals(BenchmarkState.Choosing(listOf(Accelerator.CPU)), benchmarks.state.first())
+    }
+
+    /** With threads of its own, as in the app: [end] is called while the benchmark runs. */
+    private fun whileRunning(end: suspend Benchmarks.() -> Unit): BenchmarkState {
+        val inference = Executors.newSingleThreadExecutor().asCoroutineDispatcher()
+        val main = Executors.newSingleThreadExecutor().asCoroutineDispatcher()
+        try {
+            return runBlocking(main) {
+                val engine = Engine(FakeLoader(runMs = 2), inference)
+                val benchmarks = benchmarks(ModelSelection(models, engine), engine).apply { runs = 1000 }
+                benchmarks.start()
+                benchmarks.state.first { it is BenchmarkState.Running && it.done > 2 }
+                benchmarks.end()
+                withContext(inference) {} // what was running has ended
+                delay(20)
+                benchmarks.state.first()
+            }
+        } finally {
+            inference.close()
+            main.close()
+        }
+    }
+
+    @Test
+    fun `stop stops, and the choice is there again`() {
+        repeat(10) { assertEquals(BenchmarkState.Choosing(listOf(Accelerator.CPU)), whileRunning { stop() }) }
+    }
+
+    @Test
+    fun `what would be measured in the background is not called the device's speed`() {
+        assertEquals(BenchmarkState.Interrupted, whileRunning { interrupt() })
+    }
+
+    @Test
+    fun `a benchmark that is started while another one stops runs to its end`() {
+        val state = whileRunning {
+            stop()
+            runs = 3
+            start()
+            withTimeout(10_000) { state.first { it !is BenchmarkState.Running } }
+        }
+        assertEquals(3, (state as BenchmarkState.Done).document.files.single().runs)
     }
 }
