@@ -8,7 +8,10 @@ import kotlinx.coroutines.SupervisorJob
 import kotlinx.coroutines.asCoroutineDispatcher
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.withContext
+import org.vitconv.demo.camera.Pictures
+import org.vitconv.demo.camera.ReaderPictures
 import org.vitconv.demo.core.Accelerator
+import org.vitconv.demo.core.FrameSize
 import org.vitconv.demo.core.ModelException
 import org.vitconv.demo.core.ModelProblem
 import org.vitconv.demo.core.screens.Benchmarks
@@ -35,6 +38,9 @@ import java.util.concurrent.Executors
 open class DemoApplication : Application() {
     val screens: Screens by lazy { createScreens() }
     val openedModels by lazy { OpenedModels(filesDir.resolve("models")) }
+
+    /** What reads the camera's frames of [size]. */
+    open fun cameraPictures(size: FrameSize): Pictures = ReaderPictures(size)
 
     /** Tests put other parts in. */
     protected open fun createScreens(): Screens {

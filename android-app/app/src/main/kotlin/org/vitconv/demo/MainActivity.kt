@@ -9,6 +9,7 @@ import android.content.res.Configuration
 import android.net.Uri
 import android.os.Bundle
 import android.os.Parcelable
+import android.provider.Settings
 import android.view.ViewGroup
 import android.widget.RadioGroup
 import android.widget.TextView
@@ -100,6 +101,12 @@ class MainActivity : Activity() {
 
     fun askForCamera() = requestPermissions(arrayOf(Manifest.permission.CAMERA), CAMERA_REQUEST)
 
+    /** Where the user allows again what was denied for good: Android asks no more. */
+    fun openSettings() {
+        val app = Uri.fromParts("package", packageName, null)
+        startForResult(Intent(Settings.ACTION_APPLICATION_DETAILS_SETTINGS, app), SETTINGS_REQUEST)
+    }
+
     /** Classifies a picture of another app. */
     fun classify(picture: Uri) {
         nav.check(Tab.CLASSIFY.button)
@@ -108,6 +115,8 @@ class MainActivity : Activity() {
     }
 
     private fun open(chosen: Tab) {
+        // A group of buttons tells of one choice up to three times, the first time still of the old one.
+        if (chosen == tab) return
         tab = chosen
         if (scope == null) return // not visible; onStart shows it
         hide()
@@ -160,5 +169,6 @@ class MainActivity : Activity() {
     private companion object {
         const val TAB = "tab"
         const val CAMERA_REQUEST = 1
+        const val SETTINGS_REQUEST = 4
     }
 }

@@ -2,6 +2,7 @@ package org.vitconv.demo
 
 import android.content.ContentProvider
 import android.content.ContentValues
+import android.content.DialogInterface
 import android.content.Intent
 import android.database.Cursor
 import android.graphics.Bitmap
@@ -14,6 +15,7 @@ import android.net.Uri
 import android.os.Bundle
 import android.os.Looper
 import android.view.View
+import android.view.ViewGroup
 import android.widget.LinearLayout
 import android.widget.Spinner
 import org.junit.Assert.assertEquals
@@ -23,6 +25,7 @@ import org.junit.Assert.assertTrue
 import org.junit.Test
 import org.robolectric.Robolectric
 import org.robolectric.Shadows.shadowOf
+import org.robolectric.shadows.ShadowAlertDialog
 import org.vitconv.demo.core.screens.ModelEntry
 import java.io.ByteArrayOutputStream
 
@@ -74,6 +77,25 @@ class MainActivityTest : ScreenTests() {
     }
 
     @Test
+    fun `a share builds one screen`() {
+        launch()
+        tap(R.id.nav_benchmark)
+        var screens = 0
+        activity.findViewById<ViewGroup>(R.id.content).setOnHierarchyChangeListener(
+            object : ViewGroup.OnHierarchyChangeListener {
+                override fun onChildViewAdded(parent: View, child: View) {
+                    screens++
+                }
+
+                override fun onChildViewRemoved(parent: View, child: View) = Unit
+            },
+        )
+        send(share(offered(flower)))
+        waitFor("an answer", ::answered)
+        assertEquals(1, screens)
+    }
+
+    @Test
     fun `the picker is asked for a picture and gives one`() {
         launch()
         screenshot("classify-empty")
@@ -94,6 +116,19 @@ class MainActivityTest : ScreenTests() {
         val asked = shadowOf(activity).nextStartedActivityForResult.intent
         assertEquals("android.media.action.IMAGE_CAPTURE", asked.action)
         assertEquals("content://org.vitconv.demo.capture/picture.jpg", asked.clipData?.getItemAt(0)?.uri.toString())
+    }
+
+    @Test
+    fun `a camera that was denied for good leads to the settings`() {
+        launch()
+        tap(R.id.camera)
+        activity.onRequestPermissionsResult(1, arrayOf("android.permission.CAMERA"), intArrayOf(-1))
+        settle()
+        val dialog = ShadowAlertDialog.getLatestAlertDialog()
+        assertEquals(activity.getString(R.string.live_denied), shadowOf(dialog).message)
+        dialog.getButton(DialogInterface.BUTTON_POSITIVE).performClick()
+        settle()
+        assertEquals("android.settings.APPLICATION_DETAILS_SETTINGS", shadowOf(activity).nextStartedActivityForResult.intent.action)
     }
 
     @Test
@@ -328,9 +363,6 @@ class MainActivityTest : ScreenTests() {
         assertTrue("${words()}", activity.getString(R.string.benchmark_interrupted) in words())
         assertFalse(keepsScreenOn(activity.window.decorView))
     }
-
-    private fun keepsScreenOn(view: View): Boolean =
-        view.keepScreenOn || view is android.view.ViewGroup && (0 until view.childCount).any { keepsScreenOn(view.getChildAt(it)) }
 
     // --- looks ---
 

@@ -99,6 +99,10 @@ abstract class ScreenTests {
         collect(activity.findViewById(android.R.id.content))
     }
 
+    /** Whether [view] or anything in it keeps the screen from going dark. */
+    protected fun keepsScreenOn(view: View): Boolean =
+        view.keepScreenOn || view is ViewGroup && (0 until view.childCount).any { keepsScreenOn(view.getChildAt(it)) }
+
     /** Writes what is on the screen to NAME.png, where the build wants its screenshots. */
     protected fun screenshot(name: String) {
         val folder = System.getProperty("vitconv.screenshots") ?: return

@@ -1,11 +1,14 @@
 package org.vitconv.demo
 
 import kotlinx.coroutines.Dispatchers
+import org.vitconv.demo.camera.FakePictures
+import org.vitconv.demo.camera.Pictures
 import org.vitconv.demo.core.Accelerator
 import org.vitconv.demo.core.Answer
 import org.vitconv.demo.core.Classifier
 import org.vitconv.demo.core.Delegation
 import org.vitconv.demo.core.Device
+import org.vitconv.demo.core.FrameSize
 import org.vitconv.demo.core.GoldenImage
 import org.vitconv.demo.core.GoldenSet
 import org.vitconv.demo.core.ImageSpec
@@ -31,7 +34,15 @@ class TestApplication : DemoApplication() {
         inference = if (runMs == 0L) Dispatchers.Unconfined else Dispatchers.IO.limitedParallelism(1),
     )
 
+    override fun cameraPictures(size: FrameSize): Pictures = FakePictures(size).also { pictures = it }
+
     companion object {
+        /** Those of the camera that was opened last. */
+        var pictures: FakePictures? = null
+
+        /** What was classified last, as rows of 0xAARRGGBB. */
+        @Volatile
+        var seen: List<List<Int>> = emptyList()
         var models = defaultModels()
 
         /** How long a model really takes, in milliseconds. */
@@ -54,7 +65,12 @@ class FakeClassifier(private val runMs: Long = 0) : Classifier {
     override val loadMs = 12.5
     override val delegation = Delegation(439, 390, 57)
 
-    override fun classify(picture: PixelSource) = Answer(floatArrayOf(0.02f, 0.004f, 0.871f, 0.011f, 0.094f)).apply {
+    override fun classify(picture: PixelSource): Answer {
+        TestApplication.seen = List(picture.height) { y -> IntArray(picture.width).also { picture.readRow(y, it) }.toList() }
+        return answer()
+    }
+
+    private fun answer() = Answer(floatArrayOf(0.02f, 0.004f, 0.871f, 0.011f, 0.094f)).apply {
         prepareMs = 3.4
         inferenceMs = run()
     }

@@ -1,7 +1,6 @@
 package org.vitconv.demo.camera
 
 import android.Manifest
-import android.annotation.TargetApi
 import android.app.Activity
 import android.content.pm.PackageManager
 import android.graphics.ImageFormat
@@ -14,151 +13,214 @@ import android.hardware.camera2.CameraCharacteristics
 import android.hardware.camera2.CameraDevice
 import android.hardware.camera2.CameraManager
 import android.hardware.camera2.CaptureRequest
-import android.media.Image
-import android.media.ImageReader
-import android.os.Build
+import android.hardware.display.DisplayManager
 import android.os.Handler
-import android.os.HandlerThread
+import android.os.Looper
+import android.util.Log
 import android.util.Size
 import android.view.Surface
 import android.view.TextureView
+import android.view.View
+import kotlinx.coroutines.CancellationException
+import kotlinx.coroutines.CompletableDeferred
+import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.channels.Channel
+import kotlinx.coroutines.launch
 import kotlinx.coroutines.suspendCancellableCoroutine
 import kotlinx.coroutines.withContext
+import org.vitconv.demo.core.FrameSize
 import org.vitconv.demo.core.Orientation
 import org.vitconv.demo.core.PixelSource
-import org.vitconv.demo.core.Plane
 import org.vitconv.demo.core.YuvFrame
+import org.vitconv.demo.core.analysisSize
+import org.vitconv.demo.core.previewSize
 import kotlin.coroutines.resume
 
-/** A camera that shows its view and gives frames, one at a time: those that come meanwhile are dropped. */
-class FrameCamera private constructor(private val orientation: Orientation, size: Size) : AutoCloseable {
-    private val thread = HandlerThread("camera").apply { start() }
-    private val handler = Handler(thread.looper)
-    private val reader = ImageReader.newInstance(size.width, size.height, ImageFormat.YUV_420_888, 2)
+/**
+ * A camera that shows its view and gives frames, one at a time: those that come meanwhile are dropped.
+ *
+ * Its state belongs to the main thread. What may take long, or must not happen while a picture is read, happens in
+ * [calls], one after the other.
+ */
+class FrameCamera private constructor(
+    private val activity: Activity,
+    private val preview: TextureView,
+    private val chosen: Chosen,
+    private val pictures: Pictures,
+) : AutoCloseable {
+    /** A camera of the device, how it is mounted, and in which sizes it is to stream. */
+    private class Chosen(
+        val id: String,
+        val sensorDegrees: Int,
+        val isFront: Boolean,
+        val analysis: FrameSize,
+        val preview: FrameSize,
+    )
+
     private val arrived = Channel<Unit>(Channel.CONFLATED)
     private val frame = YuvFrame()
+    private val opened = CompletableDeferred<CameraDevice?>()
+    private val configured = CompletableDeferred<CameraCaptureSession?>()
+    private val displays = activity.getSystemService(DisplayManager::class.java)
     private var device: CameraDevice? = null
     private var surface: Surface? = null
+    private var closed = false
+
+    @Volatile
+    private var orientation = Orientation.UPRIGHT
+
+    /** From landscape to reverse landscape nothing is laid out anew, and no activity is made: only this is told. */
+    private val onTurn = object : DisplayManager.DisplayListener {
+        override fun onDisplayChanged(displayId: Int) = standUpright()
+
+        override fun onDisplayAdded(displayId: Int) = Unit
+
+        override fun onDisplayRemoved(displayId: Int) = Unit
+    }
+    private val onLayout = View.OnLayoutChangeListener { _, _, _, _, _, _, _, _, _ -> standUpright() }
 
     /** Gives every frame, upright, to [use] until the camera is closed or taken away; valid until [use] returns. */
     suspend fun frames(use: suspend (PixelSource) -> Unit) {
-        reader.setOnImageAvailableListener({ arrived.trySend(Unit) }, handler)
+        pictures.onArrival { arrived.trySend(Unit) }
         for (signal in arrived) {
-            val pixels = withContext(Dispatchers.Default) { latest() }
+            val pixels = withContext(calls) { pictures.latest { frame.read(it, orientation) } }
             if (pixels != null) use(pixels)
         }
     }
 
     override fun close() {
+        if (closed) return
+        closed = true
         arrived.close()
-        device?.close()
-        reader.close()
-        surface?.release()
-        thread.quitSafely()
+        displays.unregisterDisplayListener(onTurn)
+        preview.removeOnLayoutChangeListener(onLayout)
+        val (device, surface) = device to surface
+        CoroutineScope(calls).launch {
+            device?.close()
+            pictures.close()
+            surface?.release()
+        }
     }
 
-    private fun latest(): PixelSource? = try {
-        reader.acquireLatestImage()?.use(::read)
-    } catch (_: IllegalStateException) {
-        // The camera was closed meanwhile, and its pictures with it.
-        null
+    private fun standUpright() {
+        val turned = 90 * rotation(activity)
+        orientation = Orientation.ofCamera(chosen.sensorDegrees, turned, chosen.isFront)
+        preview.fill(chosen.preview, chosen.sensorDegrees, turned)
     }
 
-    private fun read(image: Image): PixelSource {
-        val (y, u, v) = image.planes.map { Plane(it.buffer, it.rowStride, it.pixelStride) }
-        return frame.read(image.width, image.height, y, u, v, orientation)
-    }
-
-    /** Whether the camera [id] could be opened and streams onto [preview]. */
-    private suspend fun start(manager: CameraManager, id: String, preview: Surface): Boolean {
-        surface = preview
-        val opened = openDevice(manager, id) ?: return false
-        device = opened
-        val targets = listOf(preview, reader.surface)
-        val session = openSession(opened, targets) ?: return false
-        val request = opened.createCaptureRequest(CameraDevice.TEMPLATE_PREVIEW)
-        targets.forEach(request::addTarget)
-        request.set(CaptureRequest.CONTROL_AF_MODE, CaptureRequest.CONTROL_AF_MODE_CONTINUOUS_PICTURE)
-        session.setRepeatingRequest(request.build(), null, handler)
+    /** Whether the camera could be opened and streams onto [target]. */
+    private suspend fun start(manager: CameraManager, target: Surface): Boolean {
+        surface = target
+        displays.registerDisplayListener(onTurn, main)
+        preview.addOnLayoutChangeListener(onLayout)
+        standUpright()
+        withContext(calls) { manager.openCamera(chosen.id, DeviceEvents(), main) }
+        val camera = opened.await() ?: return false
+        val targets = listOf(target, pictures.surface)
+        withContext(calls) {
+            @Suppress("DEPRECATION") // replaced in Android 9
+            camera.createCaptureSession(targets, SessionEvents(), main)
+        }
+        val session = configured.await() ?: return false
+        withContext(calls) {
+            val request = camera.createCaptureRequest(CameraDevice.TEMPLATE_PREVIEW)
+            targets.forEach(request::addTarget)
+            request.set(CaptureRequest.CONTROL_AF_MODE, CaptureRequest.CONTROL_AF_MODE_CONTINUOUS_PICTURE)
+            session.setRepeatingRequest(request.build(), null, main)
+        }
         return true
     }
 
-    private suspend fun openDevice(manager: CameraManager, id: String): CameraDevice? =
-        suspendCancellableCoroutine { continuation ->
-            val callback = object : CameraDevice.StateCallback() {
-                override fun onOpened(camera: CameraDevice) {
-                    if (continuation.isActive) continuation.resume(camera) else camera.close()
-                }
-
-                override fun onDisconnected(camera: CameraDevice) = onError(camera, 0)
-
-                override fun onError(camera: CameraDevice, error: Int) {
-                    camera.close()
-                    arrived.close()
-                    if (continuation.isActive) continuation.resume(null)
-                }
-            }
-            manager.openCamera(id, callback, handler)
+    private inner class DeviceEvents : CameraDevice.StateCallback() {
+        override fun onOpened(camera: CameraDevice) {
+            // Kept here and not where it is waited for: whoever waited may be gone, and it would stay open.
+            if (closed) return release(camera)
+            device = camera
+            opened.complete(camera)
         }
 
-    @Suppress("DEPRECATION") // replaced in Android 9
-    private suspend fun openSession(camera: CameraDevice, targets: List<Surface>): CameraCaptureSession? =
-        suspendCancellableCoroutine { continuation ->
-            val callback = object : CameraCaptureSession.StateCallback() {
-                override fun onConfigured(session: CameraCaptureSession) = continuation.resume(session)
+        override fun onDisconnected(camera: CameraDevice) = onError(camera, 0)
 
-                override fun onConfigureFailed(session: CameraCaptureSession) = continuation.resume(null)
-            }
-            camera.createCaptureSession(targets, callback, handler)
+        override fun onError(camera: CameraDevice, error: Int) {
+            release(camera)
+            opened.complete(null)
+            configured.complete(null)
+            arrived.close()
         }
+
+        private fun release(camera: CameraDevice) {
+            CoroutineScope(calls).launch { camera.close() }
+        }
+    }
+
+    private inner class SessionEvents : CameraCaptureSession.StateCallback() {
+        override fun onConfigured(session: CameraCaptureSession) {
+            configured.complete(session)
+        }
+
+        override fun onConfigureFailed(session: CameraCaptureSession) {
+            configured.complete(null)
+        }
+    }
 
     companion object {
-        /** Enough for every model here, and quick to convert. */
-        private const val MOST_PIXELS = 640 * 480
+        private val calls = Dispatchers.IO.limitedParallelism(1)
+        private val main get() = Handler(Looper.getMainLooper())
 
-        /** Opens the back camera, or any; shows it in [preview]. Null where there is none that can be used. */
-        suspend fun open(activity: Activity, preview: TextureView): FrameCamera? {
+        /**
+         * Opens the back camera, or any, shows it in [preview], and reads its frames from what [picturesOf] makes.
+         * Null where there is none that can be used. To be called on the main thread.
+         */
+        suspend fun open(activity: Activity, preview: TextureView, picturesOf: (FrameSize) -> Pictures): FrameCamera? {
             if (activity.checkSelfPermission(Manifest.permission.CAMERA) != PackageManager.PERMISSION_GRANTED) return null
             val manager = activity.getSystemService(CameraManager::class.java)
+            val metrics = activity.resources.displayMetrics
+            val screen = FrameSize(metrics.widthPixels, metrics.heightPixels)
             var camera: FrameCamera? = null
             var started = false
             try {
-                val (id, facts) = manager.choose() ?: return null
-                val sizes = facts.get(CameraCharacteristics.SCALER_STREAM_CONFIGURATION_MAP)
-                    ?.getOutputSizes(ImageFormat.YUV_420_888) ?: return null
-                val size = sizes.filter { it.pixels <= MOST_PIXELS }.maxByOrNull { it.pixels } ?: sizes.last()
-                val sensor = facts.get(CameraCharacteristics.SENSOR_ORIENTATION) ?: 0
-                val front = facts.get(CameraCharacteristics.LENS_FACING) == CameraCharacteristics.LENS_FACING_FRONT
-                val turned = 90 * rotation(activity)
+                val chosen = withContext(calls) { manager.choose(screen) } ?: return null
                 val texture = preview.awaitTexture()
-                texture.setDefaultBufferSize(size.width, size.height)
-                preview.fill(size, sensor, turned)
-                camera = FrameCamera(Orientation.ofCamera(sensor, turned, front), size)
-                started = camera.start(manager, id, Surface(texture))
+                texture.setDefaultBufferSize(chosen.preview.width, chosen.preview.height)
+                camera = FrameCamera(activity, preview, chosen, picturesOf(chosen.analysis))
+                started = camera.start(manager, Surface(texture))
                 return camera.takeIf { started }
-            } catch (_: CameraAccessException) {
-                return null
-            } catch (_: IllegalArgumentException) {
-                // The camera was unplugged, or withdrawn by a device policy.
-                return null
-            } catch (_: IllegalStateException) {
-                // It was taken away while it was being opened.
-                return null
+            } catch (cancelled: CancellationException) {
+                throw cancelled
+            } catch (error: CameraAccessException) {
+                return unusable(error)
+            } catch (error: RuntimeException) {
+                // It was unplugged, withdrawn by a device policy or by the user, or taken away while it was being
+                // opened: Android and its makers have an exception for each.
+                return unusable(error)
             } finally {
                 if (!started) camera?.close()
             }
         }
 
-        private fun CameraManager.choose(): Pair<String, CameraCharacteristics>? {
-            val all = cameraIdList.map { it to getCameraCharacteristics(it) }
-            return all.firstOrNull { (_, facts) ->
-                facts.get(CameraCharacteristics.LENS_FACING) == CameraCharacteristics.LENS_FACING_BACK
-            } ?: all.firstOrNull()
+        private fun unusable(error: Exception): FrameCamera? {
+            Log.w("vitconv", "the camera cannot be used", error)
+            return null
         }
 
-        private val Size.pixels get() = width * height
+        private fun CameraManager.choose(screen: FrameSize): Chosen? {
+            val all = cameraIdList.map { it to getCameraCharacteristics(it) }
+            val (id, facts) = all.firstOrNull { (_, facts) ->
+                facts.get(CameraCharacteristics.LENS_FACING) == CameraCharacteristics.LENS_FACING_BACK
+            } ?: all.firstOrNull() ?: return null
+            val streams = facts.get(CameraCharacteristics.SCALER_STREAM_CONFIGURATION_MAP) ?: return null
+            val analysis = analysisSize(streams.getOutputSizes(ImageFormat.YUV_420_888).toSizes()) ?: return null
+            return Chosen(
+                id,
+                facts.get(CameraCharacteristics.SENSOR_ORIENTATION) ?: 0,
+                facts.get(CameraCharacteristics.LENS_FACING) == CameraCharacteristics.LENS_FACING_FRONT,
+                analysis,
+                previewSize(streams.getOutputSizes(SurfaceTexture::class.java).toSizes(), analysis, screen),
+            )
+        }
+
+        private fun Array<Size>?.toSizes() = orEmpty().map { FrameSize(it.width, it.height) }
 
         private suspend fun TextureView.awaitTexture(): SurfaceTexture = surfaceTexture ?: suspendCancellableCoroutine {
             val continuation = it
@@ -180,7 +242,7 @@ class FrameCamera private constructor(private val orientation: Orientation, size
          * Fills the view with the picture, cropped rather than distorted. The view stretches the buffer over itself and
          * turns it for the natural position of the device only: undo the one, and add what the device is turned.
          */
-        private fun TextureView.fill(buffer: Size, sensorDegrees: Int, turnedDegrees: Int) {
+        private fun TextureView.fill(buffer: FrameSize, sensorDegrees: Int, turnedDegrees: Int) {
             if (width == 0 || height == 0) return
             val sideways = sensorDegrees % 180 != 0
             val shown = RectF(
@@ -206,13 +268,7 @@ class FrameCamera private constructor(private val orientation: Orientation, size
         }
 
         /** In quarter turns from the device's natural position. */
-        private fun rotation(activity: Activity): Int =
-            if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.R) rotationSince11(activity) else rotationBefore11(activity)
-
-        @TargetApi(Build.VERSION_CODES.R)
-        private fun rotationSince11(activity: Activity): Int = activity.display?.rotation ?: 0
-
-        @Suppress("DEPRECATION") // replaced in Android 11
-        private fun rotationBefore11(activity: Activity): Int = activity.windowManager.defaultDisplay.rotation
+        @Suppress("DEPRECATION") // replaced in Android 11 by another name for the same display
+        private fun rotation(activity: Activity): Int = activity.windowManager.defaultDisplay.rotation
     }
 }

@@ -1,5 +1,6 @@
 package org.vitconv.demo.ui
 
+import android.app.AlertDialog
 import android.content.Intent
 import android.os.Build
 import android.provider.MediaStore
@@ -36,9 +37,17 @@ class ClassifyScreen(activity: MainActivity, parent: ViewGroup) : Screen(activit
         }
     }
 
-    /** The user had to allow the camera first. */
+    /** The user had to allow the camera first. Where Android no longer asks, nothing would be seen to happen. */
     override fun onPermission() {
-        if (activity.mayUseCamera()) takePicture()
+        when {
+            activity.mayUseCamera() -> takePicture()
+            !activity.mayAskForCameraAgain() ->
+                AlertDialog.Builder(activity)
+                    .setMessage(R.string.live_denied)
+                    .setPositiveButton(R.string.live_settings) { _, _ -> activity.openSettings() }
+                    .setNegativeButton(android.R.string.cancel, null)
+                    .show()
+        }
     }
 
     private fun draw(state: ClassifyState<BitmapPixels>) {

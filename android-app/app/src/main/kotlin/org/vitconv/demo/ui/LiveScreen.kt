@@ -1,8 +1,5 @@
 package org.vitconv.demo.ui
 
-import android.content.Intent
-import android.net.Uri
-import android.provider.Settings
 import android.view.TextureView
 import android.view.View
 import android.view.ViewGroup
@@ -10,6 +7,7 @@ import android.widget.Button
 import android.widget.TextView
 import kotlinx.coroutines.Job
 import kotlinx.coroutines.launch
+import org.vitconv.demo.DemoApplication
 import org.vitconv.demo.MainActivity
 import org.vitconv.demo.R
 import org.vitconv.demo.camera.FrameCamera
@@ -46,13 +44,12 @@ class LiveScreen(activity: MainActivity, parent: ViewGroup) : Screen(activity, R
         screens.live.permission(granted, mayAsk)
         if (!granted || screens.models.selected == null || running?.isActive == true) return
         running = scope.launch {
-            val opened = FrameCamera.open(activity, preview)
-            if (opened == null) {
-                screens.live.noCamera()
-                return@launch
-            }
+            val opened = FrameCamera.open(activity, preview, (activity.application as DemoApplication)::cameraPictures)
             camera = opened
-            opened.frames { pixels -> screens.live.frame(pixels) }
+            opened?.frames { pixels -> screens.live.frame(pixels) }
+            // There is none, or it was taken away.
+            camera = null
+            opened?.close()
             screens.live.noCamera()
         }
     }
@@ -69,15 +66,20 @@ class LiveScreen(activity: MainActivity, parent: ViewGroup) : Screen(activity, R
         }
         message.text = words
         messageCard.show(words != null)
-        action.show(state == LiveState.NeedsPermission || state == LiveState.Denied)
+        view.keepScreenOn = state == LiveState.Starting || state is LiveState.Running
+        action.show(state == LiveState.NeedsPermission || state == LiveState.Denied || state == LiveState.NoCamera)
         when (state) {
+            LiveState.NoCamera -> {
+                action.setText(R.string.live_retry)
+                action.setOnClickListener { start(mayAsk = true) }
+            }
             LiveState.NeedsPermission -> {
                 action.setText(R.string.live_allow)
                 action.setOnClickListener { activity.askForCamera() }
             }
             LiveState.Denied -> {
                 action.setText(R.string.live_settings)
-                action.setOnClickListener { openSettings() }
+                action.setOnClickListener { activity.openSettings() }
             }
             else -> Unit
         }
@@ -91,14 +93,5 @@ class LiveScreen(activity: MainActivity, parent: ViewGroup) : Screen(activity, R
                 texts.number(frame.framesPerSecond),
             )
         }
-    }
-
-    private fun openSettings() {
-        val app = Uri.fromParts("package", activity.packageName, null)
-        activity.startForResult(Intent(Settings.ACTION_APPLICATION_DETAILS_SETTINGS, app), SETTINGS)
-    }
-
-    private companion object {
-        const val SETTINGS = 4
     }
 }

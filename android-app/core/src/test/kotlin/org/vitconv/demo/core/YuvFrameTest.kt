@@ -52,6 +52,16 @@ class YuvFrameTest {
     }
 
     @Test
+    fun `blue and red chroma are not taken for each other`() {
+        // ITU-T T.871: pure red is Y 76, Cb 85, Cr 255; pure blue Y 29, Cb 255, Cr 107.
+        for ((colour, planes) in listOf(Triple(254, 0, 0) to listOf(76, 85, 255), Triple(0, 0, 254) to listOf(29, 255, 107))) {
+            val (y, u, v) = planes.map { Plane(ByteBuffer.wrap(byteArrayOf(it.toByte())), 1, 1) }
+            val pixel = IntArray(1).also { YuvFrame().read(1, 1, y, u, v, Orientation.UPRIGHT).readRow(0, it) }.single()
+            assertEquals(colour, rgb(pixel))
+        }
+    }
+
+    @Test
     fun `the same frame is used again for the next picture`() {
         val frame = YuvFrame()
         assertSame(frame.read(4, 2, luma, grey, grey, Orientation.UPRIGHT), frame.read(4, 2, luma, grey, grey, Orientation.UPRIGHT))
