@@ -26,6 +26,9 @@ import org.junit.Test
 import org.robolectric.Robolectric
 import org.robolectric.Shadows.shadowOf
 import org.robolectric.shadows.ShadowAlertDialog
+import org.vitconv.demo.core.Accelerator
+import org.vitconv.demo.core.GpuCheck
+import org.vitconv.demo.core.RunOptions
 import org.vitconv.demo.core.screens.ModelEntry
 import java.io.ByteArrayOutputStream
 
@@ -63,7 +66,8 @@ class MainActivityTest : ScreenTests() {
     fun `a picture shared from another app is classified`() {
         launch(share(offered(flower)))
         waitFor("an answer", ::answered)
-        assertTrue("87.1%" in words())
+        assertTrue("${words()}", words().containsAll(listOf("87.1%", "2.0%")))
+        assertTrue(words().any { "CPU, XNNPACK · 1 thread" in it })
         assertTrue(words().any { "8.3 ms" in it || "8.2 ms" in it })
         screenshot("classify-light")
     }
@@ -407,6 +411,29 @@ class MainActivityTest : ScreenTests() {
     fun `every screen is drawn in Chinese`() {
         launch(share(offered(flower)), "+zh")
         everyScreen("chinese")
+    }
+
+    @Test
+    fun `in Chinese nothing is said in English`() {
+        TestApplication.models = TestApplication.models.map { it.copy(gpu = GpuCheck(false, listOf("the delegate refuses EXP"))) }
+        launch(share(offered(flower)), "+zh")
+        val english = Regex("[A-Za-z]{2,} [a-z]{2,}")
+        fun check() = assertEquals(emptyList<String>(), words().filter { english.containsMatchIn(it.replace("vitconv verify", "")) })
+        waitFor("an answer", ::answered)
+        activity.screens.models.runWith(RunOptions(1, Accelerator.GPU))
+        for (tab in listOf(R.id.nav_models, R.id.nav_classify)) tap(tab)
+        waitFor("an answer", ::answered)
+        check()
+        assertTrue("${words()}", words().any { "CPU 上运行" in it })
+        tap(R.id.nav_selftest)
+        tap(R.id.selftest_button)
+        waitFor("the verdict") { activity.getString(R.string.selftest_failed) in words() }
+        check()
+        tap(R.id.nav_benchmark)
+        tap(R.id.benchmark_button)
+        waitFor("the table") { activity.getString(R.string.row_p95) in words() }
+        check()
+        assertFalse("${words()}", words().any { "none" in it })
     }
 
     @Test

@@ -36,7 +36,7 @@ object Delegates {
     /** Null where none is needed; throws [ModelException] where the device has none of that kind. */
     fun create(accelerator: Accelerator): Delegate? {
         if (accelerator !in available()) {
-            throw ModelException(ModelProblem.Refused("this device has no ${accelerator.id} that it can use"))
+            throw ModelException(ModelProblem.NoAccelerator(accelerator))
         }
         return when (accelerator) {
             Accelerator.CPU, Accelerator.XNNPACK -> null

@@ -19,7 +19,8 @@ interface RuntimeLog {
 class Logcat : RuntimeLog {
     private var marks = 0
 
-    override fun mark(): String = "load ${Process.myPid()}-${++marks}".also { Log.i(TAG, it) }
+    /** As loud as the runtime's own lines: where the log drops those, the marker is missing as well. */
+    override fun mark(): String = "load ${Process.myPid()}-${++marks}".also { Log.v(TAG, it) }
 
     override fun delegationSince(marker: String, nodes: Int): Delegation = DelegationLog.read(lines(), marker, nodes)
 

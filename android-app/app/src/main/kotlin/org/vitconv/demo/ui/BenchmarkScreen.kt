@@ -79,7 +79,7 @@ class BenchmarkScreen(activity: MainActivity, parent: ViewGroup) : Screen(activi
             BenchmarkState.NoModel -> activity.getText(R.string.no_model)
             is BenchmarkState.Running -> activity.getString(R.string.benchmark_running, state.done, state.total)
             is BenchmarkState.Failed -> texts.problem(state.name, state.problem)
-            is BenchmarkState.Done -> state.change?.let(texts::change)
+            is BenchmarkState.Done -> state.change?.let { texts.change(it, state.document.files.first().path) }
             BenchmarkState.Interrupted -> activity.getText(R.string.benchmark_interrupted)
             is BenchmarkState.Choosing -> null
         }
@@ -107,7 +107,7 @@ class BenchmarkScreen(activity: MainActivity, parent: ViewGroup) : Screen(activi
         }
         val (before, after) = document.thermal
         val told = before != null && after != null
-        val heat = if (told) activity.getString(R.string.heat_change, before, after) else activity.getString(R.string.unknown)
+        val heat = if (told) activity.getString(R.string.heat_change, texts.heat(before), texts.heat(after)) else activity.getString(R.string.unknown)
         row(R.string.row_heat, heat)
         share.setOnClickListener { share(document) }
     }

@@ -72,7 +72,8 @@ class ClassifyScreen(activity: MainActivity, parent: ViewGroup) : Screen(activit
         val verdict = (state as? ClassifyState.Answered)?.verdict
         bars.draw(verdict?.best.orEmpty())
         timing.text = verdict?.let {
-            activity.getString(R.string.timing, texts.number(it.inferenceMs), texts.number(it.prepareMs))
+            val times = activity.getString(R.string.timing, texts.number(it.inferenceMs), texts.number(it.prepareMs))
+            listOfNotNull(times, texts.runWith(it.options), it.change?.let { why -> texts.change(why, it.model) }).joinToString("\n")
         }
     }
 

@@ -87,11 +87,11 @@ class LiveScreen(activity: MainActivity, parent: ViewGroup) : Screen(activity, R
         card.show(frame != null)
         if (frame != null) {
             bars.draw(frame.verdict.best)
-            timing.text = activity.getString(
-                R.string.live_timing,
-                texts.number(frame.verdict.inferenceMs),
-                texts.number(frame.framesPerSecond),
-            )
+            val verdict = frame.verdict
+            val speed = texts.number(frame.framesPerSecond)
+            val times = activity.getString(R.string.live_timing, texts.number(verdict.inferenceMs), speed)
+            val change = verdict.change?.let { texts.change(it, verdict.model) }
+            timing.text = listOfNotNull(times, texts.runWith(verdict.options), change).joinToString("\n")
         }
     }
 }

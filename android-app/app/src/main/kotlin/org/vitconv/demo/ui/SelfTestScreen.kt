@@ -35,7 +35,7 @@ class SelfTestScreen(activity: MainActivity, parent: ViewGroup) : Screen(activit
             SelfTestState.NothingToTest -> activity.getText(R.string.selftest_nothing)
             is SelfTestState.Ready -> null
             is SelfTestState.Running -> state.current
-            is SelfTestState.Failed -> state.reason
+            is SelfTestState.Failed -> activity.getString(R.string.selftest_unreadable, state.reason)
             is SelfTestState.Done ->
                 activity.getText(if (state.document.passed) R.string.selftest_passed else R.string.selftest_failed)
         }
@@ -60,7 +60,7 @@ class SelfTestScreen(activity: MainActivity, parent: ViewGroup) : Screen(activit
                 file.images,
                 texts.number(file.maxAbsError, 4),
             )
-            row.findViewById<TextView>(R.id.row_details).text = (listOf(figures) + file.reasons).joinToString("\n")
+            row.findViewById<TextView>(R.id.row_details).text = (listOf(figures) + file.problems.map(texts::problem)).joinToString("\n")
             results.addView(row)
         }
     }

@@ -3,7 +3,9 @@ package org.vitconv.demo.ui
 import android.content.Context
 import org.vitconv.demo.R
 import org.vitconv.demo.core.Accelerator
+import org.vitconv.demo.core.CheckProblem
 import org.vitconv.demo.core.ModelProblem
+import org.vitconv.demo.core.RunOptions
 import org.vitconv.demo.core.screens.PictureProblem
 import org.vitconv.demo.core.screens.Plan
 import java.text.NumberFormat
@@ -13,7 +15,10 @@ class Texts(private val context: Context) {
     private val locale get() = context.resources.configuration.locales[0]
 
     fun percent(fraction: Double): String =
-        NumberFormat.getPercentInstance(locale).apply { maximumFractionDigits = 1 }.format(fraction)
+        NumberFormat.getPercentInstance(locale).apply {
+            minimumFractionDigits = 1
+            maximumFractionDigits = 1
+        }.format(fraction)
 
     /** With [digits] digits after the point. */
     fun number(value: Double, digits: Int = 1): String = NumberFormat.getNumberInstance(locale).apply {
@@ -37,13 +42,44 @@ class Texts(private val context: Context) {
         },
     )
 
-    /** Why something else runs than what was chosen. */
-    fun change(change: Plan.Change): String = context.getString(
+    fun runWith(options: RunOptions): String = when (options.accelerator) {
+        Accelerator.CPU, Accelerator.XNNPACK ->
+            accelerator(options.accelerator) + " · " +
+                context.resources.getQuantityString(R.plurals.threads, options.threads, options.threads)
+        Accelerator.GPU, Accelerator.NNAPI -> accelerator(options.accelerator)
+    }
+
+    /** Why the file [name] runs as it does, and not what was chosen. */
+    fun change(change: Plan.Change, name: String): String = context.getString(
         when (change) {
             Plan.Change.GPU_FILE -> R.string.change_gpu_file
             Plan.Change.REFUSED_ON_GPU -> R.string.change_refused_on_gpu
         },
+        name.removeSuffix(".tflite"),
     )
+
+    /** One of Android's thermal statuses. */
+    fun heat(status: String): String = when (status) {
+        "none" -> context.getString(R.string.heat_none)
+        "light" -> context.getString(R.string.heat_light)
+        "moderate" -> context.getString(R.string.heat_moderate)
+        "severe" -> context.getString(R.string.heat_severe)
+        "critical" -> context.getString(R.string.heat_critical)
+        "emergency" -> context.getString(R.string.heat_emergency)
+        "shutdown" -> context.getString(R.string.heat_shutdown)
+        else -> status
+    }
+
+    /** Why a file fails the self-test. */
+    fun problem(problem: CheckProblem): String = when (problem) {
+        CheckProblem.NoImages -> context.getString(R.string.check_no_images)
+        is CheckProblem.NotFinite -> context.getString(R.string.check_not_finite, problem.count, problem.images)
+        is CheckProblem.Agreement ->
+            context.getString(R.string.check_agreement, percent(problem.fraction), percent(problem.limit))
+        is CheckProblem.Error ->
+            context.getString(R.string.check_error, CheckProblem.short(problem.error), CheckProblem.short(problem.limit))
+        is CheckProblem.Model -> problem(problem.problem)
+    }
 
     fun problem(problem: PictureProblem): String = context.getString(
         when (problem) {
@@ -66,6 +102,10 @@ class Texts(private val context: Context) {
         ModelProblem.NoMetadata -> context.getString(R.string.problem_no_metadata)
         ModelProblem.NoLabels -> context.getString(R.string.problem_no_labels)
         is ModelProblem.Labels -> context.getString(R.string.problem_labels, problem.labels, problem.classes)
+        ModelProblem.NoNormalization -> context.getString(R.string.problem_no_normalization)
+        ModelProblem.WrongNormalization -> context.getString(R.string.problem_wrong_normalization)
+        is ModelProblem.NoAccelerator ->
+            context.getString(R.string.problem_no_accelerator, accelerator(problem.accelerator))
         is ModelProblem.Metadata -> context.getString(R.string.problem_metadata, problem.detail)
         is ModelProblem.Refused -> context.getString(R.string.problem_refused, problem.detail)
         is ModelProblem.Unreadable -> context.getString(R.string.problem_unreadable, problem.detail)

@@ -128,7 +128,7 @@ class AndroidRuntimeTest {
         val error = assertThrows(ModelException::class.java) {
             TfLiteClassifier.load(models.map(model), RunOptions(1, Accelerator.GPU), NoLog)
         }
-        assertEquals(ModelProblem.Refused("this device has no gpu that it can use"), error.problem)
+        assertEquals(ModelProblem.NoAccelerator(Accelerator.GPU), error.problem)
     }
 
     @Test

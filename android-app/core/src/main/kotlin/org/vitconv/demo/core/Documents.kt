@@ -4,6 +4,7 @@ import kotlinx.serialization.EncodeDefault
 import kotlinx.serialization.ExperimentalSerializationApi
 import kotlinx.serialization.SerialName
 import kotlinx.serialization.Serializable
+import kotlinx.serialization.Transient
 import kotlinx.serialization.json.Json
 
 /** The device that figures come from. */
@@ -74,6 +75,8 @@ data class FileCheck(
     val images: Int,
     val passed: Boolean,
     val reasons: List<String>,
+    /** The [reasons], for those who have words of their own. */
+    @Transient val problems: List<CheckProblem> = emptyList(),
 )
 
 /** The self-test of all bundled files. */

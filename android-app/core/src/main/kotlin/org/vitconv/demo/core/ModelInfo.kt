@@ -22,7 +22,7 @@ data class ModelInfo(
         val classes = output.shape.lastOrNull() ?: 0
         if (classes < 1 || output.elements != classes) throw ModelException(ModelProblem.OutputShape(output.shape))
         if (input.type == TensorType.FLOAT32 && normalization == null) {
-            throw ModelException(ModelProblem.Metadata("it takes float pixels and has no NormalizationOptions"))
+            throw ModelException(ModelProblem.NoNormalization)
         }
         InputWriter(input, normalization) // refuses what contradicts itself
         if (labels.size != classes) throw ModelException(ModelProblem.Labels(labels.size, classes))
@@ -51,6 +51,15 @@ sealed class ModelProblem(val message: String) {
     data object NoLabels : ModelProblem("its metadata have no labels for its output")
 
     data class Labels(val labels: Int, val classes: Int) : ModelProblem("it has $labels labels for $classes classes")
+
+    data object NoNormalization :
+        ModelProblem("its metadata cannot be read (it takes float pixels and has no NormalizationOptions)")
+
+    data object WrongNormalization :
+        ModelProblem("its metadata cannot be read (its normalization does not fit the scale of its int8 input)")
+
+    data class NoAccelerator(val accelerator: Accelerator) :
+        ModelProblem("the runtime refuses it (this device has no ${accelerator.id} that it can use)")
 
     data class Metadata(val detail: String) : ModelProblem("its metadata cannot be read ($detail)")
 

@@ -26,20 +26,50 @@ class SelfTest(private val path: String, private val scheme: String, private val
 
     fun result(): FileCheck {
         val agreement = if (images == 0) 0.0 else agreeing.toDouble() / images
-        val reasons = buildList {
-            if (images == 0) add("there are no golden images")
-            if (unanswered > 0) add("gives NaN or infinity for $unanswered of $images images")
-            if (agreement < limits.minAgreement) {
-                add("agrees with Keras on ${percent(agreement)}, less than ${percent(limits.minAgreement)}")
-            }
-            if (largestError > limits.maxError) {
-                add("is off by ${short(largestError)} in a probability, more than ${short(limits.maxError)}")
-            }
+        val problems = buildList {
+            if (images == 0) add(CheckProblem.NoImages)
+            if (unanswered > 0) add(CheckProblem.NotFinite(unanswered, images))
+            if (agreement < limits.minAgreement) add(CheckProblem.Agreement(agreement, limits.minAgreement))
+            if (largestError > limits.maxError) add(CheckProblem.Error(largestError, limits.maxError))
         }
-        return FileCheck(path, scheme, agreement, largestError, images, reasons.isEmpty(), reasons)
+        return fileCheck(path, scheme, agreement, largestError, images, problems)
     }
 
-    private fun percent(value: Double) = String.format(Locale.ROOT, "%.1f%%", 100 * value)
+    companion object {
+        /** The result for a file that cannot even be run. */
+        fun refused(path: String, scheme: String, problem: ModelProblem): FileCheck =
+            fileCheck(path, scheme, 0.0, 1.0, 0, listOf(CheckProblem.Model(problem)))
 
-    private fun short(value: Double) = String.format(Locale.ROOT, "%.2g", value)
+        private fun fileCheck(
+            path: String,
+            scheme: String,
+            agreement: Double,
+            largestError: Double,
+            images: Int,
+            problems: List<CheckProblem>,
+        ) = FileCheck(path, scheme, agreement, largestError, images, problems.isEmpty(), problems.map { it.message }, problems)
+    }
+}
+
+/** Why a file fails the self-test. [message] is in English, for documents; the screens have their own words. */
+sealed class CheckProblem(val message: String) {
+    data object NoImages : CheckProblem("there are no golden images")
+
+    data class NotFinite(val count: Int, val images: Int) :
+        CheckProblem("gives NaN or infinity for $count of $images images")
+
+    data class Agreement(val fraction: Double, val limit: Double) :
+        CheckProblem("agrees with Keras on ${percent(fraction)}, less than ${percent(limit)}")
+
+    data class Error(val error: Double, val limit: Double) :
+        CheckProblem("is off by ${short(error)} in a probability, more than ${short(limit)}")
+
+    data class Model(val problem: ModelProblem) : CheckProblem(problem.message)
+
+    companion object {
+        private fun percent(value: Double) = String.format(Locale.ROOT, "%.1f%%", 100 * value)
+
+        /** Two digits that tell something. */
+        fun short(value: Double): String = String.format(Locale.ROOT, "%.2g", value)
+    }
 }

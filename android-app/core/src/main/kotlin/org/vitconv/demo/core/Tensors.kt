@@ -64,7 +64,7 @@ class InputWriter(private val spec: TensorSpec, normalization: Normalization?) {
     init {
         val distinct = stored?.flatMap { it.asIterable() }?.toSet()?.size ?: 256
         if (distinct < FEWEST_STEPS) {
-            throw ModelException(ModelProblem.Metadata("its normalization does not fit the scale of its int8 input"))
+            throw ModelException(ModelProblem.WrongNormalization)
         }
     }
 

@@ -66,7 +66,7 @@ class TensorsTest {
         )
         for ((quantization, normalization) in contradictory) {
             val error = assertThrows(ModelException::class.java) { written(TensorType.INT8, quantization, normalization) }
-            assertTrue(error.problem is ModelProblem.Metadata)
+            assertTrue(error.problem is ModelProblem.WrongNormalization)
         }
     }
 

@@ -84,9 +84,10 @@ class Benchmarks(
 
     /** Times the selected model as the user chose; on the GPU, its file for the GPU. */
     fun start() {
-        val (entries, model, _, options) = selection.state.value.models
-        if (model == null || work?.isActive == true) return
-        val planned = plan(model, options, entries)
+        val model = selection.selected
+        val planned = selection.planned()
+        if (model == null || planned == null || work?.isActive == true) return
+        val asked = selection.state.value.models.options.accelerator
         val stopped = work
         val runs = runs
         var shown = BenchmarkState.Running(0, runs)
@@ -94,7 +95,7 @@ class Benchmarks(
         work = scope.launch {
             stopped?.join()
             states.value = try {
-                val document = time(listOf(Task(model, planned)), options.accelerator, runs) { done ->
+                val document = time(listOf(Task(model, planned)), asked, runs) { done ->
                     // On another thread, where it may be too late: the user has stopped it.
                     val next = BenchmarkState.Running(done, runs)
                     if (states.compareAndSet(shown, next)) shown = next

@@ -11,10 +11,18 @@ import org.vitconv.demo.core.ModelException
 import org.vitconv.demo.core.ModelProblem
 import org.vitconv.demo.core.PixelSource
 import org.vitconv.demo.core.Ranked
+import org.vitconv.demo.core.RunOptions
 import org.vitconv.demo.core.topK
 
-/** What a model says of a picture. */
-data class Verdict(val model: String, val best: List<Ranked>, val prepareMs: Double, val inferenceMs: Double)
+/** What a model says of a picture, and how it was run; [change] is what else than the user's choice that was. */
+data class Verdict(
+    val model: String,
+    val best: List<Ranked>,
+    val prepareMs: Double,
+    val inferenceMs: Double,
+    val options: RunOptions,
+    val change: Plan.Change?,
+)
 
 /** Why a file gave no picture. */
 sealed interface PictureProblem {
@@ -86,24 +94,27 @@ class Classify<P : PixelSource>(
     }
 
     private suspend fun ask(picture: P) {
-        val model = selection.selected
-        if (model == null) {
+        val planned = selection.planned()
+        if (planned == null) {
             states.value = ClassifyState.NoModel
             return
         }
         states.value = ClassifyState.Working(picture)
         states.value = try {
-            ClassifyState.Answered(picture, engine.verdict(model, picture).also { selection.measured(model, it.inferenceMs) })
+            val verdict = engine.verdict(planned, picture)
+            selection.measured(planned.model, verdict.inferenceMs)
+            ClassifyState.Answered(picture, verdict)
         } catch (error: ModelException) {
-            ClassifyState.BadModel(picture, model.name, error.problem)
+            ClassifyState.BadModel(picture, planned.model.name, error.problem)
         }
     }
 
     private fun nothing() = if (selection.selected == null) ClassifyState.NoModel else ClassifyState.Empty
 }
 
-/** Asks [model] about [picture]. */
-suspend fun Engine.verdict(model: ModelEntry, picture: PixelSource): Verdict = use(model) { classifier ->
+/** What [planned] says of [picture]. */
+suspend fun Engine.verdict(planned: Plan, picture: PixelSource): Verdict = use(planned.model, planned.options) { classifier ->
     val answer = classifier.classify(picture)
-    Verdict(model.name, topK(answer.probabilities, classifier.info.labels, 5), answer.prepareMs, answer.inferenceMs)
+    val best = topK(answer.probabilities, classifier.info.labels, 5)
+    Verdict(planned.model.name, best, answer.prepareMs, answer.inferenceMs, planned.options, planned.change)
 }

@@ -51,13 +51,13 @@ class Live(
 
     /** Classifies one frame; the caller drops those that come meanwhile. */
     suspend fun frame(pixels: PixelSource) {
-        val model = selection.selected ?: return
+        val planned = selection.planned() ?: return
         states.value = try {
-            val verdict = engine.verdict(model, pixels)
-            selection.measured(model, verdict.inferenceMs)
+            val verdict = engine.verdict(planned, pixels)
+            selection.measured(planned.model, verdict.inferenceMs)
             LiveState.Running(verdict, rate.tick(nanoTime()))
         } catch (error: ModelException) {
-            LiveState.BadModel(model.name, error.problem)
+            LiveState.BadModel(planned.model.name, error.problem)
         }
     }
 }

@@ -36,6 +36,9 @@ class ModelSelection(models: List<ModelEntry>, private val engine: Engine) {
     val state: StateFlow<ModelsState> = states.asStateFlow()
     val selected: ModelEntry? get() = states.value.models.selected
 
+    /** What answers now, and how it is run; null without a model. */
+    fun planned(): Plan? = states.value.models.run { selected?.let { plan(it, options, entries) } }
+
     fun select(model: ModelEntry) = become { copy(selected = model) }
 
     /** How models are run from now on. */

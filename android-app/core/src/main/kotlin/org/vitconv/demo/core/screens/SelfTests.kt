@@ -92,7 +92,7 @@ class SelfTests(
                 engine.use(model) { test.add(it.classify(picture).probabilities, image.probabilities) }
             }
         } catch (error: ModelException) {
-            return FileCheck(model.name, model.scheme.orEmpty(), 0.0, 1.0, 0, false, listOf(error.problem.message))
+            return SelfTest.refused(model.name, model.scheme.orEmpty(), error.problem)
         }
         return test.result()
     }

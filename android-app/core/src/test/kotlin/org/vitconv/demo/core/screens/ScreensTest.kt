@@ -143,6 +143,31 @@ class ScreensTest {
     }
 
     @Test
+    fun `a picture and a frame are answered as the user chose to run models`() = runTest {
+        val engine = engine()
+        val float16 = bundled("a-float16.tflite").copy(gpu = GpuCheck(true), isGpuFile = true)
+        val refused = models[1].copy(gpu = GpuCheck(false))
+        val onGpu = RunOptions(4, Accelerator.GPU)
+        for ((files, options, planned) in listOf(
+            Triple(models, RunOptions(4, Accelerator.CPU), Plan(models[1], RunOptions(4, Accelerator.CPU))),
+            Triple(listOf(refused), onGpu, Plan(refused, RunOptions(4), Plan.Change.REFUSED_ON_GPU)),
+            Triple(listOf(refused, float16), onGpu, Plan(float16, onGpu, Plan.Change.GPU_FILE)),
+        )) {
+            val selection = ModelSelection(files, engine).apply { runWith(options) }
+            val classify = Classify<PixelSource>(engine, selection, this)
+            classify.choose { somePicture }
+            advanceUntilIdle()
+            val live = Live(engine, selection)
+            live.frame(somePicture)
+            val verdicts = listOf((classify.state.value as ClassifyState.Answered).verdict, (live.state.value as LiveState.Running).verdict)
+            for (verdict in verdicts) {
+                assertEquals(Triple(planned.model.name, planned.options, planned.change), Triple(verdict.model, verdict.options, verdict.change))
+            }
+            assertEquals(planned.model.name to planned.options, loader.asked.last())
+        }
+    }
+
+    @Test
     fun `another model answers for the same picture`() = runTest {
         val engine = engine()
         val selection = ModelSelection(models, engine)
