@@ -3,9 +3,11 @@ package org.vitconv.demo
 import android.app.Application
 import kotlinx.coroutines.CoroutineDispatcher
 import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.Deferred
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.SupervisorJob
 import kotlinx.coroutines.asCoroutineDispatcher
+import kotlinx.coroutines.async
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.withContext
 import org.vitconv.demo.camera.Pictures
@@ -36,13 +38,25 @@ import java.util.concurrent.Executors
 
 /** Makes what the screens share, and keeps it while they come and go. */
 open class DemoApplication : Application() {
-    val screens: Screens by lazy { createScreens() }
+    private val scope = CoroutineScope(SupervisorJob() + Dispatchers.Main.immediate)
+    private val making: Deferred<Screens> by lazy { scope.async(Dispatchers.Default) { createScreens() } }
     val openedModels by lazy { OpenedModels(filesDir.resolve("models")) }
+
+    /**
+     * The logic behind the screens. To make it takes time, for assets and a folder are read, and the GPU is asked after;
+     * a frame should not wait for that.
+     */
+    suspend fun screens(): Screens = making.await()
+
+    /** Calls [use] on the main thread as soon as the screens' logic is there; at once where it is. */
+    fun withScreens(use: (Screens) -> Unit) {
+        scope.launch { use(screens()) }
+    }
 
     /** What reads the camera's frames of [size]. */
     open fun cameraPictures(size: FrameSize): Pictures = ReaderPictures(size)
 
-    /** Tests put other parts in. */
+    /** Not on the main thread. Tests put other parts in. */
     protected open fun createScreens(): Screens {
         val bundled = BundledModels(assets)
         val log = Logcat()

@@ -16,12 +16,13 @@ import android.widget.TextView
 import android.widget.Toast
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Dispatchers
-import kotlinx.coroutines.MainScope
+import kotlinx.coroutines.SupervisorJob
 import kotlinx.coroutines.cancel
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.withContext
 import org.vitconv.demo.core.screens.PictureException
 import org.vitconv.demo.core.screens.PictureProblem
+import org.vitconv.demo.picture.BitmapPixels
 import org.vitconv.demo.picture.PictureReader
 import org.vitconv.demo.ui.BenchmarkScreen
 import org.vitconv.demo.ui.ClassifyScreen
@@ -34,7 +35,11 @@ import org.vitconv.demo.ui.Tab
 
 /** The app's window: five tabs, and what only an activity can do for them. */
 class MainActivity : Activity() {
-    val screens: Screens get() = (application as DemoApplication).screens
+    private val demo get() = application as DemoApplication
+
+    /** There as soon as a screen is shown. */
+    lateinit var screens: Screens
+        private set
 
     private lateinit var nav: RadioGroup
     private var tab = Tab.CLASSIFY
@@ -70,19 +75,20 @@ class MainActivity : Activity() {
 
     override fun onStop() {
         hide()
-        if (!isChangingConfigurations) screens.benchmarks.interrupt()
+        if (!isChangingConfigurations && ::screens.isInitialized) screens.benchmarks.interrupt()
         super.onStop()
     }
 
     @Deprecated("Deprecated in Java") // by AndroidX alone; the platform has no other way
     override fun onActivityResult(requestCode: Int, resultCode: Int, data: Intent?) {
         super.onActivityResult(requestCode, resultCode, data)
-        if (resultCode == RESULT_OK) screen?.onResult(requestCode, data)
+        // Later where the app was killed meanwhile: the screen is made anew first.
+        if (resultCode == RESULT_OK) demo.withScreens { screen?.onResult(requestCode, data) }
     }
 
     override fun onRequestPermissionsResult(requestCode: Int, permissions: Array<String>, grantResults: IntArray) {
         super.onRequestPermissionsResult(requestCode, permissions, grantResults)
-        screen?.onPermission()
+        demo.withScreens { screen?.onPermission() }
     }
 
     /** Starts another app's activity for the screen that is shown; says so where there is none. */
@@ -109,9 +115,13 @@ class MainActivity : Activity() {
 
     /** Classifies a picture of another app. */
     fun classify(picture: Uri) {
-        nav.check(Tab.CLASSIFY.button)
         val reader = PictureReader(applicationContext.contentResolver)
-        screens.classify.choose { withContext(Dispatchers.IO) { reader.read(picture) } }
+        classify { withContext(Dispatchers.IO) { reader.read(picture) } }
+    }
+
+    private fun classify(decode: suspend () -> BitmapPixels) {
+        nav.check(Tab.CLASSIFY.button)
+        demo.withScreens { it.classify.choose(decode) }
     }
 
     private fun open(chosen: Tab) {
@@ -123,7 +133,17 @@ class MainActivity : Activity() {
         show()
     }
 
+    /** At once, or as soon as there is what it shows. */
     private fun show() {
+        val until = CoroutineScope(SupervisorJob() + Dispatchers.Main.immediate)
+        scope = until
+        until.launch {
+            screens = demo.screens()
+            show(until)
+        }
+    }
+
+    private fun show(until: CoroutineScope) {
         val content = findViewById<ViewGroup>(R.id.content)
         val shown = when (tab) {
             Tab.CLASSIFY -> ClassifyScreen(this, content)
@@ -136,11 +156,9 @@ class MainActivity : Activity() {
         content.addView(shown.view)
         findViewById<TextView>(R.id.title).setText(tab.title)
         val model = findViewById<TextView>(R.id.model)
-        val until = MainScope()
         until.launch { screens.models.state.collect { model.text = it.models.selected?.name?.removeSuffix(".tflite") } }
         shown.show(until)
         screen = shown
-        scope = until
     }
 
     private fun hide() {
@@ -153,7 +171,7 @@ class MainActivity : Activity() {
     private fun classifyShared(intent: Intent) {
         if (intent.action != Intent.ACTION_SEND) return
         when (val picture = stream(intent)) {
-            null -> screens.classify.choose { throw PictureException(PictureProblem.CannotOpen) }
+            null -> classify { throw PictureException(PictureProblem.CannotOpen) }
             else -> classify(picture)
         }
     }

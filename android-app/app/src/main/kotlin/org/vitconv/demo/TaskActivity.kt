@@ -72,7 +72,7 @@ class TaskActivity : Activity() {
     }
 
     private suspend fun run(request: TaskRequest): String {
-        val screens = (application as DemoApplication).screens
+        val screens = (application as DemoApplication).screens()
         return when (request) {
             is TaskRequest.SelfTest ->
                 Documents.encodeToString(SelfTestDocument.serializer(), screens.selfTests.run())

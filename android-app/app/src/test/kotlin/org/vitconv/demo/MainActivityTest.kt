@@ -21,6 +21,7 @@ import android.widget.Spinner
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
 import org.junit.Assert.assertNotNull
+import org.junit.Assert.assertNotSame
 import org.junit.Assert.assertTrue
 import org.junit.Test
 import org.robolectric.Robolectric
@@ -31,6 +32,7 @@ import org.vitconv.demo.core.GpuCheck
 import org.vitconv.demo.core.RunOptions
 import org.vitconv.demo.core.screens.ModelEntry
 import java.io.ByteArrayOutputStream
+import java.util.concurrent.CountDownLatch
 
 class MainActivityTest : ScreenTests() {
     /** A flower, drawn. */
@@ -193,6 +195,26 @@ class MainActivityTest : ScreenTests() {
     private fun forEachView(view: View, use: (View) -> Unit) {
         use(view)
         if (view is android.view.ViewGroup) repeat(view.childCount) { forEachView(view.getChildAt(it), use) }
+    }
+
+    @Test
+    fun `the first frame waits for nothing that is read or asked`() {
+        val go = CountDownLatch(1)
+        var thread: Thread? = null
+        TestApplication.beforeScreens = {
+            thread = Thread.currentThread()
+            go.await()
+        }
+        launch(share(offered(flower)))
+        assertTrue("${words()}", activity.getString(R.string.nav_benchmark) in words())
+        tap(R.id.nav_models)
+        tap(R.id.nav_classify)
+        recreate()
+        leave()
+        comeBack()
+        go.countDown()
+        waitFor("an answer", ::answered)
+        assertNotSame(Looper.getMainLooper().thread, thread)
     }
 
     // --- live ---

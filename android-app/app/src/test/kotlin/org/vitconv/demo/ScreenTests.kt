@@ -36,6 +36,7 @@ abstract class ScreenTests {
     fun withTheUsualModels() {
         TestApplication.models = TestApplication.defaultModels()
         TestApplication.runMs = 0
+        TestApplication.beforeScreens = null
     }
 
     /** Starts the app; [qualifiers] are of resources, as `+night`. */
@@ -44,6 +45,9 @@ abstract class ScreenTests {
         if (qualifiers.isNotEmpty()) RuntimeEnvironment.setQualifiers(qualifiers)
         controller = Robolectric.buildActivity(MainActivity::class.java, intent).setup()
         settle()
+        if (TestApplication.beforeScreens == null) {
+            waitFor("a screen") { activity.findViewById<ViewGroup>(R.id.content).childCount > 0 }
+        }
     }
 
     protected fun recreate() {

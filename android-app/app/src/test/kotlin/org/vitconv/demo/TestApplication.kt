@@ -24,7 +24,12 @@ import org.vitconv.demo.core.screens.ModelEntry
 
 /** The app with models that need no file: the screens are looked at with these. */
 class TestApplication : DemoApplication() {
-    override fun createScreens() = Screens(
+    override fun createScreens(): Screens {
+        beforeScreens?.invoke()
+        return fakeScreens()
+    }
+
+    private fun fakeScreens() = Screens(
         models = models,
         golden = FakeGolden,
         loader = { _, _ -> FakeClassifier(runMs) },
@@ -44,6 +49,9 @@ class TestApplication : DemoApplication() {
         @Volatile
         var seen: List<List<Int>> = emptyList()
         var models = defaultModels()
+
+        /** Called before the screens' logic is made; it may take its time. */
+        var beforeScreens: (() -> Unit)? = null
 
         /** How long a model really takes, in milliseconds. */
         var runMs = 0L

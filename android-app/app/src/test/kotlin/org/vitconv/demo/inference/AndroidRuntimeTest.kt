@@ -39,6 +39,7 @@ import java.io.File
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
 class AndroidRuntimeTest {
     private val application get() = RuntimeEnvironment.getApplication() as DemoApplication
+    private val screens by lazy { runBlocking { application.screens() } }
     private val models by lazy { BundledModels(application.assets) }
 
     private object NoLog : RuntimeLog {
@@ -56,7 +57,7 @@ class AndroidRuntimeTest {
 
     @Test
     fun `every bundled file passes the app's self-test`() {
-        val document = runBlocking { application.screens.selfTests.run() }
+        val document = runBlocking { screens.selfTests.run() }
         assertTrue(Documents.encodeToString(org.vitconv.demo.core.SelfTestDocument.serializer(), document), document.passed)
         assertEquals(StagedModels.files().size, document.files.size)
         assertTrue(document.files.all { it.images == 8 })
@@ -115,7 +116,7 @@ class AndroidRuntimeTest {
     @Test
     fun `a benchmark gives times, and says that the log told nothing of the delegate`() {
         val model = models.entries.first { it.scheme == "int8" }
-        val document = runBlocking { application.screens.benchmarks.run(listOf(model), RunOptions(), 5) }
+        val document = runBlocking { screens.benchmarks.run(listOf(model), RunOptions(), 5) }
         val file = document.files.single()
         assertTrue("$file", file.p50Ms > 0 && file.p95Ms >= file.p50Ms && file.initMs > 0 && file.firstMs > 0)
         assertEquals("TensorFlow Lite 2.16.1, xnnpack", document.runtime)
@@ -136,8 +137,8 @@ class AndroidRuntimeTest {
         val bytes = StagedModels.files().minBy { it.length() }.readBytes()
         val entry = application.openedModels.import("mine.tflite", bytes.inputStream())
         application.openedModels.forget(entry)
-        runBlocking { application.screens.models.open("mine.tflite") { entry } }
-        val state = application.screens.models.state.value
+        runBlocking { screens.models.open("mine.tflite") { entry } }
+        val state = screens.models.state.value
         assertTrue("$state", state is ModelsState.Refused && state.problem is ModelProblem.Unreadable)
     }
 

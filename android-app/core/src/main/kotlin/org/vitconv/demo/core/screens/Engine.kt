@@ -56,6 +56,9 @@ class Engine(private val loader: ClassifierLoader, private val dispatcher: Corou
             block(kept ?: load(key))
         }
 
+    /** Calls [block] where models run, so that the main thread doesn't wait for it. */
+    suspend fun <T> aside(block: () -> T): T = withContext(dispatcher) { block() }
+
     /**
      * Calls [block] on the engine's thread with a way to load classifiers that are its own, and closes these
      * afterwards. The one that is kept is let go first: a measurement should be alone.

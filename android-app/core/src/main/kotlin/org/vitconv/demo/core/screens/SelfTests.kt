@@ -31,7 +31,7 @@ sealed interface SelfTestState {
     data class Failed(val reason: String) : SelfTestState
 }
 
-/** What the self-test compares with; it comes with the models. */
+/** What the self-test compares with; it comes with the models. It is read on the engine's thread. */
 interface GoldenImages {
     fun read(model: ModelEntry): GoldenSet
 
@@ -86,10 +86,9 @@ class SelfTests(
     private suspend fun check(model: ModelEntry): FileCheck {
         val test = SelfTest(model.name, model.scheme.orEmpty(), golden.limits(model))
         try {
-            for (image in golden.read(model).images) {
+            for (image in engine.aside { golden.read(model) }.images) {
                 yield()
-                val picture = golden.picture(model, image.file)
-                engine.use(model) { test.add(it.classify(picture).probabilities, image.probabilities) }
+                engine.use(model) { test.add(it.classify(golden.picture(model, image.file)).probabilities, image.probabilities) }
             }
         } catch (error: ModelException) {
             return SelfTest.refused(model.name, model.scheme.orEmpty(), error.problem)

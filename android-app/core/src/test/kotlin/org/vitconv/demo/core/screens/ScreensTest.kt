@@ -288,6 +288,26 @@ class ScreensTest {
     }
 
     @Test
+    fun `golden images are read where models run, not on the main thread`() {
+        val threads = mutableSetOf<String>()
+        val golden = object : GoldenImages by FakeGolden(listOf(0.2, 0.7, 0.1)) {
+            override fun read(model: ModelEntry): GoldenSet {
+                threads += Thread.currentThread().name
+                return FakeGolden(listOf(0.2, 0.7, 0.1)).read(model)
+            }
+
+            override fun picture(model: ModelEntry, file: String): PixelSource {
+                threads += Thread.currentThread().name
+                return somePicture
+            }
+        }
+        Executors.newSingleThreadExecutor { Thread(it, "inference") }.asCoroutineDispatcher().use { inference ->
+            runBlocking { assertTrue(SelfTests(Engine(loader, inference), models, golden, FakeMachine().device, this).run().passed) }
+        }
+        assertEquals(setOf("inference"), threads.map { it.substringBefore(" @") }.toSet())
+    }
+
+    @Test
     fun `golden images that cannot be read are said so`() = runTest {
         val tests = selfTests(FakeGolden(null))
         tests.start()
