@@ -1,8 +1,11 @@
 package org.vitconv.demo
 
+import android.content.ComponentName
 import android.content.Intent
+import android.content.pm.ActivityInfo
 import android.os.Bundle
 import android.os.Looper
+import android.os.PowerManager
 import kotlinx.serialization.json.jsonArray
 import kotlinx.serialization.json.jsonObject
 import kotlinx.serialization.json.jsonPrimitive
@@ -16,11 +19,13 @@ import org.robolectric.Robolectric
 import org.robolectric.RobolectricTestRunner
 import org.robolectric.RuntimeEnvironment
 import org.robolectric.Shadows.shadowOf
+import org.robolectric.android.controller.ActivityController
 import org.robolectric.annotation.Config
 import org.robolectric.annotation.GraphicsMode
 import org.robolectric.shadows.ShadowLog
 import org.vitconv.demo.core.Documents
 import java.io.File
+import java.time.Duration
 
 @RunWith(RobolectricTestRunner::class)
 @Config(sdk = [34], application = TestApplication::class)
@@ -32,10 +37,11 @@ class TaskActivityTest {
     @Before
     fun withTheUsualModels() {
         TestApplication.models = TestApplication.defaultModels()
+        TestApplication.runMs = 0
+        TestApplication.beforeScreens = null
     }
 
-    /** Runs the task and returns what it logged. */
-    private fun run(vararg extras: Pair<String, Any>): List<String> {
+    private fun request(vararg extras: Pair<String, Any>): Intent {
         val intent = Intent()
         for ((name, value) in extras) {
             when (value) {
@@ -44,14 +50,27 @@ class TaskActivityTest {
                 else -> intent.putExtra(name, value.toString())
             }
         }
-        val activity = Robolectric.buildActivity(TaskActivity::class.java, intent).setup().get()
-        repeat(400) {
-            if (activity.isFinishing) return@repeat
-            shadowOf(Looper.getMainLooper()).idle()
+        return intent
+    }
+
+    private fun start(vararg extras: Pair<String, Any>): ActivityController<TaskActivity> =
+        Robolectric.buildActivity(TaskActivity::class.java, request(*extras)).setup()
+
+    /** Runs the task and returns what it logged. */
+    private fun run(vararg extras: Pair<String, Any>): List<String> = end(start(*extras).get())
+
+    private fun end(activity: TaskActivity): List<String> {
+        waitFor { activity.isFinishing }
+        return ShadowLog.getLogsForTag("vitconv").map { it.msg }
+    }
+
+    private fun waitFor(condition: () -> Boolean) {
+        repeat(2000) {
+            if (condition()) return
+            shadowOf(Looper.getMainLooper()).idleFor(Duration.ofMillis(10))
             Thread.sleep(5)
         }
-        assertTrue("the activity has ended", activity.isFinishing)
-        return ShadowLog.getLogsForTag("vitconv").map { it.msg }
+        throw AssertionError("waited in vain")
     }
 
     @Test
@@ -101,6 +120,47 @@ class TaskActivityTest {
     @Test
     fun `an extra of an unknown kind is no crash`() {
         assertEquals(listOf("done d failed selftest takes nothing but task, id"), run("task" to "selftest", "id" to "d", "x" to Bundle()))
+        assertEquals(emptyList<String>(), results)
+    }
+
+    @Test
+    fun `only adb's shell may start it, and one activity takes all requests`() {
+        val application = RuntimeEnvironment.getApplication()
+        val info = application.packageManager.getActivityInfo(ComponentName(application, TaskActivity::class.java), 0)
+        assertEquals("android.permission.DUMP", info.permission)
+        assertEquals(ActivityInfo.LAUNCH_SINGLE_TASK, info.launchMode)
+    }
+
+    @Test
+    fun `a request that comes while a task runs is a task of its own`() {
+        TestApplication.runMs = 5
+        val controller = start("task" to "benchmark", "id" to "first", "runs" to 10)
+        shadowOf(Looper.getMainLooper()).idle()
+        controller.newIntent(request("task" to "benchmark", "id" to "second", "runs" to 3))
+        assertEquals(listOf("done first ok", "done second ok"), end(controller.get()))
+        assertEquals(listOf("first.json", "second.json"), results)
+    }
+
+    @Test
+    fun `a phone whose screen stays off is said to be so`() {
+        shadowOf(RuntimeEnvironment.getApplication().getSystemService(PowerManager::class.java)).turnScreenOn(false)
+        assertEquals(
+            listOf("done e failed the screen is off or locked. Wake the phone, unlock it, and try again"),
+            run("task" to "benchmark", "id" to "e", "runs" to 3),
+        )
+        assertEquals(emptyList<String>(), results)
+    }
+
+    @Test
+    fun `what leaves the screen while it is timed is no result`() {
+        TestApplication.runMs = 5
+        val controller = start("task" to "benchmark", "id" to "f", "runs" to 1000)
+        shadowOf(Looper.getMainLooper()).idle()
+        controller.pause().stop()
+        assertEquals(
+            listOf("done f failed the app left the screen before it was done. Leave it in front, and the screen on"),
+            end(controller.get()),
+        )
         assertEquals(emptyList<String>(), results)
     }
 

@@ -61,6 +61,7 @@ class ApkIT {
         val exported = components.filter { it.attributes["exported"] == "true" }.map { it.attributes["name"] }
         // Relative to the package, as the manifest has them.
         assertEquals(listOf(".MainActivity", ".TaskActivity"), exported)
+        assertEquals(listOf(null, "android.permission.DUMP"), components.filter { it.name == "activity" }.map { it.attributes["permission"] })
         assertTrue(components.filter { it.name != "activity" }.all { it.attributes["exported"] == "false" })
     }
 

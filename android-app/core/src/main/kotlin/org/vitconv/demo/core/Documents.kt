@@ -39,7 +39,7 @@ data class FileTiming(
     @SerialName("p50_high_ms") val p50HighMs: Double,
     @SerialName("p90_ms") val p90Ms: Double,
     @SerialName("p95_ms") val p95Ms: Double,
-    /** The most that the app's process ever held; null where several models were loaded at once. */
+    /** The most that the app's process ever held; null where several models were timed. */
     @SerialName("peak_memory_mb") val peakMemoryMb: Double?,
     /** What loading the model and its first run added to the app's native memory. */
     @SerialName("model_memory_mb") val modelMemoryMb: Double?,

@@ -11,7 +11,7 @@ import kotlinx.coroutines.launch
 import org.vitconv.demo.core.Accelerator
 import org.vitconv.demo.core.ArrayPixels
 import org.vitconv.demo.core.BenchmarkDocument
-import org.vitconv.demo.core.Classifier
+import org.vitconv.demo.core.Delegation
 import org.vitconv.demo.core.Device
 import org.vitconv.demo.core.FileTiming
 import org.vitconv.demo.core.ImageSpec
@@ -121,8 +121,9 @@ class Benchmarks(
     }
 
     /**
-     * Times [models], these very files, interleaved, [runs] times each after [WARM_UP] rounds, in an order that changes
-     * from round to round: what disturbs the device for a while disturbs all of them alike.
+     * Times [models], these very files, [runs] times each after [WARM_UP] runs. Only one is loaded at a time. Several
+     * take turns, half of the runs in their order and half in the opposite one: what slows the device down from the
+     * beginning to the end slows all of them alike.
      */
     suspend fun run(models: List<ModelEntry>, options: RunOptions, runs: Int): BenchmarkDocument =
         time(models.map { Task(it, planOfFile(it, options)) }, options.accelerator, runs) {}
@@ -136,16 +137,11 @@ class Benchmarks(
         progress: (done: Int) -> Unit,
     ): BenchmarkDocument {
         val before = machine.thermalStatus()
-        val timings = engine.exclusively { load ->
-            val running = tasks.map { task -> Measured(task, machine) { load(task.plan.model, task.plan.options) } }
-            for (round in -WARM_UP until runs) {
-                for (one in running.shuffled(Random(round))) {
-                    coroutineContext.ensureActive()
-                    one.run(keep = round >= 0)
-                }
-                if (round >= 0) progress(round + 1)
-            }
-            running.map { it.timing(alone = tasks.size == 1) }
+        val measured = tasks.map { Measured(it, machine) }
+        val back = if (tasks.size == 1) 0 else runs / 2
+        engine.exclusively { loader ->
+            for (one in measured) one.run(loader, runs - back, progress)
+            if (back > 0) for (one in measured.asReversed()) one.run(loader, back, progress)
         }
         val device = machine.device
         return BenchmarkDocument(
@@ -155,20 +151,35 @@ class Benchmarks(
             delegate = asked.id,
             device = device,
             thermal = Thermal(before, machine.thermalStatus()),
-            files = timings,
+            files = measured.map { it.timing(alone = tasks.size == 1) },
         )
     }
 
-    private class Measured(private val task: Task, private val machine: Machine, load: () -> Classifier) {
-        private val memoryBefore = machine.nativeMemoryMb()
-        private val classifier = load()
-        private val firstMs = classifier.classify(noise(classifier.info.image)).inferenceMs
-        private val memoryAfter = machine.nativeMemoryMb()
-        private val samples = mutableListOf<Double>()
+    /** What is found out of one file. */
+    private class Measured(private val task: Task, private val machine: Machine) {
+        private class Loaded(val loadMs: Double, val firstMs: Double, val memoryMb: Double?, val delegation: Delegation)
 
-        fun run(keep: Boolean) {
-            val ms = classifier.run()
-            if (keep) samples += ms
+        private val samples = mutableListOf<Double>()
+        private lateinit var first: Loaded
+
+        suspend fun run(loader: ClassifierLoader, runs: Int, progress: (done: Int) -> Unit) {
+            val memoryBefore = machine.nativeMemoryMb()
+            loader.load(task.plan.model, task.plan.options).use { classifier ->
+                val firstMs = classifier.classify(noise(classifier.info.image)).inferenceMs
+                if (samples.isEmpty()) {
+                    val memoryAfter = machine.nativeMemoryMb()
+                    val memory = if (memoryBefore == null || memoryAfter == null) null else memoryAfter - memoryBefore
+                    first = Loaded(classifier.loadMs, firstMs, memory, classifier.delegation)
+                }
+                repeat(WARM_UP + runs) { round ->
+                    coroutineContext.ensureActive()
+                    val ms = classifier.run()
+                    if (round >= WARM_UP) {
+                        samples += ms
+                        progress(samples.size)
+                    }
+                }
+            }
         }
 
         fun timing(alone: Boolean): FileTiming {
@@ -180,8 +191,8 @@ class Benchmarks(
                 scheme = model.scheme,
                 threads = options.threads,
                 runs = statistics.count,
-                initMs = classifier.loadMs,
-                firstMs = firstMs,
+                initMs = first.loadMs,
+                firstMs = first.firstMs,
                 meanMs = statistics.mean,
                 minMs = statistics.min,
                 p50Ms = statistics.percentile(50.0),
@@ -190,10 +201,10 @@ class Benchmarks(
                 p90Ms = statistics.percentile(90.0),
                 p95Ms = statistics.percentile(95.0),
                 peakMemoryMb = if (alone) machine.peakMemoryMb() else null,
-                modelMemoryMb = if (memoryBefore == null || memoryAfter == null) null else memoryAfter - memoryBefore,
-                nodes = classifier.delegation.nodes,
-                delegatedNodes = classifier.delegation.delegatedNodes,
-                partitions = classifier.delegation.partitions,
+                modelMemoryMb = first.memoryMb,
+                nodes = first.delegation.nodes,
+                delegatedNodes = first.delegation.delegatedNodes,
+                partitions = first.delegation.partitions,
                 delegate = options.accelerator.id,
                 note = task.plan.note(task.asked),
             )

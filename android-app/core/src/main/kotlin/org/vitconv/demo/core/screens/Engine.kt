@@ -60,19 +60,13 @@ class Engine(private val loader: ClassifierLoader, private val dispatcher: Corou
     suspend fun <T> aside(block: () -> T): T = withContext(dispatcher) { block() }
 
     /**
-     * Calls [block] on the engine's thread with a way to load classifiers that are its own, and closes these
-     * afterwards. The one that is kept is let go first: a measurement should be alone.
+     * Calls [block] on the engine's thread with what loads classifiers, which it has to close. The one that is kept is
+     * let go first: a measurement should be alone.
      */
-    suspend fun <T> exclusively(block: suspend ((ModelEntry, RunOptions) -> Classifier) -> T): T =
-        withContext(dispatcher) {
-            forget()
-            val loaded = mutableListOf<Classifier>()
-            try {
-                block { model, options -> loader.load(model, options).also(loaded::add) }
-            } finally {
-                loaded.forEach(Classifier::close)
-            }
-        }
+    suspend fun <T> exclusively(block: suspend (ClassifierLoader) -> T): T = withContext(dispatcher) {
+        forget()
+        block(loader)
+    }
 
     private fun load(key: Key): Classifier {
         forget()

@@ -55,10 +55,17 @@ class FakeLoader(
     val made = mutableListOf<FakeClassifier>()
     val asked = mutableListOf<Pair<String, RunOptions>>()
 
+    /** How many were ever open at the same time. */
+    var mostOpen = 0
+        private set
+
     override fun load(model: ModelEntry, options: RunOptions): Classifier {
         asked += model.name to options
         if (model.name.startsWith("bad")) throw ModelException(ModelProblem.Refused("it is bad"))
-        return FakeClassifier(probabilities, runMs).also(made::add)
+        return FakeClassifier(probabilities, runMs).also {
+            made += it
+            mostOpen = maxOf(mostOpen, made.count { one -> !one.closed })
+        }
     }
 }
 

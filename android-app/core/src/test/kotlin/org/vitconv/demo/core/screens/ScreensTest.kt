@@ -56,14 +56,13 @@ class ScreensTest {
     }
 
     @Test
-    fun `a measurement has the machine for itself and leaves nothing behind`() = runTest {
+    fun `a measurement has the machine for itself`() = runTest {
         val engine = engine()
         engine.use(models[0]) {}
-        engine.exclusively { load ->
-            load(models[1], RunOptions())
+        engine.exclusively { own ->
+            own.load(models[1], RunOptions())
             assertEquals(listOf(true, false), loader.made.map { it.closed })
         }
-        assertTrue(loader.made.all { it.closed })
     }
 
     // --- models ---
@@ -353,11 +352,23 @@ class ScreensTest {
     }
 
     @Test
-    fun `several models run in turn`() = runTest {
-        val document = benchmarks().run(models, RunOptions(), 4)
+    fun `several models take turns there and back, and never two are loaded`() = runTest {
+        val document = benchmarks().run(models, RunOptions(), 5)
         assertEquals(listOf("a-float32.tflite", "b-int8.tflite"), document.files.map { it.path })
-        assertEquals(listOf(10, 10), loader.made.map { it.runs })
+        assertEquals(listOf("a-float32.tflite", "b-int8.tflite", "b-int8.tflite", "a-float32.tflite"), loader.asked.map { it.first })
+        // The first run, five to warm up, and three or two that count.
+        assertEquals(listOf(9, 9, 8, 8), loader.made.map { it.runs })
+        assertEquals(listOf(5, 5), document.files.map { it.runs })
+        assertEquals(1, loader.mostOpen)
+        assertTrue(loader.made.all { it.closed })
         assertEquals(listOf(null, null), document.files.map { it.peakMemoryMb })
+    }
+
+    @Test
+    fun `one run of each is no reason to load twice`() = runTest {
+        val document = benchmarks().run(models, RunOptions(), 1)
+        assertEquals(listOf(1, 1), document.files.map { it.runs })
+        assertEquals(2, loader.made.size)
     }
 
     @Test
