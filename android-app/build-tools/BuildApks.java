@@ -27,8 +27,8 @@ import java.util.zip.ZipOutputStream;
 /**
  * Code, native libraries and linked resources → signed APKs.
  *
- * <p>BuildApks PROGRAM_JARS FRAMEWORK_JAR PROJECT AARS MIN_SDK LINKED OUT reads LINKED/{release,debug}.apk and
- * writes OUT/vitconv-demo-{release,debug}.apk.
+ * <p>BuildApks PROGRAM_JARS FRAMEWORK_JAR PROJECT AARS MIN_SDK LINKED WORK APKS reads LINKED/{release,debug}.apk and
+ * writes APKS/vitconv-demo-{release,debug}.apk, and what is of no use afterwards into WORK.
  *
  * <p>The key: VITCONV_KEYSTORE (a PKCS #12 or JKS file), VITCONV_KEYSTORE_PASSWORD and VITCONV_KEY_ALIAS in the
  * environment, for which a command line would be no place. Otherwise Android's own debug key is taken, and made where
@@ -46,13 +46,13 @@ public class BuildApks {
     List<Path> program = Stream.of(args[0].split(File.pathSeparator)).map(Path::of).collect(Collectors.toList());
     Path framework = Path.of(args[1]), project = Path.of(args[2]), aars = Path.of(args[3]);
     int minSdk = Integer.parseInt(args[4]);
-    Path linked = Path.of(args[5]), out = Path.of(args[6]);
+    Path linked = Path.of(args[5]), work = Path.of(args[6]), apks = Files.createDirectories(Path.of(args[7]));
     ApkSigner.SignerConfig key = key();
-    Path dex = dex(program, framework, project.resolve("proguard-rules.pro"), minSdk, out);
+    Path dex = dex(program, framework, project.resolve("proguard-rules.pro"), minSdk, work);
     for (String variant : List.of("release", "debug")) {
-      Path unsigned = out.resolve("unsigned-" + variant + ".apk");
+      Path unsigned = work.resolve("unsigned-" + variant + ".apk");
       pack(linked.resolve(variant + ".apk"), dex, aars, ABIS.get(variant), unsigned);
-      Path apk = out.resolve("vitconv-demo-" + variant + ".apk");
+      Path apk = apks.resolve("vitconv-demo-" + variant + ".apk");
       sign(unsigned, apk, key, minSdk);
       Files.delete(unsigned);
       System.out.printf("%s: %.2f MB%n", apk.getFileName(), Files.size(apk) / 1e6);

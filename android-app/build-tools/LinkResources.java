@@ -12,31 +12,33 @@ import java.util.stream.Stream;
 /**
  * Compiles and links resources, manifest and assets with aapt2.
  *
- * <p>LinkResources SOURCE FRAMEWORK_JAR MODELS MIN_SDK TARGET_SDK VERSION_CODE VERSION_NAME OUT writes
- * OUT/java/…/R.java, and OUT/release.apk and OUT/debug.apk, which hold no code yet.
+ * <p>LinkResources SOURCE FRAMEWORK_JAR MODELS TEST_MODELS MIN_SDK TARGET_SDK VERSION_CODE VERSION_NAME OUT writes
+ * OUT/java/…/R.java; OUT/release.apk and OUT/debug.apk, which hold no code yet; and OUT/test.apk, with the models of the
+ * tests, if there are any.
  */
 public class LinkResources {
   public static void main(String[] args) throws Exception {
     Path source = Path.of(args[0]);
-    Path out = Path.of(args[7]);
+    Path out = Path.of(args[8]);
     Path models = Path.of(args[2]);
+    Path testModels = Files.isDirectory(Path.of(args[3])) ? Path.of(args[3]) : models;
     if (!Files.isDirectory(models)) throw new IOException("there is no folder of models " + models);
     String aapt2 = findAapt2();
     Path java = Files.createDirectories(out.resolve("java"));
     Path compiled = out.resolve("resources.zip");
     run(List.of(aapt2, "compile", "--dir", source.resolve("res").toString(), "-o", compiled.toString()));
-    for (String variant : List.of("release", "debug")) {
+    for (String variant : List.of("release", "debug", "test")) {
       List<String> link = new ArrayList<>(List.of(
           aapt2, "link", "-I", args[1],
           "--manifest", source.resolve("AndroidManifest.xml").toString(),
-          "--min-sdk-version", args[3], "--target-sdk-version", args[4],
-          "--version-code", args[5], "--version-name", args[6],
+          "--min-sdk-version", args[4], "--target-sdk-version", args[5],
+          "--version-code", args[6], "--version-name", args[7],
           // Stored, not deflated, so that they can be mapped into memory from the APK.
           "-0", "tflite",
-          "-A", models.toString(),
+          "-A", (variant.equals("test") ? testModels : models).toString(),
           "-o", out.resolve(variant + ".apk").toString(),
           compiled.toString()));
-      link.addAll(variant.equals("debug") ? List.of("--debug-mode") : List.of("--java", java.toString()));
+      link.addAll(variant.equals("release") ? List.of("--java", java.toString()) : List.of("--debug-mode"));
       run(link);
     }
   }

@@ -221,7 +221,7 @@ def test_an_export_that_was_not_checked_for_gpus_says_nothing_of_them(tmp_path: 
 def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder android-app of its own, whose build the stand-in for Maven does."""
     folder = tmp_path / "clone" / "android-app"
-    (folder / "app" / "target").mkdir(parents=True)
+    folder.mkdir(parents=True)
     (folder / "pom.xml").write_text("<project/>")
     monkeypatch.setattr(tools, "find_source", lambda: folder)
     return folder
@@ -246,7 +246,22 @@ echo "[INFO] --- maven-antrun-plugin:3.1.0:run (apk) @ vitconv-demo ---"
 """
 
 
+# Puts the APKs that the test has made where the build is told to.
+PACKAGES = """
+for argument; do case "$argument" in -Dapks=*) apks="${argument#-Dapks=}" ;; esac; done
+mkdir -p "$apks"
+"""
+
+
+def packing(made: Path) -> str:
+    """The end of a build: two packages, put where the build is told to."""
+    for variant in ("release", "debug"):
+        apk(made / f"vitconv-demo-{variant}.apk")
+    return f'{PACKAGES}\ncp {made}/*.apk "$apks"\n'
+
+
 def apk(path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("classes.dex", bytes(10))
         archive.writestr("lib/arm64-v8a/libx.so", bytes(20))
@@ -259,9 +274,7 @@ def apk(path: Path) -> None:
 def test_a_build_is_followed_and_its_packages_are_weighed(
     source: Path, exported_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stand_in(tmp_path, monkeypatch, f'{BUILDS}\necho "$@" > {tmp_path}/arguments')
-    for variant in ("release", "debug"):
-        apk(source / "app" / "target" / f"vitconv-demo-{variant}.apk")
+    stand_in(tmp_path, monkeypatch, f'{BUILDS}\necho "$@" > {tmp_path}/arguments\n{packing(tmp_path / "made")}')
     told: list[str] = []
     result = build.build(build.BuildConfig((exported_digits,)), lambda what, done, total: told.append(what))
     assert [package.variant for package in result.packages] == ["release", "debug"]
@@ -278,6 +291,22 @@ def test_a_build_is_followed_and_its_packages_are_weighed(
     assert "verify" in arguments
     assert f"-Dmodels={source / 'target' / 'models'}" in arguments
     assert "apk" in (source / "target" / "build.log").read_text()
+    # Not where Maven alone leaves its packages, which hold no models.
+    assert result.packages[0].path.parent == tools.built_apks() == source / "target" / "apks"
+
+
+@unix
+def test_what_was_built_before_stays_where_a_build_fails(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = source / "target" / "apks" / "vitconv-demo-release.apk"
+    before.parent.mkdir(parents=True)
+    before.write_text("of the build before")
+    failing = f"{packing(tmp_path / 'made')}\necho '[ERROR] a check of the packages'\nexit 1"
+    stand_in(tmp_path, monkeypatch, failing)
+    with pytest.raises(CheckError, match="a check of the packages"):
+        build.build(build.BuildConfig((export_folder(tmp_path / "export"),)))
+    assert [path.read_text() for path in (source / "target" / "apks").iterdir()] == ["of the build before"]
 
 
 @unix

@@ -103,9 +103,12 @@ def build(config: BuildConfig, progress: Progress | None = None) -> BuildResult:
     staged = target / "models"
     with writing(target):
         models = stage(config.exports, staged, config.schemes)
-        command = [maven, "--batch-mode", "--no-transfer-progress", f"--file={source / 'pom.xml'}", "verify"]
-        _run([*command, "-DskipUnitTests", f"-Dmodels={staged.resolve()}"], target / "build.log", progress)
         built = tools.built_apks()
+        command = [maven, "--batch-mode", "--no-transfer-progress", f"--file={source / 'pom.xml'}", "verify"]
+        command += ["-DskipUnitTests", f"-Dmodels={staged.resolve()}"]
+        # What was built before stays until this build has passed its checks.
+        with atomic_directory(built) as fresh:
+            _run([*command, f"-Dapks={fresh.resolve()}"], target / "build.log", progress)
         return BuildResult(models, tuple(_package(name, built) for name in ("release", "debug")))
 
 

@@ -28,8 +28,8 @@ def find_source() -> Path:
 
 
 def built_apks() -> Path:
-    """The folder in which the build leaves the APKs; it need not be there."""
-    return find_source() / "app" / "target"
+    """Where `vitconv app build` leaves the APKs, and Maven alone never does; the folder need not be there."""
+    return find_source() / "target" / "apks"
 
 
 def java() -> Path:

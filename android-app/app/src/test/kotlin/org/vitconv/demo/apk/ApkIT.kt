@@ -10,7 +10,7 @@ import java.nio.ByteOrder
 
 /** The two packages that the build made, looked at as files. */
 class ApkIT {
-    private val folder = File(System.getProperty("vitconv.build"))
+    private val folder = File(System.getProperty("vitconv.apks"))
     private val release = Apk(File(folder, "vitconv-demo-release.apk"))
     private val debug = Apk(File(folder, "vitconv-demo-debug.apk"))
     private val both = listOf(release, debug)

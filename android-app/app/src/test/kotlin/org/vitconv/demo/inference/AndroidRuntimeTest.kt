@@ -51,7 +51,7 @@ class AndroidRuntimeTest {
     @Before
     fun theLibraryAndModelsAreThere() {
         val runtime = System.getProperty("vitconv.android.runtime").orEmpty()
-        assumeTrue("Android's TensorFlow Lite is not given: -Dandroid.runtime=DIR", runtime.isNotEmpty())
+        assumeTrue("Android's TensorFlow Lite is not here: see what `python3 -m vitconv.runtimes.android` says", runtime.isNotEmpty())
         StagedModels.files()
     }
 

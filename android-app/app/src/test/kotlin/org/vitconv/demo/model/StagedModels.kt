@@ -4,12 +4,12 @@ import org.junit.Assume.assumeTrue
 import java.io.File
 import java.nio.ByteBuffer
 
-/** The models that the build was given with -Dmodels=DIR, as files. */
+/** The models that the build was given with -Dmodels=DIR, or that scripts/test-android made, as files. */
 object StagedModels {
     fun files(): List<File> {
         val folder = File(System.getProperty("vitconv.models").orEmpty(), BundledModels.ROOT)
         val files = folder.walk().filter { it.extension == "tflite" }.sorted().toList()
-        assumeTrue("no models are staged: give them with -Dmodels=DIR", files.isNotEmpty())
+        assumeTrue("no models are staged: run scripts/test-android, or give some with -Dmodels=DIR", files.isNotEmpty())
         return files
     }
 
