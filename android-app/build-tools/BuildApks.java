@@ -48,6 +48,9 @@ public class BuildApks {
     int minSdk = Integer.parseInt(args[4]);
     Path linked = Path.of(args[5]), work = Path.of(args[6]), apks = Files.createDirectories(Path.of(args[7]));
     ApkSigner.SignerConfig key = key();
+    if (System.getenv("VITCONV_KEYSTORE") == null) {
+      System.out.println("Both APKs are signed with Android's debug key, the release as well: for trying, not for publishing.");
+    }
     Path dex = dex(program, framework, project.resolve("proguard-rules.pro"), minSdk, work);
     for (String variant : List.of("release", "debug")) {
       Path unsigned = work.resolve("unsigned-" + variant + ".apk");

@@ -363,6 +363,21 @@ def test_the_source_is_found_beside_the_package() -> None:
     assert (tools.find_source() / "app" / "src" / "main" / "AndroidManifest.xml").is_file()
 
 
+@unix
+@pytest.mark.parametrize("own_key", [True, False])
+def test_a_release_with_the_debug_key_is_said_to_have_it(
+    own_key: bool, source: Path, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(tmp_path, monkeypatch, packing(tmp_path / "made"))
+    if own_key:
+        monkeypatch.setenv("VITCONV_KEYSTORE", "my.keystore")
+    else:
+        monkeypatch.delenv("VITCONV_KEYSTORE", raising=False)
+    folder = export_folder(tmp_path / "export")
+    assert ("debug key, which no store takes" in " ".join(call("app", "build", folder).out.split())) is not own_key
+    assert json.loads(call("app", "build", folder, "--json").out)["debug_key"] is not own_key
+
+
 # --- Gradle ---
 
 

@@ -44,6 +44,8 @@ _STEPS = {
     ("apk", "vitconv-demo"): "packaging and signing",
     ("default", "vitconv-demo"): "checking the packages",
 }
+KEYSTORE = "VITCONV_KEYSTORE"  # the variable that names a key of the user's own; BuildApks.java reads it
+
 _STEP = re.compile(r"--- \S+ \(([\w-]+)\) @ ([\w-]+) ---")
 # The small programs of the build end with an exception, Maven's plugins with a line of their own.
 _ERROR = re.compile(r"(?:\[ERROR\]|Exception in thread \"main\" [\w.]+:)\s*(\S.*)")
@@ -81,13 +83,18 @@ class Package:
 
 @dataclass(frozen=True)
 class BuildResult:
-    """`models` are the names of the bundled files."""
+    """`models` are the names of the bundled files. With Android's `debug_key` no store takes the release."""
 
     models: tuple[str, ...]
     packages: tuple[Package, ...]
+    debug_key: bool
 
     def to_json(self) -> dict[str, Any]:
-        return {"models": list(self.models), "packages": [package.to_json() for package in self.packages]}
+        return {
+            "models": list(self.models),
+            "packages": [package.to_json() for package in self.packages],
+            "debug_key": self.debug_key,
+        }
 
 
 def build(config: BuildConfig, progress: Progress | None = None) -> BuildResult:
@@ -109,7 +116,8 @@ def build(config: BuildConfig, progress: Progress | None = None) -> BuildResult:
         # What was built before stays until this build has passed its checks.
         with atomic_directory(built) as fresh:
             _run([*command, f"-Dapks={fresh.resolve()}"], target / "build.log", progress)
-        return BuildResult(models, tuple(_package(name, built) for name in ("release", "debug")))
+        packages = tuple(_package(name, built) for name in ("release", "debug"))
+        return BuildResult(models, packages, debug_key=KEYSTORE not in os.environ)
 
 
 def stage(exports: tuple[Path, ...], out: Path, wanted: tuple[str, ...] | None = None) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vitconv.cli.tables.layout import table
+from vitconv.cli.tables.layout import table, wrapped
 from vitconv.cli.terminal import completion
 from vitconv.cli.terminal.console import print_result, warn
 from vitconv.cli.terminal.faults import debug_option
@@ -161,5 +161,11 @@ def build_text(result: BuildResult, width: int) -> str:
     header = ("MB", *(package.variant for package in result.packages))
     rows = [(part, *(f"{package.parts.get(part, 0) / 1e6:.2f}" for package in result.packages)) for part in parts]
     total = ("APK", *(f"{package.bytes / 1e6:.2f}" for package in result.packages))
-    paths = "\n".join(str(package.path) for package in result.packages)
-    return f"{table(header, [*rows, total], width)}\n{paths}"
+    lines = [table(header, [*rows, total], width), *(str(package.path) for package in result.packages)]
+    if result.debug_key:
+        note = (
+            "Both are signed with Android's debug key, which no store takes. To publish the release, name a key "
+            "of your own: VITCONV_KEYSTORE, VITCONV_KEYSTORE_PASSWORD, VITCONV_KEY_ALIAS."
+        )
+        lines.append(wrapped(note, width))
+    return "\n".join(lines)

@@ -61,7 +61,7 @@ class ApiIT {
 
     @Test
     fun `nothing hidden is called, guarded or not`() {
-        assertEquals(emptyList<String>(), missing(System.getProperty("vitconv.target.sdk"), classes, null))
+        assertEquals(emptyList<String>(), missing(System.getProperty("vitconv.compile.sdk"), classes, null))
     }
 
     @Test

@@ -59,8 +59,7 @@ class ApkIT {
     fun `nothing is exported but the two activities`() {
         val components = release.manifest().filter { it.parent == "application" && it.name in setOf("activity", "service", "receiver", "provider", "activity-alias") }
         val exported = components.filter { it.attributes["exported"] == "true" }.map { it.attributes["name"] }
-        // Relative to the package, as the manifest has them.
-        assertEquals(listOf(".MainActivity", ".TaskActivity"), exported)
+        assertEquals(listOf("org.vitconv.demo.MainActivity", "org.vitconv.demo.TaskActivity"), exported)
         assertEquals(listOf(null, "android.permission.DUMP"), components.filter { it.name == "activity" }.map { it.attributes["permission"] })
         assertTrue(components.filter { it.name != "activity" }.all { it.attributes["exported"] == "false" })
     }
@@ -71,8 +70,26 @@ class ApkIT {
             val sdk = apk.elements("uses-sdk").single().attributes
             assertEquals(System.getProperty("vitconv.min.sdk"), sdk["minSdkVersion"])
             assertEquals(System.getProperty("vitconv.target.sdk"), sdk["targetSdkVersion"])
-            assertTrue(sdk.getValue("targetSdkVersion").toInt() >= 34)
+            assertTrue("what Google Play takes", sdk.getValue("targetSdkVersion").toInt() >= 36)
         }
+    }
+
+    @Test
+    fun `a store knows them by the ID and the version code of the build`() {
+        val id = System.getProperty("vitconv.application.id")
+        for (apk in both) {
+            val manifest = apk.elements("manifest").single().attributes
+            assertEquals(listOf(id, System.getProperty("vitconv.version.code")), listOf("package", "versionCode").map(manifest::get))
+            assertEquals("$id.capture", apk.elements("provider").single().attributes["authorities"])
+        }
+    }
+
+    @Test
+    fun `devices without a camera are offered the app, too`() {
+        val features = release.elements("uses-feature").associate { it.attributes["name"] to it.attributes["required"] }
+        // What the permission for the camera implies, unless it is said otherwise.
+        for (name in listOf("android.hardware.camera", "android.hardware.camera.autofocus")) assertEquals("false", features[name])
+        assertEquals(setOf("false"), features.values.toSet())
     }
 
     @Test
