@@ -68,11 +68,11 @@ class Classify<P : PixelSource>(
 
     /** [decode] reads the picture, away from the main thread; it throws [PictureException]. */
     fun choose(decode: suspend () -> P) = start {
+        picture = null // the earlier one is not asked about again while this one is read
         states.value = ClassifyState.Working(null)
         val chosen = try {
             decode()
         } catch (error: PictureException) {
-            picture = null
             states.value = ClassifyState.BadPicture(error.problem)
             return@start
         }

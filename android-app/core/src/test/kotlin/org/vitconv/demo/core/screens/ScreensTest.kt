@@ -18,6 +18,7 @@ import org.junit.Assert.assertFalse
 import org.junit.Assert.assertTrue
 import org.junit.Test
 import org.vitconv.demo.core.Accelerator
+import org.vitconv.demo.core.ArrayPixels
 import org.vitconv.demo.core.GoldenImage
 import org.vitconv.demo.core.GoldenSet
 import org.vitconv.demo.core.GpuCheck
@@ -204,6 +205,22 @@ class ScreensTest {
         advanceUntilIdle()
         assertTrue(classify.state.value is ClassifyState.Answered)
         assertTrue(never.isActive)
+    }
+
+    @Test
+    fun `a picture that is being read is not given up for the one before`() = runTest {
+        val engine = engine()
+        val classify = Classify<PixelSource>(engine, ModelSelection(models, engine), this)
+        classify.choose { somePicture }
+        advanceUntilIdle()
+        val next = CompletableDeferred<PixelSource>()
+        val other = ArrayPixels(1, 1, IntArray(1))
+        classify.choose { next.await() }
+        advanceUntilIdle()
+        classify.again() // the device was turned, say
+        next.complete(other)
+        advanceUntilIdle()
+        assertEquals(other, (classify.state.value as ClassifyState.Answered).picture)
     }
 
     @Test
