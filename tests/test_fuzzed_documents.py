@@ -171,6 +171,18 @@ def verified_folder(folder: Path) -> Path:
     return folder
 
 
+def robust_folder(folder: Path) -> Path:
+    made.write_json(made.export_folder(folder) / kept_results.ROBUSTNESS, made.robustness())
+    return folder
+
+
+def read_robustness(folder: Path) -> None:
+    found = kept_results.read_robustness(folder)
+    assert found is not None
+    json.dumps(found.measured.to_json(), allow_nan=False)
+    assert all(len(file.sentence) < 1000 for file in found.files)
+
+
 def counted_folder(folder: Path) -> Path:
     made.write_json(made.export_folder(folder) / kept_results.ANDROID, made.android_costs())
     return folder
@@ -193,6 +205,7 @@ KINDS: dict[str, tuple[Callable[[Path], Path], str, Callable[[Path], None]]] = {
     "calibration": (made.export_folder, manifest.CALIBRATION, read_calibration),
     "liveness": (made.export_folder, manifest.LIVENESS, read_liveness),
     "verification": (verified_folder, kept_results.VERIFY, read_verification),
+    "robustness": (robust_folder, kept_results.ROBUSTNESS, read_robustness),
     "counts": (counted_folder, kept_results.ANDROID, read_counts),
     "classes": (classes_folder, classes.FILE, read_classes),
     "state": (state_folder, "state.json", read_state),

@@ -226,6 +226,7 @@ def full(make: Make) -> Path:
         "epoch,accuracy,loss,val_accuracy,val_loss\n1,0.5,1.5,0.4,1.6\n2,0.7,1.0,0.6,1.1\n"
     )
     write_json(folder / "liveness.json", made_documents.liveness())
+    write_json(folder / kept_results.ROBUSTNESS, made_documents.robustness(digests(folder)))
     return folder
 
 
@@ -360,8 +361,8 @@ def test_what_was_not_measured_is_named_with_the_command_that_measures_it(make: 
     assert result.recommendation.verdict == "unknown"
     document = result.to_json()
     assert list(document["missing"]) == [
-        "accuracy", "latency", "arm64", "phone", "layers", "classes", "disagreements", "calibration", "liveness",
-        "training",
+        "accuracy", "latency", "arm64", "phone", "layers", "classes", "disagreements", "robustness",
+        "calibration", "liveness", "training",
     ]  # fmt: skip
     for command in (
         f"vitconv verify {folder}",

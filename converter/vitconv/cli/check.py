@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vitconv.cli.robustness_tables import robustness_tables
 from vitconv.cli.tables.gpu import gpu_table, npu_lines, support_lines
 from vitconv.cli.tables.layout import GAP, columns, padded, table, wrapped
 from vitconv.cli.terminal.console import keeping, print_result, warn
@@ -99,6 +100,12 @@ def run(file: Path, images: tuple[Path, ...], top: int, as_json: bool) -> None:
     "(x86-64 Linux; Maven, gcc). gpu: also through LiteRT's GPU accelerator, on a graphics card or a software one "
     "(Linux; a Vulkan driver).",
 )
+@click.option(
+    "--robustness",
+    is_flag=True,
+    help="Also answer bad pictures: noise, blur, fog, JPEG, camera shake and so on, 14 kinds at five strengths, "
+    "made of 50 images or of --limit. Takes minutes.",
+)
 @images_option()
 @code_option()
 @common_options
@@ -110,6 +117,7 @@ def verify(
     checkpoint: Path | None,
     runtime: str,
     layers: bool,
+    robustness: bool,
     images: Path | None,
     code: Path | None,
     as_json: bool,
@@ -138,6 +146,7 @@ def verify(
         gpu=runtime == "gpu",
         images=images,
         code=code,
+        robustness=robustness,
     )
     manifest.read(folder)  # before TensorFlow is loaded
     if config.gpu:
@@ -236,6 +245,8 @@ def verification_table(result: Verification, width: int) -> str:
         lines += ["", _android_table(result.android, width)]
     if result.gpu:
         lines += ["", gpu_table(result.gpu, width)]
+    if result.robustness:
+        lines += ["", robustness_tables(result.robustness, width)]
     return "\n".join(lines)
 
 

@@ -36,6 +36,8 @@ from vitconv.foundation.errors import CheckpointError, InputError, ModelFileErro
 from vitconv.foundation.intervals import wilson_interval
 from vitconv.foundation.progress import Progress
 from vitconv.quantization.output_steps import lost_answers
+from vitconv.robustness import measuring
+from vitconv.robustness.measuring import Robustness, Subject
 from vitconv.runtimes.gpu.probe import find_driver
 from vitconv.runtimes.litert import Runner
 from vitconv.tflite import flatbuffer, metadata
@@ -51,7 +53,8 @@ class VerifyConfig:
     points) replaces every scheme's own limit; `checkpoint` is where the manifest's has moved to; `android` and
     `gpu` have the golden images run through Android's own runtime and LiteRT's GPU accelerator, too; `layers` has
     every layer compared; `images` is a folder of pictures without classes in the place of a data set; `code` is
-    the file with the classes of a Keras model, if it has such."""
+    the file with the classes of a Keras model, if it has such; `robustness` has bad pictures answered, made of
+    `limit` images, or of `measuring.IMAGES` where that is None."""
 
     folder: Path
     dataset: str | None = None
@@ -63,6 +66,7 @@ class VerifyConfig:
     gpu: bool = False
     images: Path | None = None
     code: Path | None = None
+    robustness: bool = False
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -93,6 +97,7 @@ class Verification:
     chose_epoch: bool = False
     labelled: bool = True
     gpu: GpuVerification | None = None
+    robustness: Robustness | None = None
 
     @property
     def passed(self) -> bool:
@@ -118,6 +123,7 @@ class Verification:
             **({} if self.labelled else {"labelled": False}),
             **(self.android.to_json() if self.android else {}),
             **(self.gpu.to_json() if self.gpu else {}),
+            **({"robustness": self.robustness.to_json()} if self.robustness else {}),
         }
 
     def _intervals(self, measured: Accuracy | FileVerification) -> dict[str, list[float]]:
@@ -176,6 +182,14 @@ def verify(config: VerifyConfig, progress: Progress | None = None) -> Verificati
     if config.android:
         android = AndroidVerification(verify_android(config.folder, document, abis, progress), skipped)
     gpu = verify_gpu(config.folder, document, driver, progress) if driver else None
+    robust = None
+    if config.robustness:
+        # Evenly spaced: a folder's pictures may come class by class.
+        most = count if config.limit else min(count, measuring.IMAGES)
+        chosen = np.arange(most, dtype=np.int64) * count // most
+        known = labels[chosen] if dataset.labelled else None
+        subjects = [Subject(config.folder / one.path, one.scheme, one.sha256) for one in document.files]
+        robust = measuring.measure(checkpoint, subjects, images[chosen], known, chosen.tolist(), progress)
     shown = {one.index for file in answers.values() for one in file.disagreements}
     return Verification(
         _describe(dataset.name, split),
@@ -190,6 +204,7 @@ def verify(config: VerifyConfig, progress: Progress | None = None) -> Verificati
         checkpoint.chose_epoch(split),
         dataset.labelled,
         gpu,
+        robust,
     )
 
 

@@ -13,7 +13,7 @@ from vitconv.checkpoints.answers import what_chose
 from vitconv.checkpoints.liveness import Liveness
 from vitconv.conversion import schemes
 from vitconv.evaluation.evidence import Disagreement
-from vitconv.evaluation.kept_results import GpuFileDocument
+from vitconv.evaluation.kept_results import GpuFileDocument, RobustnessDocument
 from vitconv.evaluation.layer_errors import LayerError
 from vitconv.evaluation.parity import Verdict
 from vitconv.exporting.classes import TrainedClass
@@ -139,7 +139,8 @@ class Export:
     left out or changed since the export, and what to do. history: a row an epoch. liveness: which layers take part
     in Keras's answers. classes: what training saw of each, None where the export does not tell. changed: what is
     wrong with the labels and golden images, which an app takes along, a sentence each. android: the library and
-    the machine that `ModelFile.android` is of. gpu_adapter: what `ModelFile.gpu` was computed by."""
+    the machine that `ModelFile.android` is of. gpu_adapter: what `ModelFile.gpu` was computed by.
+    robustness: accuracy on bad pictures, of those files that are as they were then."""
 
     name: str
     manifest: Mapping[str, Any]
@@ -157,6 +158,7 @@ class Export:
     classes: tuple[TrainedClass, ...] | None = None
     android: str | None = None
     gpu_adapter: str | None = None
+    robustness: RobustnessDocument | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:

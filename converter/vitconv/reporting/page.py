@@ -21,6 +21,7 @@ from vitconv.reporting.sections.latency import latency
 from vitconv.reporting.sections.layers import layers
 from vitconv.reporting.sections.liveness import liveness
 from vitconv.reporting.sections.provenance import provenance
+from vitconv.reporting.sections.robustness import robustness
 from vitconv.reporting.sections.training import training
 from vitconv.reporting.sections.verdict import verdict
 from vitconv.reporting.two_exports import Comparison, rows
@@ -49,6 +50,7 @@ def page(
         layers=layers(export),
         classes=classes(export),
         disagreements=disagreements(export),
+        robustness=robustness(export),
         ranges=activation_ranges(export),
         liveness=liveness(export),
         training=training(export),

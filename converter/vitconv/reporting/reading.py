@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import msgspec
+
 from vitconv.benchmarking import android_document, benchmark_document
 from vitconv.benchmarking.android_document import FileCost
 from vitconv.benchmarking.benchmark_document import FileTimes
 from vitconv.checkpoints import liveness
 from vitconv.evaluation import kept_results
-from vitconv.evaluation.kept_results import GpuFileDocument
+from vitconv.evaluation.kept_results import GpuFileDocument, RobustnessDocument
 from vitconv.exporting import classes, folder_check, manifest
 from vitconv.exporting.classes import TrainedClass
 from vitconv.exporting.manifest import InnerPath, Manifest
@@ -45,6 +47,7 @@ class _Found:
     android_runtime: str | None = None
     gpu: dict[str, GpuFileDocument] = field(default_factory=dict)
     gpu_adapter: str | None = None
+    robustness: RobustnessDocument | None = None
 
 
 def read_export(folder: Path) -> Export:
@@ -57,6 +60,7 @@ def read_export(folder: Path) -> Export:
     _read_benchmarks(folder, known, found)
     _read_android(folder, known, found)
     _read_gpu(folder, known, found)
+    _read_robustness(folder, document, known, found)
     changed = folder_check.problems(folder, document, for_app=True)
     others = [problem for problem in folder_check.problems(folder, document) if problem not in changed]
     found.notes += [f"{problem}. Export again." for problem in others]
@@ -89,6 +93,7 @@ def read_export(folder: Path) -> Export:
         classes=_classes(folder, document),
         android=found.android_runtime,
         gpu_adapter=found.gpu_adapter,
+        robustness=found.robustness,
     )
 
 
@@ -185,6 +190,21 @@ def _read_gpu(folder: Path, known: Mapping[str, str], found: _Found) -> None:
         else:
             again = f"Run `vitconv verify {folder} --runtime gpu`."
             found.notes.append(_stale(kept_results.GPU, file.path, again))
+
+
+def _read_robustness(folder: Path, document: Manifest, known: Mapping[str, str], found: _Found) -> None:
+    kept = kept_results.read_robustness(folder)
+    if kept is None:
+        return
+    again = f"Run `vitconv verify {folder} --robustness`."
+    if kept.checkpoint != document.checkpoint.sha256:
+        found.notes.append(f"{kept_results.ROBUSTNESS} is of another checkpoint and was left out. {again}")
+        return
+    files = tuple(file for file in kept.files if file.sha256 in known)
+    found.notes += [
+        _stale(kept_results.ROBUSTNESS, file.path, again) for file in kept.files if file.sha256 not in known
+    ]
+    found.robustness = msgspec.structs.replace(kept, files=files) if files else None
 
 
 def _timing(times: FileTimes, place: str) -> Timing:
