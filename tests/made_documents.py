@@ -156,6 +156,21 @@ def robustness(digests: dict[str, str] | None = None) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def explanations(sha256: str = "f" * 64, index: int = 3) -> dict[str, Any]:
+    """results/explanations.json of `export_folder`; `sha256` is of its int8 file."""
+
+    def reason(by: str, digest: str | None, alike: float | None) -> dict[str, Any]:
+        drops = [[0.5, 0.25, -0.125], [0.0, 0.0, 0.0]]
+        return {"by": by, "sha256": digest, "probability": 0.75, "drops": drops, "rank_correlation": alike}
+
+    picture = {
+        "index": index,
+        "label": "rose",
+        "reasons": [reason("Keras", None, None), reason("int8", sha256, 0.875)],
+    }
+    return {"checkpoint": "c" * 64, "split_digest": "d" * 64, "pictures": [picture]}
+
+
 def android_costs() -> dict[str, Any]:
     """results/android.json of `export_folder`."""
     taken = {"nodes": 20, "delegated_nodes": 15, "partitions": 7}

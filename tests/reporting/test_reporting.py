@@ -227,6 +227,7 @@ def full(make: Make) -> Path:
     )
     write_json(folder / "liveness.json", made_documents.liveness())
     write_json(folder / kept_results.ROBUSTNESS, made_documents.robustness(digests(folder)))
+    write_json(folder / kept_results.EXPLANATIONS, made_documents.explanations(digests(folder)["int8"], 7))
     return folder
 
 
@@ -744,6 +745,19 @@ def test_disagreements_show_both_answers_and_the_picture(full: Path) -> None:
     assert "data:image/png;base64," in section
     assert re.search(r"Keras</small> <span class=\"passed\">rose</span> 60%", section)
     assert re.search(r"int8</small> <span class=\"failed\">日本</span> 60%", section)
+
+
+def test_reasons_are_drawn_beside_both_answers(full: Path) -> None:
+    shown = html.unescape(reported(full).text)
+    assert shown.count('class="why"') == 1
+    assert "Why rose?" in shown
+    assert "<figcaption>int8, up to 50 points</figcaption>" in shown
+    assert "rank correlation 0.88" in shown
+    (full / kept_results.EXPLANATIONS).unlink()
+    assert f"<code>vitconv explain {full}</code>" in reported(full).text
+    write_json(full / kept_results.EXPLANATIONS, {**made_documents.explanations(), "checkpoint": "9" * 64})
+    assert any("results/explanations.json is of another" in note for note in read_export(full).notes)
+    assert 'class="why"' not in reported(full).text
 
 
 def test_a_picture_that_is_none_is_not_taken_in(full: Path) -> None:

@@ -6,6 +6,7 @@ DIR/results/benchmark.json           the benchmark's document, of this machine
 DIR/results/benchmark-SERIAL.json    the same of a phone
 DIR/results/gpu.json                 what the GPU makes of each file
 DIR/results/robustness.json          how much accuracy is left on bad pictures
+DIR/results/explanations.json        why Keras and integer files say what they say where they disagree
 DIR/results/android.json             what the files cost in Android's library, in instructions
 
 Each file's figures are kept with its SHA-256, because they hold for these contents only.
@@ -40,6 +41,7 @@ BENCHMARK = f"{FOLDER}/benchmark.json"
 ANDROID = f"{FOLDER}/android.json"
 GPU = f"{FOLDER}/gpu.json"
 ROBUSTNESS = f"{FOLDER}/robustness.json"
+EXPLANATIONS = f"{FOLDER}/explanations.json"
 PHONES = f"{FOLDER}/benchmark-*.json"
 DISAGREEMENTS = f"{FOLDER}/disagreements"
 
@@ -224,6 +226,12 @@ def keep_verification(config: VerifyConfig, result: Verification) -> None:
             _write(config.folder / ROBUSTNESS, {**about, "labelled": result.labelled, **robustness})
 
 
+def keep_explanations(folder: Path, document: dict[str, Any]) -> None:
+    """What `reasons.explain_export` found. Raises OutputError."""
+    with _results(folder):
+        _write(folder / EXPLANATIONS, document, "pictures")
+
+
 def keep_benchmark(paths: tuple[Path, ...], document: dict[str, Any]) -> None:
     """A benchmark's document, into each of the paths that is an export folder.
 
@@ -275,13 +283,13 @@ def _rounded(values: dict[str, Any]) -> dict[str, Any]:
     return {name: round(value, 4) if isinstance(value, float) else value for name, value in values.items()}
 
 
-def _write(path: Path, document: Any) -> None:
-    """Compact JSON, with one line for each of the document's files. A matrix with one number a line would be hard
-    to read."""
-    listed = document.pop("files")
+def _write(path: Path, document: Any, listed_name: str = "files") -> None:
+    """Compact JSON, with one line for each of the document's files, or what else it lists. A matrix with one
+    number a line would be hard to read."""
+    listed = document.pop(listed_name)
     head = "".join(f" {_json(name)}: {_json(value)},\n" for name, value in document.items())
     lines = ",\n".join(f"  {_json(file)}" for file in listed)
-    files.write_text(path, f'{{\n{head} "files": [\n{lines}\n ]\n}}\n')
+    files.write_text(path, f"{{\n{head} {_json(listed_name)}: [\n{lines}\n ]\n}}\n")
 
 
 def _json(value: Any) -> str:

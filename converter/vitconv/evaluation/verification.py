@@ -8,18 +8,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
-from vitconv.checkpoints import pretrained
 from vitconv.checkpoints.answers import Accuracy, accuracy
 from vitconv.classifiers.float_model import FloatModel
-from vitconv.classifiers.foreign_paths import is_foreign
-from vitconv.classifiers.opening import open_again
-from vitconv.classifiers.own import OwnModel
 from vitconv.conversion import schemes
 from vitconv.conversion.schemes import Scheme
-from vitconv.data.datasets import Dataset, Split, open_pictures
+from vitconv.data.datasets import Split
 from vitconv.data.pictures.images import ImageSpec
 from vitconv.evaluation import evidence
 from vitconv.evaluation.android import AndroidVerification, runnable_abis, verify_android
@@ -27,12 +22,12 @@ from vitconv.evaluation.evidence import Answers, Evidence
 from vitconv.evaluation.gpu import GpuVerification, verify_gpu
 from vitconv.evaluation.layer_errors import IMAGES as LAYER_IMAGES
 from vitconv.evaluation.layer_errors import LayerError, layer_errors, losses
+from vitconv.evaluation.originals import open_dataset, open_original
 from vitconv.evaluation.parity import FileVerification, compare
 from vitconv.exporting import folder_check, manifest
 from vitconv.exporting.manifest import Manifest
-from vitconv.foundation import documents
 from vitconv.foundation.configs import check_types
-from vitconv.foundation.errors import CheckpointError, InputError, ModelFileError
+from vitconv.foundation.errors import InputError, ModelFileError
 from vitconv.foundation.intervals import wilson_interval
 from vitconv.foundation.progress import Progress
 from vitconv.quantization.output_steps import lost_answers
@@ -147,8 +142,8 @@ def verify(config: VerifyConfig, progress: Progress | None = None) -> Verificati
     # What is missing is said before the work.
     abis, skipped = runnable_abis() if config.android else ((), {})
     driver = find_driver() if config.gpu else None
-    checkpoint = _open_checkpoint(config, document)
-    dataset = _open_pictures(config, document, checkpoint, progress)
+    checkpoint = open_original(config.folder, document, config.checkpoint, config.code)
+    dataset = open_dataset(document, checkpoint, config.dataset, config.images, progress)
     described = {
         entry.path: tuple(_wrong_metadata(config.folder / entry.path, entry.sha256, checkpoint))
         for entry in document.files
@@ -225,46 +220,6 @@ def _layer_reasons(layers: tuple[LayerError, ...], scheme: Scheme) -> Iterator[s
             f"has {len(broken)} layers with a signal-to-noise ratio below {scheme.limits.min_layer_snr_db:g} dB; "
             f"most is lost in {first.layer} ({first.snr_db:.1f} dB)"
         )
-
-
-def _open_checkpoint(config: VerifyConfig, document: Manifest) -> FloatModel:
-    path = config.checkpoint or Path(document.checkpoint.name)
-    foreign = None if document.told is msgspec.UNSET else document.told
-    there = path.is_dir() or pretrained.folder(str(path)) is not None or (foreign is not None and path.exists())
-    if config.checkpoint is None and not there:
-        raise CheckpointError(
-            f"{config.folder} was exported from the checkpoint {path}, which does not exist"
-            f"{'' if path.is_absolute() else f' (looked up from {Path.cwd()})'}. "
-            "Give its present place with --checkpoint."
-        )
-    if foreign is None:
-        model: FloatModel = OwnModel.open(path)
-    elif is_foreign(path):
-        model = open_again(path, documents.to_json(foreign), document.labels, document.image.spec, config.code)
-    else:
-        raise CheckpointError(
-            f"{path} is not the file that {config.folder} was exported from. Give that (--checkpoint)."
-        )
-    if model.digest != document.checkpoint.sha256:
-        raise InputError(
-            f"{config.folder} was exported from other weights than those in {path}. "
-            "Export again, or name the right checkpoint with --checkpoint."
-        )
-    return model
-
-
-def _open_pictures(
-    config: VerifyConfig, document: Manifest, model: FloatModel, progress: Progress | None
-) -> Dataset:
-    """Those that are named; else those that an export of another tool's file was given."""
-    if config.images is not None:
-        return open_pictures(config.images, progress)
-    kept = None if document.told is msgspec.UNSET else document.told.pictures
-    if config.dataset is None and kept is not None:
-        if kept.labelled:
-            return model.open_dataset(kept.source)
-        return open_pictures(Path(kept.source), progress)
-    return model.open_dataset(config.dataset)
 
 
 def _contradictions(document: Manifest, model: FloatModel) -> Iterator[str]:

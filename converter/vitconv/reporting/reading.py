@@ -14,7 +14,7 @@ from vitconv.benchmarking import android_document, benchmark_document
 from vitconv.benchmarking.android_document import FileCost
 from vitconv.benchmarking.benchmark_document import FileTimes
 from vitconv.checkpoints import liveness
-from vitconv.evaluation import kept_results
+from vitconv.evaluation import kept_results, reasons
 from vitconv.evaluation.kept_results import GpuFileDocument, RobustnessDocument
 from vitconv.exporting import classes, folder_check, manifest
 from vitconv.exporting.classes import TrainedClass
@@ -24,7 +24,7 @@ from vitconv.foundation.errors import InputError, ModelFileError
 from vitconv.quantization import calibration
 from vitconv.quantization.calibration import Calibration
 from vitconv.reporting import parsing
-from vitconv.reporting.findings import Export, ModelFile, Reference, Timing, Verified
+from vitconv.reporting.findings import Export, ModelFile, Reasons, Reference, Timing, Verified
 from vitconv.tflite.inspection import inspect
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -48,6 +48,7 @@ class _Found:
     gpu: dict[str, GpuFileDocument] = field(default_factory=dict)
     gpu_adapter: str | None = None
     robustness: RobustnessDocument | None = None
+    reasons: dict[tuple[str, int], Reasons] = field(default_factory=dict)
 
 
 def read_export(folder: Path) -> Export:
@@ -61,6 +62,7 @@ def read_export(folder: Path) -> Export:
     _read_android(folder, known, found)
     _read_gpu(folder, known, found)
     _read_robustness(folder, document, known, found)
+    _read_reasons(folder, document, found)
     changed = folder_check.problems(folder, document, for_app=True)
     others = [problem for problem in folder_check.problems(folder, document) if problem not in changed]
     found.notes += [f"{problem}. Export again." for problem in others]
@@ -94,6 +96,7 @@ def read_export(folder: Path) -> Export:
         android=found.android_runtime,
         gpu_adapter=found.gpu_adapter,
         robustness=found.robustness,
+        reasons=found.reasons,
     )
 
 
@@ -205,6 +208,24 @@ def _read_robustness(folder: Path, document: Manifest, known: Mapping[str, str],
         _stale(kept_results.ROBUSTNESS, file.path, again) for file in kept.files if file.sha256 not in known
     ]
     found.robustness = msgspec.structs.replace(kept, files=files) if files else None
+
+
+def _read_reasons(folder: Path, document: Manifest, found: _Found) -> None:
+    """Those of images that the verification names: of others there is no picture."""
+    kept = reasons.read_explanations(folder)
+    if kept is None or found.reference is None:
+        return
+    if (kept.checkpoint, kept.split_digest) != (document.checkpoint.sha256, found.reference.split_digest):
+        found.notes.append(
+            f"{kept_results.EXPLANATIONS} is of another checkpoint or of other pictures and was left out. "
+            f"{_again('explain', folder)}"
+        )
+        return
+    for picture in kept.pictures:
+        keras, *files = picture.reasons
+        for file in files:
+            if file.sha256 is not None:
+                found.reasons[file.sha256, picture.index] = Reasons(picture.label, keras, file)
 
 
 def _timing(times: FileTimes, place: str) -> Timing:

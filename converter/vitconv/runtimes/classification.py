@@ -102,7 +102,7 @@ def classify(config: ClassifyConfig, progress: Progress | None = None) -> Classi
     If a picture cannot be read, it gets a `problem` instead of labels, and the others are still classified.
     Raises ModelFileError where the file is missing, has no metadata, cannot be run, or is no image classifier.
     """
-    described, normalization = _metadata_of(config.file)
+    described, normalization = metadata_of(config.file)
     pictures = []
     with Runner(config.file) as runner:
         table = input_table(runner.path, runner.inputs[0], normalization) if runner.inputs else None
@@ -137,7 +137,8 @@ _FEWEST_STEPS = 32
 Normalization = tuple[tuple[float, ...], tuple[float, ...]] | None
 
 
-def _metadata_of(path: Path) -> tuple[metadata.ModelMetadata, Normalization]:
+def metadata_of(path: Path) -> tuple[metadata.ModelMetadata, Normalization]:
+    """What a file says of its pictures and classes. Raises ModelFileError where it says nothing."""
     try:
         graph = Graph.read(path)
         described, normalization = metadata.read(graph), metadata.read_normalization(graph)
