@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from vitconv.checkpoints.answers import Accuracy, accuracy
@@ -18,6 +19,7 @@ from vitconv.data.datasets import Split
 from vitconv.data.pictures.images import ImageSpec
 from vitconv.evaluation import evidence
 from vitconv.evaluation.android import AndroidVerification, runnable_abis, verify_android
+from vitconv.evaluation.confidence import FileConfidence, held_out
 from vitconv.evaluation.evidence import Answers, Evidence
 from vitconv.evaluation.gpu import GpuVerification, verify_gpu
 from vitconv.evaluation.layer_errors import IMAGES as LAYER_IMAGES
@@ -93,6 +95,7 @@ class Verification:
     labelled: bool = True
     gpu: GpuVerification | None = None
     robustness: Robustness | None = None
+    confidence: tuple[FileConfidence, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -119,6 +122,7 @@ class Verification:
             **(self.android.to_json() if self.android else {}),
             **(self.gpu.to_json() if self.gpu else {}),
             **({"robustness": self.robustness.to_json()} if self.robustness else {}),
+            **({"confidence": [file.to_json() for file in self.confidence]} if self.confidence else {}),
         }
 
     def _intervals(self, measured: Accuracy | FileVerification) -> dict[str, list[float]]:
@@ -155,6 +159,7 @@ def verify(config: VerifyConfig, progress: Progress | None = None) -> Verificati
     if not dataset.labelled:
         labels = expected.argmax(axis=1)
     files: list[FileVerification] = []
+    sure: list[FileConfidence] = []
     answers: dict[str, Answers] = {}
     for entry in document.files:
         scheme = schemes.find(entry.scheme)
@@ -165,6 +170,8 @@ def verify(config: VerifyConfig, progress: Progress | None = None) -> Verificati
             actual = _file_probabilities(runner, images, f"verifying {scheme.name}", progress)
             step = runner.outputs[0].scale
         file = compare(entry.path, scheme.name, actual, expected, labels, limits)
+        if dataset.labelled and entry.confidence is not msgspec.UNSET:
+            sure.append(held_out(entry.path, scheme.name, entry.confidence, actual, labels, split.digest))
         lost = lost_answers(actual, expected, limits.min_agreement, step)
         layers = None
         if config.layers:
@@ -200,6 +207,7 @@ def verify(config: VerifyConfig, progress: Progress | None = None) -> Verificati
         dataset.labelled,
         gpu,
         robust,
+        tuple(sure),
     )
 
 
