@@ -6,6 +6,7 @@ import html
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,3 +86,26 @@ def test_figures_that_cannot_be_are_named(folder: Path) -> None:
     made.write_json(folder / kept_results.ROBUSTNESS, document)
     with pytest.raises(InputError, match="5"):
         read_export(folder)
+
+
+def test_what_confidence_is_worth_is_shown_of_files_that_have_some(folder: Path) -> None:
+    assert 'id="confidence"' not in report(ReportConfig(folder)).text
+    document = made.verification()
+    document["files"][0]["sha256"] = digests(folder)["int8"]
+    promises = [
+        {"error_rate": 0.05, "answered": 0.75, "wrong": 0.03125},
+        {"error_rate": 0.1, "answered": 0, "wrong": None},
+    ]
+    document["confidence"] = [
+        {
+            "path": name, "scheme": "int8", "temperature": 1.25, "error_before": 0.0625, "error_after": 0.01,
+            "promises": promises, "fitted_here": True,
+        }
+        for name in ("eanet-flowers-int8.tflite", "gone.tflite")
+    ]  # fmt: skip
+    made.write_json(folder / kept_results.VERIFY, document)
+    text = report(ReportConfig(folder)).text
+    shown = text[text.index('id="confidence"') :]
+    assert shown.count('<td data-label="temperature">1.250</td>') == 1
+    assert '<td data-label="at 5%">75%, 3.1% wrong</td>' in shown
+    assert "on which the temperature was fitted" in shown

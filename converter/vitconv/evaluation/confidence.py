@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from vitconv.checkpoints.answers import answered
-from vitconv.tflite.confidence import Confidence, expected_calibration_error
+from vitconv.tflite.confidence import Confidence, Share, expected_calibration_error
 
 
 @dataclass(frozen=True)
@@ -17,9 +18,9 @@ class Promise:
     """At a threshold for `error_rate`: the share of images that get an answer, and the share of these answers
     that is wrong (None where there is none)."""
 
-    error_rate: float
-    answered: float
-    wrong: float | None
+    error_rate: Share
+    answered: Share
+    wrong: Share | None
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,9 @@ class FileConfidence:
 
     path: str
     scheme: str
-    temperature: float
-    error_before: float
-    error_after: float
+    temperature: Annotated[float, msgspec.Meta(gt=0, le=1000)]
+    error_before: Share
+    error_after: Share
     promises: tuple[Promise, ...]
     fitted_here: bool
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
+from vitconv.evaluation.confidence import FileConfidence
 from vitconv.evaluation.layer_errors import LayerError
 from vitconv.exporting import manifest
 from vitconv.foundation import documents
@@ -104,6 +105,7 @@ class VerificationDocument(msgspec.Struct, frozen=True, kw_only=True):
     max_drop: float | None
     reference: AccuracyDocument
     files: tuple[FileDocument, ...]
+    confidence: tuple[FileConfidence, ...] = ()
 
 
 class HalfDocument(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ from vitconv.benchmarking.android_document import FileCost, common_cpus
 from vitconv.checkpoints.answers import what_chose
 from vitconv.checkpoints.liveness import Liveness
 from vitconv.conversion import schemes
+from vitconv.evaluation.confidence import FileConfidence
 from vitconv.evaluation.evidence import Disagreement
 from vitconv.evaluation.kept_results import GpuFileDocument, RobustnessDocument
 from vitconv.evaluation.layer_errors import LayerError
@@ -151,7 +152,7 @@ class Export:
     wrong with the labels and golden images, which an app takes along, a sentence each. android: the library and
     the machine that `ModelFile.android` is of. gpu_adapter: what `ModelFile.gpu` was computed by.
     robustness: accuracy on bad pictures, of those files that are as they were then.
-    reasons: by a file's SHA-256 and an image's index."""
+    reasons: by a file's SHA-256 and an image's index. confidence: of files that have a temperature."""
 
     name: str
     manifest: Mapping[str, Any]
@@ -171,6 +172,7 @@ class Export:
     gpu_adapter: str | None = None
     robustness: RobustnessDocument | None = None
     reasons: Mapping[tuple[str, int], Reasons] = field(default_factory=dict)
+    confidence: tuple[FileConfidence, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:

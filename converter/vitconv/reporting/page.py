@@ -14,6 +14,7 @@ from vitconv.reporting.missing import missing
 from vitconv.reporting.recommendation import Recommendation
 from vitconv.reporting.sections.activation_ranges import activation_ranges
 from vitconv.reporting.sections.classes import classes
+from vitconv.reporting.sections.confidence import confidence
 from vitconv.reporting.sections.disagreements import disagreements
 from vitconv.reporting.sections.files import file_table
 from vitconv.reporting.sections.graphs import graphs
@@ -51,6 +52,7 @@ def page(
         classes=classes(export),
         disagreements=disagreements(export),
         robustness=robustness(export),
+        confidence=confidence(export),
         ranges=activation_ranges(export),
         liveness=liveness(export),
         training=training(export),

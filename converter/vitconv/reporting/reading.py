@@ -15,6 +15,7 @@ from vitconv.benchmarking.android_document import FileCost
 from vitconv.benchmarking.benchmark_document import FileTimes
 from vitconv.checkpoints import liveness
 from vitconv.evaluation import kept_results, reasons
+from vitconv.evaluation.confidence import FileConfidence
 from vitconv.evaluation.kept_results import GpuFileDocument, RobustnessDocument
 from vitconv.exporting import classes, folder_check, manifest
 from vitconv.exporting.classes import TrainedClass
@@ -49,6 +50,7 @@ class _Found:
     gpu_adapter: str | None = None
     robustness: RobustnessDocument | None = None
     reasons: dict[tuple[str, int], Reasons] = field(default_factory=dict)
+    confidence: tuple[FileConfidence, ...] = ()
 
 
 def read_export(folder: Path) -> Export:
@@ -97,6 +99,7 @@ def read_export(folder: Path) -> Export:
         gpu_adapter=found.gpu_adapter,
         robustness=found.robustness,
         reasons=found.reasons,
+        confidence=found.confidence,
     )
 
 
@@ -138,6 +141,8 @@ def _read_verification(folder: Path, document: Manifest, known: Mapping[str, str
             found.verified[digest] = file
         else:
             found.notes.append(_stale(kept_results.VERIFY, name, _again("verify", folder)))
+    same = {name for name, digest, _ in verification.files if digest in known}
+    found.confidence = tuple(file for file in verification.confidence if file.path in same)
 
 
 def _read_benchmarks(folder: Path, known: Mapping[str, str], found: _Found) -> None:

@@ -25,6 +25,8 @@ from vitconv.runtimes.litert import Runner
 # files on two cores. Each is answered 70 times, so that few images tell much.
 IMAGES = 50
 
+_BATCH = 64  # pictures that are made worse and answered together
+
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Points = Annotated[float, msgspec.Meta(ge=-200, le=200)]
 Curve = Annotated[tuple[Share, ...], msgspec.Meta(min_length=len(STRENGTHS), max_length=len(STRENGTHS))]
@@ -137,21 +139,26 @@ def measure(
     chance is drawn. Raises what the model and the files raise."""
     what = "answering bad pictures"
     runs = [(None, 0), *((corruption, strength) for corruption in CORRUPTIONS for strength in STRENGTHS)]
+    total = len(runs) * len(images)
     classes = np.empty((len(runs), 1 + len(subjects), len(images)), np.int64)
     with ExitStack() as stack:
         runners = [stack.enter_context(Runner(subject.path)) for subject in subjects]
         pool = stack.enter_context(ThreadPoolExecutor(usable_cores()))
         stack.callback(_end, runners)  # else the pool would wait for all answers after Ctrl-C
         for number, (corruption, strength) in enumerate(runs):
-            if progress:
-                progress(what, number, len(runs))
-            shown = images if corruption is None else corrupt(images, indices, corruption, strength)
-            # Each file has a process of its own; threads wait for them.
-            waiting = [pool.submit(runner.probabilities, shown) for runner in runners]
-            given = [model.predict(shown), *(one.result() for one in waiting)]
-            classes[number] = [_named(probabilities) for probabilities in given]
+            for start in range(0, len(images), _BATCH):
+                batch = slice(start, start + _BATCH)
+                if progress:
+                    progress(what, number * len(images) + start, total)
+                shown = images[batch]
+                if corruption is not None:
+                    shown = corrupt(shown, indices[batch], corruption, strength)
+                # Each file has a process of its own; threads wait for them.
+                waiting = [pool.submit(runner.probabilities, shown) for runner in runners]
+                given = [model.predict(shown), *(one.result() for one in waiting)]
+                classes[number, :, batch] = [_named(probabilities) for probabilities in given]
     if progress:
-        progress(what, len(runs), len(runs))
+        progress(what, total, total)
     truth = classes[0, 0] if labels is None else labels
     return _summarised(classes, truth, subjects)
 
