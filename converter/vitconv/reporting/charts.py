@@ -190,6 +190,8 @@ def accuracy_of_each_corruption(measured: Robustness) -> Markup:
             axes.set_ylim(0, 105)
         for axes in list(grid.flat)[len(kinds) :]:
             axes.axis("off")
+        for axes in list(grid.flat)[len(kinds) - columns : len(kinds)]:  # the lowest of their columns
+            axes.tick_params(labelbottom=True)
         lines, names = grid.flat[0].get_legend_handles_labels()
         grid.flat[-1].legend(lines, names, loc="upper left", fontsize=8) if rows * columns > len(kinds) else None
 
