@@ -189,7 +189,7 @@ def _summarised(classes: NDArray[np.int64], truth: NDArray[np.int64], subjects: 
                 scheme=subject.scheme,
                 sha256=subject.sha256,
                 agreement=_curves(agreeing[1:, number]),
-                extra_loss=float(extra.mean()),
+                extra_loss=round(float(extra.mean()), 9) + 0.0,  # no −0.0, and no 10⁻¹⁷
                 # The images are independent, the 70 answers to each are not.
                 extra_loss_interval=mean_interval(extra, limits=(-200.0, 200.0)),
             )
