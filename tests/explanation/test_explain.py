@@ -67,7 +67,8 @@ def test_a_file_alone_is_enough(call: Call, exported_digits: Path, tmp_path: Pat
     assert np.array(reason["drops"]).shape == (10, 10)
     assert reason["rank_correlation"] is None
     assert first["attention"] == []
-    assert Image.open(out / "0-why.png").width > Image.open(out / "0-why.png").height
+    with Image.open(out / "0-why.png") as drawing:
+        assert drawing.width > drawing.height
     assert "TensorFlow" not in ended.err
 
 
