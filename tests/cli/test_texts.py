@@ -11,8 +11,8 @@ from graphs import inspect_bytes
 from vitconv.benchmarking.benchmark import Benchmark, FileTiming
 from vitconv.checkpoints.answers import Accuracy
 from vitconv.cli import benchmark, check
-from vitconv.cli.confidence_tables import held_out_table
-from vitconv.cli.robustness_tables import robustness_tables
+from vitconv.cli.tables.confidence import held_out_table
+from vitconv.cli.tables.robustness import robustness_tables
 from vitconv.evaluation.confidence import FileConfidence, Promise
 from vitconv.evaluation.parity import FileVerification
 from vitconv.evaluation.verification import Verification

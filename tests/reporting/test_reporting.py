@@ -595,8 +595,8 @@ def test_the_page_needs_nothing_else_and_every_section_is_there(full: Path) -> N
     assert all(link.startswith(("data:", "#")) for link in page.links)
     assert not re.search(r"url\((?!#)|@import", text)
     sections = (
-        "recommendation", "files", "latency", "layers", "classes", "disagreements", "robustness", "calibration", "liveness",
-        "training", "graphs", "provenance",
+        "recommendation", "files", "latency", "layers", "classes", "disagreements", "robustness",
+        "calibration", "liveness", "training", "graphs", "provenance",
     )  # fmt: skip
     assert [identity for identity in page.ids if identity in sections] == list(sections)
     assert len(page.ids) == len(set(page.ids))
@@ -664,8 +664,8 @@ def test_a_template_shows_only_texts() -> None:
 def test_charts_take_the_page_s_colours_and_keep_text(full: Path) -> None:
     text = reported(full).text
     charts = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
-    # Accuracy against latency here and on the phone, spread, instructions twice, layers, bad pictures twice, effect,
-    # two curves.
+    # Accuracy against latency here and on the phone, spread, instructions twice, layers, bad pictures twice,
+    # effect, two curves.
     assert len(charts) == 11
     for chart in charts:
         assert "<title>" in chart

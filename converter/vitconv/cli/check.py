@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vitconv.cli.confidence_tables import held_out_table
-from vitconv.cli.robustness_tables import robustness_tables
+from vitconv.cli.tables.confidence import held_out_table
 from vitconv.cli.tables.gpu import gpu_table, npu_lines, support_lines
 from vitconv.cli.tables.layout import GAP, columns, padded, table, wrapped
+from vitconv.cli.tables.robustness import robustness_tables
 from vitconv.cli.terminal.console import keeping, print_result, warn
 from vitconv.cli.terminal.options import PATH, code_option, common_options, dataset_option, images_option
 from vitconv.cli.terminal.progress import ConsoleProgress, tensorflow_progress

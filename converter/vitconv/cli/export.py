@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from vitconv.checkpoints.pretrained import DEFAULT
-from vitconv.cli.confidence_tables import fitted_table
+from vitconv.cli.tables.confidence import fitted_table
 from vitconv.cli.tables.layout import table
 from vitconv.cli.terminal import completion
 from vitconv.cli.terminal.console import advise, print_result
