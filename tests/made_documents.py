@@ -135,6 +135,42 @@ def verification() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def robustness(digests: dict[str, str] | None = None) -> dict[str, Any]:
+    """results/robustness.json of `export_folder`; `digests` are the files' by scheme."""
+
+    def curves(least: float) -> dict[str, list[float]]:
+        return {name: [0.9, 0.8, 0.7, 0.6, least] for name in ("fog", "jpeg", "shake")}
+
+    files = [
+        {
+            "path": f"eanet-flowers-{scheme}.tflite", "scheme": scheme, "sha256": sha256, "clean": 0.875,
+            "top1": curves(0.25), "mean_top1": 0.65, "agreement": curves(0.5), "mean_agreement": 0.7,
+            "extra_loss": 1.5, "extra_loss_interval": [0.25, 2.75],
+        }
+        for scheme, sha256 in (digests or {"int8": "f" * 64}).items()
+    ]  # fmt: skip
+    return {
+        "checkpoint": "c" * 64, "split_digest": "d" * 64, "dataset": "flowers test (test)", "labelled": True,
+        "examples": 8, "strengths": [1, 2, 3, 4, 5],
+        "reference": {"clean": 0.9375, "top1": curves(0.375), "mean_top1": 0.675}, "files": files,
+    }  # fmt: skip
+
+
+def explanations(sha256: str = "f" * 64, index: int = 3) -> dict[str, Any]:
+    """results/explanations.json of `export_folder`; `sha256` is of its int8 file."""
+
+    def reason(by: str, digest: str | None, alike: float | None) -> dict[str, Any]:
+        drops = [[0.5, 0.25, -0.125], [0.0, 0.0, 0.0]]
+        return {"by": by, "sha256": digest, "probability": 0.75, "drops": drops, "rank_correlation": alike}
+
+    picture = {
+        "index": index,
+        "label": "rose",
+        "reasons": [reason("Keras", None, None), reason("int8", sha256, 0.875)],
+    }
+    return {"checkpoint": "c" * 64, "split_digest": "d" * 64, "pictures": [picture]}
+
+
 def android_costs() -> dict[str, Any]:
     """results/android.json of `export_folder`."""
     taken = {"nodes": 20, "delegated_nodes": 15, "partitions": 7}

@@ -16,7 +16,7 @@ import pytest
 import vitconv
 from vitconv.quantization import calibration
 
-STAGES = ("train", "calibrate", "export", "inspect", "verify", "benchmark", "report")
+STAGES = ("train", "calibrate", "export", "inspect", "verify", "benchmark", "report", "explain")
 
 
 def test_every_public_name_is_there() -> None:

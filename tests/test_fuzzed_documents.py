@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import made_documents as made
@@ -19,7 +20,8 @@ from vitconv.app import build
 from vitconv.benchmarking import android_document
 from vitconv.checkpoints import liveness
 from vitconv.checkpoints.checkpoint import open_checkpoint
-from vitconv.evaluation import kept_results
+from vitconv.evaluation import kept_results, reasons
+from vitconv.explanation.occlusion import spread_over
 from vitconv.exporting import classes, folder_check, golden, manifest
 from vitconv.exporting.classes import TrainedClass
 from vitconv.foundation import documents
@@ -171,6 +173,31 @@ def verified_folder(folder: Path) -> Path:
     return folder
 
 
+def robust_folder(folder: Path) -> Path:
+    made.write_json(made.export_folder(folder) / kept_results.ROBUSTNESS, made.robustness())
+    return folder
+
+
+def read_robustness(folder: Path) -> None:
+    found = kept_results.read_robustness(folder)
+    assert found is not None
+    json.dumps(found.measured.to_json(), allow_nan=False)
+    assert all(len(file.sentence) < 1000 for file in found.files)
+
+
+def explained_folder(folder: Path) -> Path:
+    made.write_json(made.export_folder(folder) / kept_results.EXPLANATIONS, made.explanations())
+    return folder
+
+
+def read_explanations(folder: Path) -> None:
+    found = reasons.read_explanations(folder)
+    assert found is not None
+    for picture in found.pictures:
+        for reason in picture.reasons:
+            assert np.isfinite(spread_over(np.array(reason.drops), (20, 30))).all()
+
+
 def counted_folder(folder: Path) -> Path:
     made.write_json(made.export_folder(folder) / kept_results.ANDROID, made.android_costs())
     return folder
@@ -193,6 +220,8 @@ KINDS: dict[str, tuple[Callable[[Path], Path], str, Callable[[Path], None]]] = {
     "calibration": (made.export_folder, manifest.CALIBRATION, read_calibration),
     "liveness": (made.export_folder, manifest.LIVENESS, read_liveness),
     "verification": (verified_folder, kept_results.VERIFY, read_verification),
+    "robustness": (robust_folder, kept_results.ROBUSTNESS, read_robustness),
+    "explanations": (explained_folder, kept_results.EXPLANATIONS, read_explanations),
     "counts": (counted_folder, kept_results.ANDROID, read_counts),
     "classes": (classes_folder, classes.FILE, read_classes),
     "state": (state_folder, "state.json", read_state),

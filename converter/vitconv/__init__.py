@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vitconv.checkpoints.checkpoint import Checkpoint, open_checkpoint
     from vitconv.data.pictures.images import ImageSpec
     from vitconv.evaluation.verification import Verification, VerifyConfig, verify
+    from vitconv.explanation.explain import ExplainConfig, Explanations, explain
     from vitconv.exporting.export import ExportConfig, ExportResult, export
     from vitconv.foundation.errors import VitconvError
     from vitconv.quantization.calibration import CalibrateConfig, Calibration, calibrate
@@ -35,6 +36,7 @@ _HOMES = {
     "benchmarking.benchmark": ("Benchmark", "BenchmarkConfig", "benchmark"),
     "quantization.calibration": ("CalibrateConfig", "Calibration", "calibrate"),
     "checkpoints.checkpoint": ("Checkpoint", "open_checkpoint"),
+    "explanation.explain": ("ExplainConfig", "Explanations", "explain"),
     "foundation.errors": ("VitconvError",),
     "exporting.export": ("ExportConfig", "ExportResult", "export"),
     "data.pictures.images": ("ImageSpec",),
@@ -46,10 +48,10 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Benchmark", "BenchmarkConfig", "CalibrateConfig", "Calibration", "Checkpoint", "ExportConfig",
-    "ExportResult", "ImageSpec", "Inspection", "Report", "ReportConfig", "TrainConfig", "TrainResult",
-    "Verification", "VerifyConfig", "VitconvError", "benchmark", "calibrate", "export", "inspect",
-    "open_checkpoint", "report", "train", "verify",
+    "Benchmark", "BenchmarkConfig", "CalibrateConfig", "Calibration", "Checkpoint", "ExplainConfig",
+    "Explanations", "ExportConfig", "ExportResult", "ImageSpec", "Inspection", "Report", "ReportConfig",
+    "TrainConfig", "TrainResult", "Verification", "VerifyConfig", "VitconvError", "benchmark", "calibrate",
+    "explain", "export", "inspect", "open_checkpoint", "report", "train", "verify",
 ]  # fmt: skip
 
 

@@ -92,6 +92,13 @@ CASES: list[tuple[str, list[str]]] = [
     (f"run export/{INT8} empty", ["empty is not a picture"]),
     (f"run export/{INT8} pets", ["pets is a folder, not a picture"]),
     (f"run export/{INT8} --top 0 photo.jpg", ["at least 1 label, not 0"]),
+    ("explain absent.tflite photo.jpg", ["there is no checkpoint folder absent.tflite"]),
+    ("explain half.tflite photo.jpg", ["half.tflite is corrupt"]),
+    (f"explain export/{INT8}", ["no picture to explain"]),
+    (f"explain export/{INT8} empty", ["empty is not a picture"]),
+    (f"explain export/{INT8} photo.jpg --class cat", ["unknown class 'cat'"]),
+    (f"explain export/{INT8} photo.jpg --out no-folder", ["no-folder"]),
+    ("explain pets photo.jpg", ["pets is not a checkpoint"]),
     # --- folders ---
     ("verify absent", ["absent is not an export folder"]),
     ("verify no-folder", ["no-folder is not an export folder"]),

@@ -11,9 +11,14 @@ from graphs import inspect_bytes
 from vitconv.benchmarking.benchmark import Benchmark, FileTiming
 from vitconv.checkpoints.answers import Accuracy
 from vitconv.cli import benchmark, check
+from vitconv.cli.tables.confidence import held_out_table
+from vitconv.cli.tables.robustness import robustness_tables
+from vitconv.evaluation.confidence import FileConfidence, Promise
 from vitconv.evaluation.parity import FileVerification
 from vitconv.evaluation.verification import Verification
 from vitconv.foundation.text import printable
+from vitconv.robustness.corruptions import TITLES
+from vitconv.robustness.measuring import Robust, RobustFile, Robustness
 
 WIDE = 10_000
 
@@ -74,6 +79,21 @@ OTHER = replace(
 )
 BENCHMARK = Benchmark("A processor, 2 cores, Linux 6.1 x86_64", "ai-edge-litert 2.3.0, XNNPACK", (TIMING, OTHER))
 
+_CURVES = dict.fromkeys(TITLES, (0.91, 0.82, 0.73, 0.64, 0.55))
+ROBUSTNESS = Robustness(
+    50,
+    Robust(0.9123, _CURVES),
+    (
+        RobustFile(0.9, _CURVES, "a-float32.tflite", "float32", "f" * 64, _CURVES, 0.0, (-0.5, 0.5)),
+        RobustFile(0.89, _CURVES, "a-int8-hybrid.tflite", "int8-hybrid", "e" * 64, _CURVES, 2.34, (1.1, 3.6)),
+    ),
+)
+_KEPT = (Promise(0.02, 0.4321, 0.0123), Promise(0.1, 0.87, None))
+CONFIDENCE = (
+    FileConfidence("a", "float32", 1.234, 0.0567, 0.0123, _KEPT, True),
+    FileConfidence("b", "int8", 1.345, 0.0678, 0.0234, _KEPT[1:], True),
+)
+
 
 def numbers(text: str) -> set[str]:
     return set(re.findall(r"[+-]?\d[\d.e+-]*", text))
@@ -85,6 +105,8 @@ def test_no_number_is_lost_at_any_width(width: int, tiny_tflite: dict[str, bytes
     for show in (
         lambda columns: check.verification_table(VERIFICATION, columns),
         lambda columns: benchmark.benchmark_table(BENCHMARK, columns),
+        lambda columns: robustness_tables(ROBUSTNESS, columns),
+        lambda columns: held_out_table(CONFIDENCE, columns),
         lambda columns: check.inspection_text(inspection, columns),
     ):
         assert numbers(show(width)) == numbers(show(WIDE))
@@ -96,6 +118,8 @@ def test_lines_fit_the_terminal(width: int, tiny_tflite: dict[str, bytes]) -> No
     for text in (
         check.verification_table(VERIFICATION, width),
         benchmark.benchmark_table(BENCHMARK, width),
+        robustness_tables(ROBUSTNESS, width),
+        held_out_table(CONFIDENCE, width),
         check.inspection_text(inspection, width),
     ):
         assert max(map(len, text.splitlines())) <= width

@@ -23,6 +23,7 @@ from vitconv.checkpoints.checkpoint import Checkpoint, save
 from vitconv.classifiers import own
 from vitconv.conversion import float_graph, schemes
 from vitconv.conversion.schemes import SCHEMES, Limits
+from vitconv.evaluation import kept_results
 from vitconv.evaluation.parity import FileVerification, compare
 from vitconv.foundation.errors import CheckpointError, DatasetError, InputError, ModelFileError
 from vitconv.quantization import calibration, integers
@@ -317,6 +318,31 @@ def test_a_limit_takes_the_first_images(exported_digits: Path) -> None:
     result = verify(VerifyConfig(exported_digits, limit=7))
     assert result.examples == 7
     assert result.reference.top1 * 7 == pytest.approx(round(result.reference.top1 * 7))
+
+
+def test_bad_pictures_are_answered_and_kept_beside_the_verification(
+    call: Call, digits_export: Path, digits_checkpoint: Path
+) -> None:
+    document = json.loads((digits_export / "manifest.json").read_text())
+    document["files"] = [file for file in document["files"] if file["scheme"] in ("float32", "int8")]
+    (digits_export / "manifest.json").write_text(json.dumps(document))
+    options = ["--limit", 6, "--checkpoint", digits_checkpoint]
+    ended = call("verify", digits_export, *options, "--robustness", "--json")
+    assert ended.status == 0
+    found = json.loads(ended.out)["robustness"]
+    assert (found["examples"], [file["scheme"] for file in found["files"]]) == (6, ["float32", "int8"])
+    # What float32 answers is what Keras answers, to good pictures and to bad ones.
+    assert found["files"][0]["top1"] == found["reference"]["top1"]
+    assert found["files"][0]["mean_agreement"] == 1
+    assert found["reference"]["clean"] > found["reference"]["mean_top1"]
+    kept = kept_results.read_robustness(digits_export)
+    assert kept
+    assert kept.measured.to_json() == found
+    assert kept.files[1].sha256 == document["files"][1]["sha256"]
+    # It stays when the folder is verified without it.
+    ended = call("verify", digits_export, *options)
+    assert "bad pictures" not in ended.out
+    assert kept_results.read_robustness(digits_export) == kept
 
 
 def swap_classes(model: Any) -> None:

@@ -1,12 +1,13 @@
-"""Wilson's interval is the formula's, exactly."""
+"""Intervals are their formulas', exactly."""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
-from vitconv.foundation.intervals import wilson_interval
+from vitconv.foundation.intervals import mean_interval, wilson_interval
 
 Z = 1.959963984540054  # of a normal distribution's middle 95 %
 
@@ -21,3 +22,12 @@ def test_the_formula(part: float, count: int) -> None:
     low, high = wilson_interval(share, count)
     assert (low, high) == pytest.approx((centre - half, centre + half), abs=1e-12)
     assert 0 <= low <= share <= high <= 1
+
+
+def test_the_interval_of_a_mean_is_student_s_and_stays_within_its_limits() -> None:
+    values = np.array([1.0, 2.0, 4.0, 5.0])
+    reach = 3.182446305 * math.sqrt(10 / 3) / 2  # t of three degrees of freedom
+    assert mean_interval(values, (-10, 10)) == pytest.approx((3 - reach, 3 + reach))
+    assert mean_interval(values, (2, 4)) == (2, 4)
+    assert mean_interval(values[:1], (-10, 10)) == (-10, 10)
+    assert mean_interval(np.zeros(5), (-10, 10)) == (0, 0)

@@ -226,6 +226,8 @@ def full(make: Make) -> Path:
         "epoch,accuracy,loss,val_accuracy,val_loss\n1,0.5,1.5,0.4,1.6\n2,0.7,1.0,0.6,1.1\n"
     )
     write_json(folder / "liveness.json", made_documents.liveness())
+    write_json(folder / kept_results.ROBUSTNESS, made_documents.robustness(digests(folder)))
+    write_json(folder / kept_results.EXPLANATIONS, made_documents.explanations(digests(folder)["int8"], 7))
     return folder
 
 
@@ -360,8 +362,8 @@ def test_what_was_not_measured_is_named_with_the_command_that_measures_it(make: 
     assert result.recommendation.verdict == "unknown"
     document = result.to_json()
     assert list(document["missing"]) == [
-        "accuracy", "latency", "arm64", "phone", "layers", "classes", "disagreements", "calibration", "liveness",
-        "training",
+        "accuracy", "latency", "arm64", "phone", "layers", "classes", "disagreements", "robustness",
+        "calibration", "liveness", "training",
     ]  # fmt: skip
     for command in (
         f"vitconv verify {folder}",
@@ -593,8 +595,8 @@ def test_the_page_needs_nothing_else_and_every_section_is_there(full: Path) -> N
     assert all(link.startswith(("data:", "#")) for link in page.links)
     assert not re.search(r"url\((?!#)|@import", text)
     sections = (
-        "recommendation", "files", "latency", "layers", "classes", "disagreements", "calibration", "liveness",
-        "training", "graphs", "provenance",
+        "recommendation", "files", "latency", "layers", "classes", "disagreements", "robustness",
+        "calibration", "liveness", "training", "graphs", "provenance",
     )  # fmt: skip
     assert [identity for identity in page.ids if identity in sections] == list(sections)
     assert len(page.ids) == len(set(page.ids))
@@ -662,8 +664,9 @@ def test_a_template_shows_only_texts() -> None:
 def test_charts_take_the_page_s_colours_and_keep_text(full: Path) -> None:
     text = reported(full).text
     charts = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
-    # Accuracy against latency here and on the phone, spread, instructions twice, layers, effect, two curves.
-    assert len(charts) == 9
+    # Accuracy against latency here and on the phone, spread, instructions twice, layers, bad pictures twice,
+    # effect, two curves.
+    assert len(charts) == 11
     for chart in charts:
         assert "<title>" in chart
         assert "<text" in chart
@@ -743,6 +746,19 @@ def test_disagreements_show_both_answers_and_the_picture(full: Path) -> None:
     assert "data:image/png;base64," in section
     assert re.search(r"Keras</small> <span class=\"passed\">rose</span> 60%", section)
     assert re.search(r"int8</small> <span class=\"failed\">日本</span> 60%", section)
+
+
+def test_reasons_are_drawn_beside_both_answers(full: Path) -> None:
+    shown = html.unescape(reported(full).text)
+    assert shown.count('class="why"') == 1
+    assert "Why rose?" in shown
+    assert "<figcaption>int8, up to 50 points</figcaption>" in shown
+    assert "rank correlation 0.88" in shown
+    (full / kept_results.EXPLANATIONS).unlink()
+    assert f"<code>vitconv explain {full}</code>" in reported(full).text
+    write_json(full / kept_results.EXPLANATIONS, {**made_documents.explanations(), "checkpoint": "9" * 64})
+    assert any("results/explanations.json is of another" in note for note in read_export(full).notes)
+    assert 'class="why"' not in reported(full).text
 
 
 def test_a_picture_that_is_none_is_not_taken_in(full: Path) -> None:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vitconv.cli.tables.confidence import held_out_table
 from vitconv.cli.tables.gpu import gpu_table, npu_lines, support_lines
 from vitconv.cli.tables.layout import GAP, columns, padded, table, wrapped
+from vitconv.cli.tables.robustness import robustness_tables
 from vitconv.cli.terminal.console import keeping, print_result, warn
 from vitconv.cli.terminal.options import PATH, code_option, common_options, dataset_option, images_option
 from vitconv.cli.terminal.progress import ConsoleProgress, tensorflow_progress
@@ -59,8 +61,15 @@ def inspect(files: tuple[Path, ...], npu: bool, as_json: bool) -> None:
 @click.argument("file", type=PATH)
 @click.argument("images", nargs=-1, required=True, type=PATH, metavar="IMAGE...")
 @click.option("--top", type=int, default=5, show_default=True, help="How many labels of each picture.")
+@click.option(
+    "--error-rate",
+    type=float,
+    metavar="PERCENT",
+    help="Say 'none of these' where the file is too unsure: of the answers that it gives, at most so many may be "
+    "wrong. For files of `export --confidence`.",
+)
 @common_options
-def run(file: Path, images: tuple[Path, ...], top: int, as_json: bool) -> None:
+def run(file: Path, images: tuple[Path, ...], top: int, error_rate: float | None, as_json: bool) -> None:
     """Classifies each IMAGE with a .tflite FILE that has an image classifier's metadata.
 
     The file may come from another tool. The picture's size, the resize rule, the pixels' range and the labels are
@@ -68,7 +77,7 @@ def run(file: Path, images: tuple[Path, ...], top: int, as_json: bool) -> None:
     """
     from vitconv.runtimes.classification import ClassifyConfig, classify
 
-    config = ClassifyConfig(file, images, top)
+    config = ClassifyConfig(file, images, top, error_rate)
     with closing(ConsoleProgress()) as progress:
         result = classify(config, progress if len(images) > 1 else None)
     if as_json or len(result.problems) < len(images):
@@ -99,6 +108,12 @@ def run(file: Path, images: tuple[Path, ...], top: int, as_json: bool) -> None:
     "(x86-64 Linux; Maven, gcc). gpu: also through LiteRT's GPU accelerator, on a graphics card or a software one "
     "(Linux; a Vulkan driver).",
 )
+@click.option(
+    "--robustness",
+    is_flag=True,
+    help="Also answer bad pictures: noise, blur, fog, JPEG, camera shake and so on, 14 kinds at five strengths, "
+    "made of 50 images or of --limit. Takes minutes.",
+)
 @images_option()
 @code_option()
 @common_options
@@ -110,6 +125,7 @@ def verify(
     checkpoint: Path | None,
     runtime: str,
     layers: bool,
+    robustness: bool,
     images: Path | None,
     code: Path | None,
     as_json: bool,
@@ -138,6 +154,7 @@ def verify(
         gpu=runtime == "gpu",
         images=images,
         code=code,
+        robustness=robustness,
     )
     manifest.read(folder)  # before TensorFlow is loaded
     if config.gpu:
@@ -187,7 +204,7 @@ def _picture_text(picture: Picture, width: int, longest_bar: int = 40) -> str:
     labels = padded([visible(guess.label) for guess in picture.labels])
     room = width - columns(labels[0]) - numbers - 3 * len(GAP)
     bar = min(longest_bar, room) if probabilities else 0
-    lines = [picture.path]
+    lines = [f"{picture.path}{': none of these' if picture.none_of_these else ''}"]
     for guess, label, score in zip(picture.labels, labels, scores, strict=True):
         line = f"{GAP}{label}{GAP}{score.rjust(numbers)}"
         # Where names leave no room for bars worth looking at, there are none.
@@ -236,6 +253,10 @@ def verification_table(result: Verification, width: int) -> str:
         lines += ["", _android_table(result.android, width)]
     if result.gpu:
         lines += ["", gpu_table(result.gpu, width)]
+    if result.confidence:
+        lines += ["", held_out_table(result.confidence, width)]
+    if result.robustness:
+        lines += ["", robustness_tables(result.robustness, width)]
     return "\n".join(lines)
 
 

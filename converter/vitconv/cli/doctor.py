@@ -24,7 +24,7 @@ from typing import Any
 
 EVERY = "every command"
 
-_KERAS = ("train", "calibrate", "export", "verify")
+_KERAS = ("train", "calibrate", "export", "verify", "explain")
 _BUILD, _ANDROID, _ARM64 = "app build", "verify --runtime android", "verify --runtime android (arm64-v8a)"
 _COUNT = "benchmark --runtime android"
 _GPU = "verify --runtime gpu"

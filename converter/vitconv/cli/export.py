@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from vitconv.checkpoints.pretrained import DEFAULT
+from vitconv.cli.tables.confidence import fitted_table
 from vitconv.cli.tables.layout import table
 from vitconv.cli.terminal import completion
 from vitconv.cli.terminal.console import advise, print_result
@@ -106,6 +107,12 @@ def calibrate(
 )
 @images_option()
 @foreign_options
+@click.option(
+    "--confidence",
+    is_flag=True,
+    help="Fit a temperature and thresholds on validation images, and keep them in the files' metadata, for "
+    "`vitconv run --error-rate`.",
+)
 @click.option("--author", default="unknown", show_default=True, help="Author in the files' metadata.")
 @click.option("--licence", default="unknown", show_default=True, help="Licence in the files' metadata.")
 @common_options
@@ -118,6 +125,7 @@ def export(
     samples: int | None,
     keep_float: tuple[str, ...],
     probabilities: str,
+    confidence: bool,
     author: str,
     licence: str,
     images: Path | None,
@@ -142,7 +150,7 @@ def export(
         wanted = list(schemes.SCHEMES)
     config = ExportConfig(
         checkpoint, out, tuple(wanted), dataset, calibration, keep_float or None, samples, author, licence,
-        cast("Probabilities", probabilities), images, told,
+        cast("Probabilities", probabilities), images, told, confidence,
     )  # fmt: skip
     check_checkpoint(checkpoint)  # before TensorFlow is loaded
     with tensorflow_progress() as progress:
@@ -196,4 +204,6 @@ def sensitivity_table(units: Iterable[Mapping[str, Any]], width: int) -> str:
 def export_text(folder: Path, manifest: Mapping[str, Any], width: int) -> str:
     """`vitconv export`: the files of the folder."""
     rows = [(file["path"], f"{file['bytes'] / 1e6:.2f}") for file in manifest["files"]]
-    return f"{folder}\n{table(('file', 'MB'), rows, width)}"
+    text = f"{folder}\n{table(('file', 'MB'), rows, width)}"
+    fitted = [file for file in manifest["files"] if "confidence" in file]
+    return f"{text}\n\n{fitted_table(fitted, width)}" if fitted else text

@@ -13,9 +13,10 @@ import traceback
 import click
 
 from vitconv._version import __version__
-from vitconv.cli import app, benchmark, cache, check, export, info, report, train
+from vitconv.cli import app, benchmark, cache, check, explain, export, info, report, train
 from vitconv.cli.terminal.console import fail, prepare_streams
-from vitconv.cli.terminal.faults import Debugging, debug_option, explain
+from vitconv.cli.terminal.faults import Debugging, debug_option
+from vitconv.cli.terminal.faults import explain as explain_fault
 from vitconv.foundation.errors import VitconvError
 from vitconv.foundation.text import printable
 
@@ -39,7 +40,8 @@ def cli() -> None:
 
 for command in (
     info.models, info.datasets, info.doctor, info.completion, train.train, export.calibrate, export.export,
-    check.inspect, check.run, check.verify, benchmark.benchmark, report.report, app.app, cache.cache,
+    check.inspect, check.run, check.verify, explain.explain, benchmark.benchmark, report.report, app.app,
+    cache.cache,
 ):  # fmt: skip
     cli.add_command(command)
 
@@ -60,4 +62,4 @@ def main() -> None:
     except Exception as error:
         if debugging.wanted:
             click.echo(printable(traceback.format_exc()), err=True, nl=False)
-        fail(*explain(error))
+        fail(*explain_fault(error))

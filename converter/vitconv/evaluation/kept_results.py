@@ -5,6 +5,8 @@ DIR/results/disagreements/12.png     small copies of the images that these name,
 DIR/results/benchmark.json           the benchmark's document, of this machine
 DIR/results/benchmark-SERIAL.json    the same of a phone
 DIR/results/gpu.json                 what the GPU makes of each file
+DIR/results/robustness.json          how much accuracy is left on bad pictures
+DIR/results/explanations.json        why Keras and integer files say what they say where they disagree
 DIR/results/android.json             what the files cost in Android's library, in instructions
 
 Each file's figures are kept with its SHA-256, because they hold for these contents only.
@@ -22,12 +24,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
+from vitconv.evaluation.confidence import FileConfidence
 from vitconv.evaluation.layer_errors import LayerError
 from vitconv.exporting import manifest
 from vitconv.foundation import documents
 from vitconv.foundation.disk import files
 from vitconv.foundation.disk.writing import writing
 from vitconv.foundation.errors import InputError
+from vitconv.robustness.measuring import Robust, RobustFile, Robustness
 
 if TYPE_CHECKING:
     from vitconv.evaluation.verification import Verification, VerifyConfig
@@ -37,6 +41,8 @@ VERIFY = f"{FOLDER}/verify.json"
 BENCHMARK = f"{FOLDER}/benchmark.json"
 ANDROID = f"{FOLDER}/android.json"
 GPU = f"{FOLDER}/gpu.json"
+ROBUSTNESS = f"{FOLDER}/robustness.json"
+EXPLANATIONS = f"{FOLDER}/explanations.json"
 PHONES = f"{FOLDER}/benchmark-*.json"
 DISAGREEMENTS = f"{FOLDER}/disagreements"
 
@@ -99,6 +105,7 @@ class VerificationDocument(msgspec.Struct, frozen=True, kw_only=True):
     max_drop: float | None
     reference: AccuracyDocument
     files: tuple[FileDocument, ...]
+    confidence: tuple[FileConfidence, ...] = ()
 
 
 class HalfDocument(msgspec.Struct, frozen=True):
@@ -125,6 +132,40 @@ class GpuDocument(msgspec.Struct, frozen=True):
 
     adapter: str
     files: tuple[GpuFileDocument, ...]
+
+
+class RobustnessDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """results/robustness.json. `checkpoint`, `dataset` and `labelled` are as in a `VerificationDocument`."""
+
+    checkpoint: str
+    dataset: str
+    labelled: bool
+    examples: Annotated[int, msgspec.Meta(ge=1, le=10**9)]
+    reference: Robust
+    files: tuple[RobustFile, ...]
+
+    @property
+    def measured(self) -> Robustness:
+        return Robustness(self.examples, self.reference, self.files)
+
+
+def read_robustness(folder: Path) -> RobustnessDocument | None:
+    """What was kept of an export folder's files on bad pictures; None where they were not tried. Raises
+    InputError."""
+
+    def build(value: Any) -> RobustnessDocument:
+        document = documents.convert(value, RobustnessDocument)
+        names = document.reference.top1.keys()
+        for file in document.files:
+            if not names or file.top1.keys() != names or file.agreement.keys() != names:
+                raise InputError(f"{file.path} was given other bad pictures than Keras.")
+        return document
+
+    remedy = f"Remove it, or run `vitconv verify {folder} --robustness` again."
+    try:
+        return documents.read(folder / ROBUSTNESS, build, "result of robustness", remedy)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def read_gpu(folder: Path) -> GpuDocument | None:
@@ -162,6 +203,7 @@ def read_verification(folder: Path, classes: int) -> VerificationDocument | None
 def keep_verification(config: VerifyConfig, result: Verification) -> None:
     """Raises OutputError where the folder cannot be written."""
     document = result.to_json()
+    robustness = document.pop("robustness", None)
     limits = {"limit": config.limit, "max_drop": config.max_drop}
     document = {"checkpoint": result.checkpoint, "split_digest": result.split_digest, **limits, **document}
     if result.evidence:
@@ -181,6 +223,15 @@ def keep_verification(config: VerifyConfig, result: Verification) -> None:
             digests = {file.path: file.sha256 for file in result.files}
             checks = [{**check, "sha256": digests[check["path"]]} for check in result.gpu.to_json()["gpu"]]
             _write(config.folder / GPU, {"adapter": result.gpu.adapter, "files": checks})
+        if robustness:
+            about = {name: document[name] for name in ("checkpoint", "split_digest", "dataset")}
+            _write(config.folder / ROBUSTNESS, {**about, "labelled": result.labelled, **robustness})
+
+
+def keep_explanations(folder: Path, document: dict[str, Any]) -> None:
+    """What `reasons.explain_export` found. Raises OutputError."""
+    with _results(folder):
+        _write(folder / EXPLANATIONS, document, "pictures")
 
 
 def keep_benchmark(paths: tuple[Path, ...], document: dict[str, Any]) -> None:
@@ -234,13 +285,13 @@ def _rounded(values: dict[str, Any]) -> dict[str, Any]:
     return {name: round(value, 4) if isinstance(value, float) else value for name, value in values.items()}
 
 
-def _write(path: Path, document: Any) -> None:
-    """Compact JSON, with one line for each of the document's files. A matrix with one number a line would be hard
-    to read."""
-    listed = document.pop("files")
+def _write(path: Path, document: Any, listed_name: str = "files") -> None:
+    """Compact JSON, with one line for each of the document's files, or what else it lists. A matrix with one
+    number a line would be hard to read."""
+    listed = document.pop(listed_name)
     head = "".join(f" {_json(name)}: {_json(value)},\n" for name, value in document.items())
     lines = ",\n".join(f"  {_json(file)}" for file in listed)
-    files.write_text(path, f'{{\n{head} "files": [\n{lines}\n ]\n}}\n')
+    files.write_text(path, f"{{\n{head} {_json(listed_name)}: [\n{lines}\n ]\n}}\n")
 
 
 def _json(value: Any) -> str:

@@ -11,31 +11,30 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from vitconv.checkpoints import pretrained
 from vitconv.checkpoints.answers import Accuracy, accuracy
 from vitconv.classifiers.float_model import FloatModel
-from vitconv.classifiers.foreign_paths import is_foreign
-from vitconv.classifiers.opening import open_again
-from vitconv.classifiers.own import OwnModel
 from vitconv.conversion import schemes
 from vitconv.conversion.schemes import Scheme
-from vitconv.data.datasets import Dataset, Split, open_pictures
+from vitconv.data.datasets import Split
 from vitconv.data.pictures.images import ImageSpec
 from vitconv.evaluation import evidence
 from vitconv.evaluation.android import AndroidVerification, runnable_abis, verify_android
+from vitconv.evaluation.confidence import FileConfidence, held_out
 from vitconv.evaluation.evidence import Answers, Evidence
 from vitconv.evaluation.gpu import GpuVerification, verify_gpu
 from vitconv.evaluation.layer_errors import IMAGES as LAYER_IMAGES
 from vitconv.evaluation.layer_errors import LayerError, layer_errors, losses
+from vitconv.evaluation.originals import open_dataset, open_original
 from vitconv.evaluation.parity import FileVerification, compare
 from vitconv.exporting import folder_check, manifest
 from vitconv.exporting.manifest import Manifest
-from vitconv.foundation import documents
 from vitconv.foundation.configs import check_types
-from vitconv.foundation.errors import CheckpointError, InputError, ModelFileError
+from vitconv.foundation.errors import InputError, ModelFileError
 from vitconv.foundation.intervals import wilson_interval
 from vitconv.foundation.progress import Progress
 from vitconv.quantization.output_steps import lost_answers
+from vitconv.robustness import measuring
+from vitconv.robustness.measuring import Robustness, Subject
 from vitconv.runtimes.gpu.probe import find_driver
 from vitconv.runtimes.litert import Runner
 from vitconv.tflite import flatbuffer, metadata
@@ -51,7 +50,8 @@ class VerifyConfig:
     points) replaces every scheme's own limit; `checkpoint` is where the manifest's has moved to; `android` and
     `gpu` have the golden images run through Android's own runtime and LiteRT's GPU accelerator, too; `layers` has
     every layer compared; `images` is a folder of pictures without classes in the place of a data set; `code` is
-    the file with the classes of a Keras model, if it has such."""
+    the file with the classes of a Keras model, if it has such; `robustness` has bad pictures answered, made of
+    `limit` images, or of `measuring.IMAGES` where that is None."""
 
     folder: Path
     dataset: str | None = None
@@ -63,6 +63,7 @@ class VerifyConfig:
     gpu: bool = False
     images: Path | None = None
     code: Path | None = None
+    robustness: bool = False
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -93,6 +94,8 @@ class Verification:
     chose_epoch: bool = False
     labelled: bool = True
     gpu: GpuVerification | None = None
+    robustness: Robustness | None = None
+    confidence: tuple[FileConfidence, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -118,6 +121,8 @@ class Verification:
             **({} if self.labelled else {"labelled": False}),
             **(self.android.to_json() if self.android else {}),
             **(self.gpu.to_json() if self.gpu else {}),
+            **({"robustness": self.robustness.to_json()} if self.robustness else {}),
+            **({"confidence": [file.to_json() for file in self.confidence]} if self.confidence else {}),
         }
 
     def _intervals(self, measured: Accuracy | FileVerification) -> dict[str, list[float]]:
@@ -141,8 +146,8 @@ def verify(config: VerifyConfig, progress: Progress | None = None) -> Verificati
     # What is missing is said before the work.
     abis, skipped = runnable_abis() if config.android else ((), {})
     driver = find_driver() if config.gpu else None
-    checkpoint = _open_checkpoint(config, document)
-    dataset = _open_pictures(config, document, checkpoint, progress)
+    checkpoint = open_original(config.folder, document, config.checkpoint, config.code)
+    dataset = open_dataset(document, checkpoint, config.dataset, config.images, progress)
     described = {
         entry.path: tuple(_wrong_metadata(config.folder / entry.path, entry.sha256, checkpoint))
         for entry in document.files
@@ -154,6 +159,7 @@ def verify(config: VerifyConfig, progress: Progress | None = None) -> Verificati
     if not dataset.labelled:
         labels = expected.argmax(axis=1)
     files: list[FileVerification] = []
+    sure: list[FileConfidence] = []
     answers: dict[str, Answers] = {}
     for entry in document.files:
         scheme = schemes.find(entry.scheme)
@@ -164,6 +170,8 @@ def verify(config: VerifyConfig, progress: Progress | None = None) -> Verificati
             actual = _file_probabilities(runner, images, f"verifying {scheme.name}", progress)
             step = runner.outputs[0].scale
         file = compare(entry.path, scheme.name, actual, expected, labels, limits)
+        if dataset.labelled and entry.confidence is not msgspec.UNSET:
+            sure.append(held_out(entry.path, scheme.name, entry.confidence, actual, labels, split.digest))
         lost = lost_answers(actual, expected, limits.min_agreement, step)
         layers = None
         if config.layers:
@@ -176,6 +184,14 @@ def verify(config: VerifyConfig, progress: Progress | None = None) -> Verificati
     if config.android:
         android = AndroidVerification(verify_android(config.folder, document, abis, progress), skipped)
     gpu = verify_gpu(config.folder, document, driver, progress) if driver else None
+    robust = None
+    if config.robustness:
+        # Evenly spaced: a folder's pictures may come class by class.
+        most = count if config.limit else min(count, measuring.IMAGES)
+        chosen = np.arange(most, dtype=np.int64) * count // most
+        known = labels[chosen] if dataset.labelled else None
+        subjects = [Subject(config.folder / one.path, one.scheme, one.sha256) for one in document.files]
+        robust = measuring.measure(checkpoint, subjects, images[chosen], known, chosen.tolist(), progress)
     shown = {one.index for file in answers.values() for one in file.disagreements}
     return Verification(
         _describe(dataset.name, split),
@@ -190,6 +206,8 @@ def verify(config: VerifyConfig, progress: Progress | None = None) -> Verificati
         checkpoint.chose_epoch(split),
         dataset.labelled,
         gpu,
+        robust,
+        tuple(sure),
     )
 
 
@@ -210,46 +228,6 @@ def _layer_reasons(layers: tuple[LayerError, ...], scheme: Scheme) -> Iterator[s
             f"has {len(broken)} layers with a signal-to-noise ratio below {scheme.limits.min_layer_snr_db:g} dB; "
             f"most is lost in {first.layer} ({first.snr_db:.1f} dB)"
         )
-
-
-def _open_checkpoint(config: VerifyConfig, document: Manifest) -> FloatModel:
-    path = config.checkpoint or Path(document.checkpoint.name)
-    foreign = None if document.told is msgspec.UNSET else document.told
-    there = path.is_dir() or pretrained.folder(str(path)) is not None or (foreign is not None and path.exists())
-    if config.checkpoint is None and not there:
-        raise CheckpointError(
-            f"{config.folder} was exported from the checkpoint {path}, which does not exist"
-            f"{'' if path.is_absolute() else f' (looked up from {Path.cwd()})'}. "
-            "Give its present place with --checkpoint."
-        )
-    if foreign is None:
-        model: FloatModel = OwnModel.open(path)
-    elif is_foreign(path):
-        model = open_again(path, documents.to_json(foreign), document.labels, document.image.spec, config.code)
-    else:
-        raise CheckpointError(
-            f"{path} is not the file that {config.folder} was exported from. Give that (--checkpoint)."
-        )
-    if model.digest != document.checkpoint.sha256:
-        raise InputError(
-            f"{config.folder} was exported from other weights than those in {path}. "
-            "Export again, or name the right checkpoint with --checkpoint."
-        )
-    return model
-
-
-def _open_pictures(
-    config: VerifyConfig, document: Manifest, model: FloatModel, progress: Progress | None
-) -> Dataset:
-    """Those that are named; else those that an export of another tool's file was given."""
-    if config.images is not None:
-        return open_pictures(config.images, progress)
-    kept = None if document.told is msgspec.UNSET else document.told.pictures
-    if config.dataset is None and kept is not None:
-        if kept.labelled:
-            return model.open_dataset(kept.source)
-        return open_pictures(Path(kept.source), progress)
-    return model.open_dataset(config.dataset)
 
 
 def _contradictions(document: Manifest, model: FloatModel) -> Iterator[str]:

@@ -28,7 +28,7 @@ from vitconv.classifiers.told import Told
 from vitconv.conversion import schemes
 from vitconv.conversion.schemes import Probabilities, Scheme
 from vitconv.data.datasets import Dataset, open_pictures
-from vitconv.exporting import classes, golden, gpu, manifest
+from vitconv.exporting import classes, confidence, golden, gpu, manifest
 from vitconv.exporting.first_run import check_runs
 from vitconv.exporting.folder import Earlier, export_folder, put_in_place
 from vitconv.foundation import documents
@@ -54,9 +54,10 @@ class ExportConfig:
     checkpoint was trained on; `calibration` is a file that `calibrate` wrote and, where given, makes calibration
     images unnecessary. Where neither it nor `dataset` nor `samples` is given, the calibration file that comes
     with vitconv for these weights is taken, if there is one; `samples` None means DEFAULT_SAMPLES otherwise.
-    `keep_float` are patterns of layer names (`block0.*`) that stay float in int8-hybrid; None lets
-    measurement decide. `probabilities` is what integer files give: "uint8" in steps of 1/256, or "float32", for
-    which their last softmax stays float."""
+    `keep_float` are patterns of layer names (`block0.*`) that stay float in int8-hybrid; None lets measurement
+    decide. `probabilities` is what integer files give: "uint8" in steps of 1/256, or "float32", for which their
+    last softmax stays float. `confidence`: whether a temperature and thresholds are fitted on validation images
+    and written into the files' metadata."""
 
     checkpoint: Path
     out: Path
@@ -70,6 +71,7 @@ class ExportConfig:
     probabilities: Probabilities = "uint8"
     images: Path | None = None
     told: Told = field(default_factory=Told)
+    confidence: bool = False
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -122,6 +124,7 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportResu
     out = writable_directory(config.out)
     if dataset is not None:
         check_answers(model, dataset, progress)
+    validation = confidence.validation_split(model, dataset, progress) if config.confidence else None
     names = _names(config, model, _describe(model, dataset)["name"], wanted)
 
     with export_folder(out, model, names) as (staging, earlier):
@@ -137,12 +140,15 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportResu
             tell(f"exporting {scheme.name}", done, len(wanted))
             path = staging / _model_name(model, described["name"], scheme)
             graph, kept = _quantized(graphs[scheme.name], scheme, calibration, config.keep_float)
-            file = metadata.write(graph, _metadata(config, model, described["name"], scheme), path.name)
+            said = _metadata(config, model, described["name"], scheme)
+            if validation is not None:
+                said = confidence.fitted(graph, said, path, validation, progress)
+            file = metadata.write(graph, said, path.name)
             scheme.check(inspect_graph(file))
             path.write_bytes(file.data)
             cut.append(check_runs(path, scheme, pictures.images[:1], ours=model.told is None))
             fit = {"gpu": documents.to_json(gpu.entry(file))}
-            files.append({**manifest.file_entry(path, scheme.name), **_facts(kept), **fit})
+            files.append({**manifest.file_entry(path, scheme.name), **_facts(kept, said), **fit})
         tell("exporting", len(wanted), len(wanted))
         _add_what_goes_along(staging, model, calibration)
         document = _manifest(model, described, staging, files, earlier)
@@ -193,7 +199,7 @@ def _dataset(config: ExportConfig, model: FloatModel, needed: bool, progress: Pr
     """The pictures, where they were asked for, they are needed, or they are on this machine."""
     if config.images is not None:
         return open_pictures(config.images, progress)
-    if config.dataset or needed or model.dataset_is_here():
+    if config.dataset or needed or config.confidence or model.dataset_is_here():
         return model.open_dataset(config.dataset)
     return None
 
@@ -243,11 +249,12 @@ def _quantized(
     return integers.quantize(graph, measured.ranges, tensors, scheme.float_output), kept
 
 
-def _facts(kept: Kept | None) -> dict[str, Any]:
-    """What the manifest says of a hybrid file beside the others."""
+def _facts(kept: Kept | None, said: ModelMetadata) -> dict[str, Any]:
+    """What the manifest says of a hybrid file beside the others, and of one with a temperature."""
+    sure = {} if said.confidence is None else {"confidence": said.confidence.to_json()}
     if kept is None:
-        return {}
-    return {"keep_float": list(kept.layers), "sensitivity": [vars(unit) for unit in kept.units]}
+        return sure
+    return {"keep_float": list(kept.layers), "sensitivity": [vars(unit) for unit in kept.units], **sure}
 
 
 def _coarse_output(

@@ -18,6 +18,7 @@ from vitconv.foundation.disk.file_names import FileName
 from vitconv.foundation.disk.files import sha256
 from vitconv.foundation.documents import Sha256
 from vitconv.foundation.errors import InputError, UnknownNameError
+from vitconv.tflite.confidence import Confidence
 
 MANIFEST = "manifest.json"
 CALIBRATION = "calibration.json"
@@ -38,7 +39,8 @@ class InnerPath(str):
 
 class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A .tflite file of the folder. `keep_float` and `sensitivity` tell what stays float in a hybrid one, `gpu`
-    what GPUs do with it; earlier versions did not look."""
+    what GPUs do with it; earlier versions did not look. `confidence` is in its metadata, too, where that was asked
+    for."""
 
     scheme: str
     path: FileName
@@ -47,6 +49,7 @@ class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keep_float: tuple[str, ...] | UnsetType = UNSET
     sensitivity: tuple[dict[str, Any], ...] | UnsetType = UNSET
     gpu: GpuEntry | UnsetType = UNSET
+    confidence: Confidence | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         try:

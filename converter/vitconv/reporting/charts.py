@@ -16,6 +16,8 @@ from vitconv.conversion.schemes import SCHEMES
 from vitconv.evaluation.layer_errors import LayerError
 from vitconv.models.liveness import ALIVE, Effect
 from vitconv.reporting.findings import ModelFile, Timing
+from vitconv.robustness.corruptions import STRENGTHS, TITLES
+from vitconv.robustness.measuring import Robust, Robustness
 
 # Stand-ins for the page's variables: matplotlib wants colours, the page has them in light and dark.
 INK, MUTED, LINE, BAD, SURFACE, WARN = "#010101", "#020202", "#030303", "#040404", "#050505", "#070707"
@@ -157,6 +159,58 @@ def layers_along_the_graph(files: Sequence[ModelFile], marked: Sequence[LayerErr
     return _svg("signal-to-noise ratio of each layer", draw, height=3.2, width=6.4)
 
 
+def accuracy_against_strength(measured: Robustness) -> Markup:
+    """Top-1 on bad pictures over their strength, 0 for clean ones: the mean of all corruptions."""
+
+    def draw(axes: Any) -> None:
+        for name, one in _answering(measured):
+            _strength_line(axes, name, [one.at(strength) for strength in (0, *STRENGTHS)])
+        axes.set_xticks((0, *STRENGTHS), ("clean", *STRENGTHS))
+        axes.set_xlabel("strength of the corruption")
+        axes.set_ylabel("top-1 accuracy, %")
+        axes.set_ylim(bottom=0)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, fontsize=9)
+
+    return _svg("accuracy on bad pictures against strength", draw, height=3.7)
+
+
+def accuracy_of_each_corruption(measured: Robustness) -> Markup:
+    """The same, a small chart for each corruption."""
+    kinds = list(measured.reference.top1)
+    columns = 4
+    rows = -(-len(kinds) // columns)
+
+    def draw(grid: Any) -> None:
+        for axes, kind in zip(grid.flat, kinds, strict=False):
+            for name, one in _answering(measured):
+                _strength_line(axes, name, [one.clean, *one.top1[kind]])
+            axes.set_title(plain(_short(TITLES.get(kind, kind), 24)), fontsize=9, color=INK)
+            axes.tick_params(labelsize=7, length=2)
+            axes.set_xticks((0, *STRENGTHS))
+            axes.set_ylim(0, 105)
+        for axes in list(grid.flat)[len(kinds) :]:
+            axes.axis("off")
+        for axes in list(grid.flat)[len(kinds) - columns : len(kinds)]:  # the lowest of their columns
+            axes.tick_params(labelbottom=True)
+        lines, names = grid.flat[0].get_legend_handles_labels()
+        grid.flat[-1].legend(lines, names, loc="upper left", fontsize=8) if rows * columns > len(kinds) else None
+
+    return _svg("accuracy on each kind of bad pictures", draw, 1.5 * rows + 0.3, 7.2, (rows, columns))
+
+
+def _answering(measured: Robustness) -> list[tuple[str, Robust]]:
+    """Keras last: its dashes are drawn over the lines that lie on it."""
+    return [*((file.scheme, file) for file in measured.files), ("Keras", measured.reference)]
+
+
+def _strength_line(axes: Any, name: str, shares: Sequence[float]) -> None:
+    """From strength 0 on. `name`: of a scheme, or Keras."""
+    style = {"color": _SCHEME[name]} if name in _SCHEME else {"color": INK, "linestyle": (0, (4, 3))}
+    axes.plot(
+        range(len(shares)), [100 * share for share in shares], linewidth=1.4, label=plain(_short(name)), **style
+    )
+
+
 def effect_of_layers(parts: Sequence[Effect]) -> Markup:
     """A row a part, in the order of the network: how far the answers move where it is cut out (a full mark), and
     where its mean stands in its place (a hollow one); in nats, on a logarithmic axis."""
@@ -219,13 +273,20 @@ def _spaced(starts: Mapping[str, int], least: int) -> dict[str, int]:
     return kept
 
 
-def _svg(title: str, draw: Callable[[Any], None], height: float, width: float = 5.0) -> Markup:
+def _svg(
+    title: str,
+    draw: Callable[[Any], None],
+    height: float,
+    width: float = 5.0,
+    grid: tuple[int, int] | None = None,
+) -> Markup:
+    """`draw` gets the axes; where there is a grid, those of all its rows and columns."""
     import matplotlib
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": title}):
         figure = Figure(figsize=(width, height), layout="constrained")
-        draw(figure.add_subplot())
+        draw(figure.subplots(*grid, sharex=True, sharey=True) if grid else figure.add_subplot())
         figure.draw_without_rendering()  # the layout's own axes may have other ticks, and wider: it goes twice
         data = io.StringIO()
         figure.savefig(data, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,12 @@ from vitconv.benchmarking.android_document import FileCost, common_cpus
 from vitconv.checkpoints.answers import what_chose
 from vitconv.checkpoints.liveness import Liveness
 from vitconv.conversion import schemes
+from vitconv.evaluation.confidence import FileConfidence
 from vitconv.evaluation.evidence import Disagreement
-from vitconv.evaluation.kept_results import GpuFileDocument
+from vitconv.evaluation.kept_results import GpuFileDocument, RobustnessDocument
 from vitconv.evaluation.layer_errors import LayerError
 from vitconv.evaluation.parity import Verdict
+from vitconv.evaluation.reasons import ReasonDocument
 from vitconv.exporting.classes import TrainedClass
 from vitconv.quantization.calibration import Calibration
 from vitconv.tflite.inspection import Inspection
@@ -134,12 +136,23 @@ class Reference:
 
 
 @dataclass(frozen=True, eq=False)
+class Reasons:
+    """Why Keras and a file give the class `label` of an image its probability."""
+
+    label: str
+    keras: ReasonDocument
+    file: ReasonDocument
+
+
+@dataclass(frozen=True, eq=False)
 class Export:
     """A folder. `name` is its path as it was given. thumbnails: PNG files by the image's index. notes: what was
     left out or changed since the export, and what to do. history: a row an epoch. liveness: which layers take part
     in Keras's answers. classes: what training saw of each, None where the export does not tell. changed: what is
     wrong with the labels and golden images, which an app takes along, a sentence each. android: the library and
-    the machine that `ModelFile.android` is of. gpu_adapter: what `ModelFile.gpu` was computed by."""
+    the machine that `ModelFile.android` is of. gpu_adapter: what `ModelFile.gpu` was computed by.
+    robustness: accuracy on bad pictures, of those files that are as they were then.
+    reasons: by a file's SHA-256 and an image's index. confidence: of files that have a temperature."""
 
     name: str
     manifest: Mapping[str, Any]
@@ -157,6 +170,9 @@ class Export:
     classes: tuple[TrainedClass, ...] | None = None
     android: str | None = None
     gpu_adapter: str | None = None
+    robustness: RobustnessDocument | None = None
+    reasons: Mapping[tuple[str, int], Reasons] = field(default_factory=dict)
+    confidence: tuple[FileConfidence, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:

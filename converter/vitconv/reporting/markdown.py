@@ -35,6 +35,8 @@ def markdown(
         if file.verified and file.verified.layers and not schemes.find(file.scheme).exact:
             lines += [f"{sentence(culprit_sentence(file) or '')}", ""]
     lines += _layers(export)
+    if export.robustness is not None:
+        lines += [f"- {plain(file.sentence)}" for file in export.robustness.files] + [""]
     if export.liveness is not None:
         lines += [plain(export.liveness.sentence()), ""]
     gaps = missing(export)

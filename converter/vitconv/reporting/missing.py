@@ -32,6 +32,10 @@ def missing(export: Export) -> dict[str, str]:
             if integers
             else "Export int8, too: `vitconv export … --quant int8`."
         )
+    elif not export.reasons:
+        found["explanations"] = f"Run `vitconv explain {export.name}`: it shows what these answers rest on."
+    if export.robustness is None:
+        found["robustness"] = f"Run `{verify} --robustness`: it takes some minutes."
     if export.calibration is None:
         found["calibration"] = "Export an integer file: `vitconv export … --quant int8` saves its ranges here."
     if export.liveness is None:

@@ -14,6 +14,7 @@ from vitconv.reporting.missing import missing
 from vitconv.reporting.recommendation import Recommendation
 from vitconv.reporting.sections.activation_ranges import activation_ranges
 from vitconv.reporting.sections.classes import classes
+from vitconv.reporting.sections.confidence import confidence
 from vitconv.reporting.sections.disagreements import disagreements
 from vitconv.reporting.sections.files import file_table
 from vitconv.reporting.sections.graphs import graphs
@@ -21,6 +22,7 @@ from vitconv.reporting.sections.latency import latency
 from vitconv.reporting.sections.layers import layers
 from vitconv.reporting.sections.liveness import liveness
 from vitconv.reporting.sections.provenance import provenance
+from vitconv.reporting.sections.robustness import robustness
 from vitconv.reporting.sections.training import training
 from vitconv.reporting.sections.verdict import verdict
 from vitconv.reporting.two_exports import Comparison, rows
@@ -49,6 +51,8 @@ def page(
         layers=layers(export),
         classes=classes(export),
         disagreements=disagreements(export),
+        robustness=robustness(export),
+        confidence=confidence(export),
         ranges=activation_ranges(export),
         liveness=liveness(export),
         training=training(export),

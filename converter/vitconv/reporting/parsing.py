@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from vitconv.evaluation import kept_results
+from vitconv.evaluation.confidence import FileConfidence
 from vitconv.evaluation.evidence import Answer, Disagreement
 from vitconv.evaluation.kept_results import DisagreementDocument, FileDocument, Matrix
 from vitconv.foundation.intervals import wilson_interval
@@ -16,11 +17,13 @@ from vitconv.reporting.findings import Reference, Verified
 
 @dataclass(frozen=True)
 class Verification:
-    """results/verify.json: the reference, and of each file its name, its SHA-256 and its figures."""
+    """results/verify.json: the reference, of each file its name, its SHA-256 and its figures, and what became of
+    the confidence of those that have some."""
 
     checkpoint: str
     reference: Reference
     files: tuple[tuple[str, str, Verified], ...]
+    confidence: tuple[FileConfidence, ...]
 
 
 def verification(folder: Path, classes: int) -> Verification | None:
@@ -46,6 +49,7 @@ def verification(folder: Path, classes: int) -> Verification | None:
             labelled=document.labelled,
         ),
         tuple((file.path, file.sha256, _verified(file, examples, classes)) for file in document.files),
+        document.confidence,
     )
 
 

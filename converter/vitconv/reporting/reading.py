@@ -8,12 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import msgspec
+
 from vitconv.benchmarking import android_document, benchmark_document
 from vitconv.benchmarking.android_document import FileCost
 from vitconv.benchmarking.benchmark_document import FileTimes
 from vitconv.checkpoints import liveness
-from vitconv.evaluation import kept_results
-from vitconv.evaluation.kept_results import GpuFileDocument
+from vitconv.evaluation import kept_results, reasons
+from vitconv.evaluation.confidence import FileConfidence
+from vitconv.evaluation.kept_results import GpuFileDocument, RobustnessDocument
 from vitconv.exporting import classes, folder_check, manifest
 from vitconv.exporting.classes import TrainedClass
 from vitconv.exporting.manifest import InnerPath, Manifest
@@ -22,7 +25,7 @@ from vitconv.foundation.errors import InputError, ModelFileError
 from vitconv.quantization import calibration
 from vitconv.quantization.calibration import Calibration
 from vitconv.reporting import parsing
-from vitconv.reporting.findings import Export, ModelFile, Reference, Timing, Verified
+from vitconv.reporting.findings import Export, ModelFile, Reasons, Reference, Timing, Verified
 from vitconv.tflite.inspection import inspect
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -45,6 +48,9 @@ class _Found:
     android_runtime: str | None = None
     gpu: dict[str, GpuFileDocument] = field(default_factory=dict)
     gpu_adapter: str | None = None
+    robustness: RobustnessDocument | None = None
+    reasons: dict[tuple[str, int], Reasons] = field(default_factory=dict)
+    confidence: tuple[FileConfidence, ...] = ()
 
 
 def read_export(folder: Path) -> Export:
@@ -57,6 +63,8 @@ def read_export(folder: Path) -> Export:
     _read_benchmarks(folder, known, found)
     _read_android(folder, known, found)
     _read_gpu(folder, known, found)
+    _read_robustness(folder, document, known, found)
+    _read_reasons(folder, document, found)
     changed = folder_check.problems(folder, document, for_app=True)
     others = [problem for problem in folder_check.problems(folder, document) if problem not in changed]
     found.notes += [f"{problem}. Export again." for problem in others]
@@ -89,6 +97,9 @@ def read_export(folder: Path) -> Export:
         classes=_classes(folder, document),
         android=found.android_runtime,
         gpu_adapter=found.gpu_adapter,
+        robustness=found.robustness,
+        reasons=found.reasons,
+        confidence=found.confidence,
     )
 
 
@@ -130,6 +141,8 @@ def _read_verification(folder: Path, document: Manifest, known: Mapping[str, str
             found.verified[digest] = file
         else:
             found.notes.append(_stale(kept_results.VERIFY, name, _again("verify", folder)))
+    same = {name for name, digest, _ in verification.files if digest in known}
+    found.confidence = tuple(file for file in verification.confidence if file.path in same)
 
 
 def _read_benchmarks(folder: Path, known: Mapping[str, str], found: _Found) -> None:
@@ -185,6 +198,39 @@ def _read_gpu(folder: Path, known: Mapping[str, str], found: _Found) -> None:
         else:
             again = f"Run `vitconv verify {folder} --runtime gpu`."
             found.notes.append(_stale(kept_results.GPU, file.path, again))
+
+
+def _read_robustness(folder: Path, document: Manifest, known: Mapping[str, str], found: _Found) -> None:
+    kept = kept_results.read_robustness(folder)
+    if kept is None:
+        return
+    again = f"Run `vitconv verify {folder} --robustness`."
+    if kept.checkpoint != document.checkpoint.sha256:
+        found.notes.append(f"{kept_results.ROBUSTNESS} is of another checkpoint and was left out. {again}")
+        return
+    files = tuple(file for file in kept.files if file.sha256 in known)
+    found.notes += [
+        _stale(kept_results.ROBUSTNESS, file.path, again) for file in kept.files if file.sha256 not in known
+    ]
+    found.robustness = msgspec.structs.replace(kept, files=files) if files else None
+
+
+def _read_reasons(folder: Path, document: Manifest, found: _Found) -> None:
+    """Those of images that the verification names: of others there is no picture."""
+    kept = reasons.read_explanations(folder)
+    if kept is None or found.reference is None:
+        return
+    if (kept.checkpoint, kept.split_digest) != (document.checkpoint.sha256, found.reference.split_digest):
+        found.notes.append(
+            f"{kept_results.EXPLANATIONS} is of another checkpoint or of other pictures and was left out. "
+            f"{_again('explain', folder)}"
+        )
+        return
+    for picture in kept.pictures:
+        keras, *files = picture.reasons
+        for file in files:
+            if file.sha256 is not None:
+                found.reasons[file.sha256, picture.index] = Reasons(picture.label, keras, file)
 
 
 def _timing(times: FileTimes, place: str) -> Timing:

@@ -23,11 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitconv.data.pictures.images import ImageSpec, open_picture
+from vitconv.foundation import documents
 from vitconv.foundation.errors import InputError, ModelFileError
 from vitconv.foundation.progress import Progress
 from vitconv.runtimes.litert import Runner
 from vitconv.runtimes.process import TensorDetail
 from vitconv.tflite import metadata
+from vitconv.tflite.confidence import Confidence, Threshold
 from vitconv.tflite.graph import Graph
 
 logger = logging.getLogger("vitconv")
@@ -35,15 +37,21 @@ logger = logging.getLogger("vitconv")
 
 @dataclass(frozen=True)
 class ClassifyConfig:
-    """`file`: a .tflite file with an image classifier's metadata. `top`: how many labels of each picture."""
+    """`file`: a .tflite file with an image classifier's metadata. `top`: how many labels of each picture.
+    `error_rate`: percent of the given answers that may be wrong; other pictures are said to be none of the
+    classes.
+    """
 
     file: Path
     images: tuple[Path, ...]
     top: int = 5
+    error_rate: float | None = None
 
     def __post_init__(self) -> None:
         if self.top < 1:
             raise InputError(f"--top must be at least 1 label, not {self.top}.")
+        if self.error_rate is not None and not 0 < self.error_rate < 100:
+            raise InputError(f"--error-rate must be between 0 and 100 percent, not {self.error_rate:g}.")
 
 
 @dataclass(frozen=True)
@@ -60,23 +68,27 @@ class Guess:
 class Picture:
     """One picture: its most probable labels, the best first, or the `problem` that left it without.
 
-    `note` is what to know about labels that are there: the picture may not be upright.
+    `note` is what to know about labels that are there: the picture may not be upright. `none_of_these`: whether
+    its best label is too unsure for the error rate that was asked for, None where none was.
     """
 
     path: str
     labels: tuple[Guess, ...]
     problem: str | None = None
     note: str | None = None
+    none_of_these: bool | None = None
 
 
 @dataclass(frozen=True)
 class Classification:
-    """What one file says about some pictures, in the order they were given; `model` is its name for itself."""
+    """What one file says about some pictures, in the order they were given; `model` is its name for itself. Where
+    a `threshold` was asked for, scores are those with the file's temperature."""
 
     path: str
     model: str
     image: ImageSpec
     pictures: tuple[Picture, ...]
+    threshold: Threshold | None = None
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -93,7 +105,12 @@ class Classification:
         pictures = [
             {**asdict(picture), "labels": [asdict(guess) for guess in picture.labels]} for picture in self.pictures
         ]
-        return {"path": self.path, "model": self.model, "image": self.image.to_json(), "pictures": pictures}
+        document = {"path": self.path, "model": self.model, "image": self.image.to_json(), "pictures": pictures}
+        if self.threshold is not None:
+            return {**document, "threshold": documents.to_json(self.threshold)}
+        for picture in pictures:
+            del picture["none_of_these"]
+        return document
 
 
 def classify(config: ClassifyConfig, progress: Progress | None = None) -> Classification:
@@ -102,7 +119,8 @@ def classify(config: ClassifyConfig, progress: Progress | None = None) -> Classi
     If a picture cannot be read, it gets a `problem` instead of labels, and the others are still classified.
     Raises ModelFileError where the file is missing, has no metadata, cannot be run, or is no image classifier.
     """
-    described, normalization = _metadata_of(config.file)
+    described, normalization = metadata_of(config.file)
+    confidence, threshold = _threshold(config, described)
     pictures = []
     with Runner(config.file) as runner:
         table = input_table(runner.path, runner.inputs[0], normalization) if runner.inputs else None
@@ -122,12 +140,39 @@ def classify(config: ClassifyConfig, progress: Progress | None = None) -> Classi
                     f"the {len(described.labels)} labels of {config.file} don't fit its {len(scores)} outputs. "
                     "Export it again."
                 )
+            if confidence is not None:
+                scores = confidence.apply(scores[None])[0]
             best = np.argsort(-scores, kind="stable")[: config.top]
             guesses = (Guess(described.labels[index], int(index), float(scores[index])) for index in best)
-            pictures.append(Picture(str(path), tuple(guesses), note="; ".join(notes) or None))
+            unsure = None if threshold is None else not scores[best[0]] >= (threshold.least or 0)
+            pictures.append(Picture(str(path), tuple(guesses), None, "; ".join(notes) or None, unsure))
     if progress:
         progress("classifying", len(config.images), len(config.images))
-    return Classification(str(config.file), described.name, described.image, tuple(pictures))
+    return Classification(str(config.file), described.name, described.image, tuple(pictures), threshold)
+
+
+def _threshold(
+    config: ClassifyConfig, described: metadata.ModelMetadata
+) -> tuple[Confidence | None, Threshold | None]:
+    """What the file says of its confidence, where that is asked for. Raises InputError where it says nothing, or
+    not enough."""
+    if config.error_rate is None:
+        return None, None
+    confidence = described.confidence
+    if confidence is None:
+        raise InputError(
+            f"{config.file} does not say how sure its answers are, so --error-rate means nothing. Export it with "
+            "`vitconv export --confidence`."
+        )
+    threshold = confidence.threshold(config.error_rate / 100)
+    if threshold is None:
+        lowest = confidence.lowest_rate
+        known = "none at all" if lowest is None else f"{100 * lowest:g} % at the lowest"
+        raise InputError(
+            f"{config.file} can promise no error rate of {config.error_rate:g} %: its {confidence.images} "
+            f"validation images show {known}. Ask for more, or export with more of them."
+        )
+    return confidence, threshold
 
 
 # Steps by which a uint8 input's scale may miss a pixel: rounded scales, a deviation of 127 or 128 for 127.5.
@@ -137,7 +182,8 @@ _FEWEST_STEPS = 32
 Normalization = tuple[tuple[float, ...], tuple[float, ...]] | None
 
 
-def _metadata_of(path: Path) -> tuple[metadata.ModelMetadata, Normalization]:
+def metadata_of(path: Path) -> tuple[metadata.ModelMetadata, Normalization]:
+    """What a file says of its pictures and classes. Raises ModelFileError where it says nothing."""
     try:
         graph = Graph.read(path)
         described, normalization = metadata.read(graph), metadata.read_normalization(graph)

@@ -2,7 +2,8 @@
 
 The format is TFLite Metadata, which the Task Library, MediaPipe and Android Studio read: a record inside
 the model, made by tflite-support's writer for image classifiers, and behind the model a zip archive with
-labels.txt. vitconv.json in the same archive adds what that format has no field for, the resize rule.
+labels.txt. vitconv.json in the same archive adds what that format has no field for: the resize rule, and the
+temperature and thresholds of `confidence`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import ctypes
 import json
 import tempfile
 from copy import copy
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from vitconv.data.pictures.images import ImageDocument, ImageSpec
 from vitconv.foundation import documents
 from vitconv.foundation.errors import InputError, MissingToolError, ModelFileError, PromiseError
 from vitconv.tflite import archive, flatbuffer
+from vitconv.tflite.confidence import Confidence
 from vitconv.tflite.graph import Graph
 
 _RECORD = "TFLITE_METADATA"
@@ -34,11 +36,13 @@ class _Facts(msgspec.Struct, frozen=True):
     """vitconv.json."""
 
     image: ImageDocument
+    confidence: Confidence | None = None
 
 
 @dataclass(frozen=True)
 class ModelMetadata:
-    """What is written into a .tflite file. `labels[i]` names the class of output i; `image` is the input."""
+    """What is written into a .tflite file. `labels[i]` names the class of output i; `image` is the input.
+    `confidence`: what makes its probabilities mean something, where that was asked for."""
 
     name: str
     description: str
@@ -47,10 +51,13 @@ class ModelMetadata:
     licence: str
     labels: tuple[str, ...]
     image: ImageSpec
+    confidence: Confidence | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As `vitconv inspect --json` shows it."""
-        return {**asdict(self), "labels": list(self.labels), "image": self.image.to_json()}
+        fields = {**vars(self), "labels": list(self.labels), "image": self.image.to_json()}
+        confidence = fields.pop("confidence")
+        return fields if confidence is None else {**fields, "confidence": confidence.to_json()}
 
 
 def write(graph: Graph, metadata: ModelMetadata, name: str) -> Graph:
@@ -64,7 +71,7 @@ def write(graph: Graph, metadata: ModelMetadata, name: str) -> Graph:
     """
     model = graph.draft()
     _check(model, metadata)
-    files = {_LABELS: "\n".join(metadata.labels) + "\n", _FACTS: _facts(metadata.image)}
+    files = {_LABELS: "\n".join(metadata.labels) + "\n", _FACTS: _facts(metadata)}
     _set_record(model, _record(model, metadata, files))
     written = Graph.parse(archive.append(flatbuffer.serialize(model), files), name)
     found = read(written)
@@ -245,8 +252,10 @@ def _read_record(parsed: Any, record: bytes, files: dict[str, bytes]) -> ModelMe
     if description.endswith(mapping):
         description = description[: -len(mapping)].removesuffix("\n\n")
     labels = files[_label_file(root, records.AssociatedFileType.TENSOR_AXIS_LABELS)]
+    confidence = None
     if _FACTS in files:
-        image = documents.convert(documents.parse(files[_FACTS]), _Facts).image.spec
+        facts = documents.convert(documents.parse(files[_FACTS]), _Facts)
+        image, confidence = facts.image.spec, facts.confidence
     else:
         _, height, width, channels = flatbuffer.tensor_shape(source)
         image = ImageSpec(height, width, channels)
@@ -258,6 +267,7 @@ def _read_record(parsed: Any, record: bytes, files: dict[str, bytes]) -> ModelMe
         licence=flatbuffer.text(root.License()),
         labels=_label_lines(labels, _classes(output)),
         image=image,
+        confidence=confidence,
     )
 
 
@@ -284,8 +294,11 @@ def _label_file(root: Any, kind: int) -> str:
     raise InputError("no labels belong to its output")
 
 
-def _facts(image: ImageSpec) -> str:
-    return json.dumps({"image": image.to_json()}, indent=2) + "\n"
+def _facts(metadata: ModelMetadata) -> str:
+    facts: dict[str, Any] = {"image": metadata.image.to_json()}
+    if metadata.confidence is not None:
+        facts["confidence"] = metadata.confidence.to_json()
+    return json.dumps(facts, indent=2) + "\n"
 
 
 def _get_record(parsed: Any) -> bytes | None:

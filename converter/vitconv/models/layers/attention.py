@@ -79,6 +79,12 @@ class NormedSelfAttention(TransformerLayer):
             return self._merged(unit)
         return self._projected(unit * self.gamma + self.beta, training)
 
+    def attention_map(self, x: Any) -> Any:
+        """How much of each token's value goes into each token, as published: float [B, N, C] → [B, h, N, N], rows
+        that sum to 1."""
+        query, key, _ = self._query_key_value(normalise(x, self.epsilon) * self.gamma + self.beta)
+        return tf.nn.softmax(tf.matmul(query, key, transpose_b=True))
+
     def _projected(self, x: Any, training: bool) -> Any:
         """As published, with 1/√key_dim in the query's kernel."""
         tokens = x.shape[1]
@@ -219,6 +225,13 @@ class NormedExternalAttention(TransformerLayer):
         scores = product(x, ops.take(into, order, axis=1)) + ops.take(into_bias, order)
         weights = double_normalise(ops.reshape(scores, (-1, x.shape[1], self.units, self.heads)))
         return product(self._by_token(weights), ops.take(out_of, order, axis=0)) + out_bias
+
+    def attention_map(self, x: Any) -> Any:
+        """How much each token makes of each memory unit: float [B, N, C] → [B, N, units, h], 1 in sum over the
+        units."""
+        into, into_bias, _, _ = self._merged_kernels()
+        scores = self._scores(product(normalise(x, self.epsilon) * self.gamma + self.beta, into) + into_bias)
+        return double_normalise(ops.transpose(scores, (0, 1, 3, 2)))
 
     def _trained(self, x: Any) -> Any:
         """With dropout, and without what adds the same to the scores of all tokens, β and the biases: the softmax
