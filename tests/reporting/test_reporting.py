@@ -984,7 +984,7 @@ def test_verify_and_benchmark_keep_what_the_report_shows(call: Call, digits_expo
     assert document["recommendation"]["file"] == "mobilevit_xxs-digits-float32.tflite"
     assert f"{layer} breaks mobilevit_xxs-digits-int8.tflite" in " ".join(document["recommendation"]["warnings"])
     assert document["files"][1]["broken_layers"][0] == layer  # then, perhaps, what it feeds
-    assert list(document["missing"]) == ["arm64", "phone"]
+    assert list(document["missing"]) == ["arm64", "phone", "explanations", "robustness"]
     text = (digits_export / "report.html").read_text(encoding="utf-8")
     Page(text)
     assert len(text) < 3_000_000
