@@ -72,10 +72,7 @@ class Liveness:
 def read(path: Path) -> Liveness | None:
     """What an export kept; None where it kept none. Raises InputError for a file that is something else."""
     build = partial(documents.convert, structure=Liveness)
-    try:
-        return documents.read(path, build, "list of which layers take part", "Export again.")
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    return documents.read_if_there(path, build, "list of which layers take part", "Export again.")
 
 
 def _counted(parts: tuple[Effect, ...]) -> str:

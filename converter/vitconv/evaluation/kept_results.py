@@ -162,21 +162,14 @@ def read_robustness(folder: Path) -> RobustnessDocument | None:
         return document
 
     remedy = f"Remove it, or run `vitconv verify {folder} --robustness` again."
-    try:
-        return documents.read(folder / ROBUSTNESS, build, "result of robustness", remedy)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    return documents.read_if_there(folder / ROBUSTNESS, build, "result of robustness", remedy)
 
 
 def read_gpu(folder: Path) -> GpuDocument | None:
     """What was kept of an export folder's files on the GPU; None where they were not tried. Raises InputError."""
     remedy = f"Remove it, or run `vitconv verify {folder} --runtime gpu` again."
-    try:
-        return documents.read(
-            folder / GPU, partial(documents.convert, structure=GpuDocument), "result of the GPU", remedy
-        )
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    build = partial(documents.convert, structure=GpuDocument)
+    return documents.read_if_there(folder / GPU, build, "result of the GPU", remedy)
 
 
 def read_verification(folder: Path, classes: int) -> VerificationDocument | None:
@@ -194,10 +187,7 @@ def read_verification(folder: Path, classes: int) -> VerificationDocument | None
         return document
 
     remedy = f"Remove it, or run `vitconv verify {folder}` again."
-    try:
-        return documents.read(folder / VERIFY, build, "result of verification", remedy)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    return documents.read_if_there(folder / VERIFY, build, "result of verification", remedy)
 
 
 def keep_verification(config: VerifyConfig, result: Verification) -> None:

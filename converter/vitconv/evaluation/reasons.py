@@ -133,10 +133,7 @@ def read_explanations(folder: Path) -> ReasonsDocument | None:
         return document
 
     remedy = f"Remove it, or run `vitconv explain {folder}` again."
-    try:
-        return documents.read(folder / kept_results.EXPLANATIONS, build, "explanations", remedy)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    return documents.read_if_there(folder / kept_results.EXPLANATIONS, build, "explanations", remedy)
 
 
 def _verification(folder: Path, document: Manifest) -> kept_results.VerificationDocument:

@@ -80,10 +80,8 @@ def write(folder: Path, classes: Sequence[TrainedClass]) -> None:
 def read(folder: Path) -> tuple[TrainedClass, ...] | None:
     """What an export folder's FILE says; None where there is none. Raises InputError where it is not one."""
     build = partial(documents.convert, structure=_Classes)
-    try:
-        return documents.read(folder / FILE, build, "list of classes", "Export again.").classes
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    found = documents.read_if_there(folder / FILE, build, "list of classes", "Export again.")
+    return None if found is None else found.classes
 
 
 def never_trained(classes: Sequence[TrainedClass]) -> list[str]:

@@ -70,6 +70,14 @@ def read(
     raise error_class(f"cannot use the {name} {path}: {reason}. {remedy}")
 
 
+def read_if_there(path: Path, build: Callable[[Any], T], name: str, remedy: str) -> T | None:
+    """`read`, and None where there is no file."""
+    try:
+        return read(path, build, name, remedy)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
 def parse(data: bytes) -> Any:
     """The value of a JSON text. Raises InputError that says what is wrong with it, and where.
 
