@@ -6,7 +6,6 @@ algebra: `forms.current_form()` says which arrangement to write, and tests hold 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -19,7 +18,7 @@ from vitconv.models.layers import gradients
 from vitconv.models.layers.dropout import Dropout
 from vitconv.models.layers.normalisation import attended, double_normalise, normalise
 from vitconv.models.layers.token_stream import centred, writes_centred
-from vitconv.models.layers.transformer_layer import TransformerLayer, product
+from vitconv.models.layers.transformer_layer import TransformerLayer, constants, product
 
 
 class _FlattenedGlorot(keras.initializers.GlorotUniform):
@@ -128,7 +127,7 @@ class NormedSelfAttention(TransformerLayer):
         """
         tokens, channels = unit.shape[1:]
         width = self.heads * channels
-        into, into_bias, out_of, out_bias = _constants(self._merged_kernels)
+        into, into_bias, out_of, out_bias = constants(self._merged_kernels)
         if self.token_stream and writes_centred(training=False):
             out_of, out_bias = centred(out_of, out_bias)
         asked = product(unit, into) + into_bias
@@ -215,7 +214,7 @@ class NormedExternalAttention(TransformerLayer):
         if training:
             return self._trained(x)
         if current_form().attention == "merged":
-            into, into_bias, out_of, out_bias = _constants(self._merged_kernels)
+            into, into_bias, out_of, out_bias = constants(self._merged_kernels)
         else:
             into, into_bias, out_of, out_bias = self._merged_kernels()
         with tf.name_scope(NORM_SCOPE):
@@ -276,9 +275,3 @@ class NormedExternalAttention(TransformerLayer):
             "projection_dropout": self.projection_dropout.rate,
         }
         return {**super().get_config(), **own}
-
-
-def _constants(kernels: Callable[..., tuple[Any, ...]], *arguments: Any) -> tuple[np.ndarray, ...]:
-    """What `kernels` computes from weights, computed now: the converter would leave such products in the graph."""
-    with tf.init_scope():
-        return tuple(np.asarray(kernel) for kernel in kernels(*arguments))

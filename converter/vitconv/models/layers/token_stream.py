@@ -12,10 +12,9 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from vitconv.models.forms import current_form
-from vitconv.models.layers.transformer_layer import product
+from vitconv.models.layers.transformer_layer import constants, product
 
 
 def writes_centred(training: bool) -> bool:
@@ -24,11 +23,8 @@ def writes_centred(training: bool) -> bool:
 
 
 def centred(*weights: Any) -> tuple[np.ndarray, ...]:
-    """Kernels [..., C] and biases [C] less their mean over C, computed now: the converter would leave the
-    subtraction in the graph."""
-    with tf.init_scope():
-        values = [np.asarray(weight) for weight in weights]
-        return tuple(value - value.mean(axis=-1, keepdims=True) for value in values)
+    """Kernels [..., C] and biases [C] less their mean over C, as constants."""
+    return tuple(value - value.mean(axis=-1, keepdims=True) for value in constants(lambda: weights))
 
 
 @keras.saving.register_keras_serializable("vitconv")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from keras import layers
 
@@ -14,6 +16,12 @@ def product(x: Any, kernel: Any) -> Any:
     TensorFlow's own operation, for of keras.ops.matmul each version of Keras writes other operations into a graph.
     """
     return tf.tensordot(x, tf.cast(kernel, x.dtype), 1)
+
+
+def constants(kernels: Callable[..., tuple[Any, ...]], *arguments: Any) -> tuple[np.ndarray, ...]:
+    """What `kernels` computes from weights, computed now: the converter would leave that in the graph."""
+    with tf.init_scope():
+        return tuple(np.asarray(kernel) for kernel in kernels(*arguments))
 
 
 class TransformerLayer(layers.Layer):
