@@ -167,9 +167,9 @@ class _Trial:
                 growth = len(other.data) / self._size - 1 if weights else 0.0
                 if growth > _LARGEST:
                     continue
-                sign = -1 if weights else 1  # what integers add is what float takes away
-                cost = UnitCost(name, weights, len(unit), None, sign * self._added(other), kept_float=True)
-                if -cost.instructions_added / self._instructions + _SIZE_AS_COST * growth <= _CHEAP:
+                added = _sign(weights) * (estimated_instructions(other) - self._instructions)
+                cost = UnitCost(name, weights, len(unit), None, added, kept_float=True)
+                if self._price(cost, growth) <= _CHEAP:
                     cheap.append((cost, growth))
                     continue
                 # Loaded here, not in the threads: what LiteRT prints is caught for the whole process.
@@ -183,18 +183,18 @@ class _Trial:
 
     def _measured(self, cost: UnitCost, growth: float, loaded: Any) -> UnitCost:
         """With the error, and the choice that follows from it. `loaded` is the file that differs in the unit."""
-        price = -cost.instructions_added / self._instructions + _SIZE_AS_COST * growth
-        worth = _ERROR_FOR_COST * price * float(self._errors.mean())
+        worth = _ERROR_FOR_COST * self._price(cost, growth) * float(self._errors.mean())
         few = slice(None, None, min(4, max(1, len(self._images) // _FEW)))
         for which in (few, slice(None)):
-            errors = (-1 if cost.weights else 1) * (self._errors_of(loaded, which) - self._errors[which])
+            errors = _sign(cost.weights) * (self._errors_of(loaded, which) - self._errors[which])
             if _is_clear(errors, worth):
                 break
         error = float(errors.mean())
         return replace(cost, error_added=error, kept_float=error > worth)
 
-    def _added(self, other: Graph) -> float:
-        return estimated_instructions(other) - self._instructions
+    def _price(self, cost: UnitCost, growth: float) -> float:
+        """Of float: the part of the file's instructions that it adds, and what it adds to the size."""
+        return -cost.instructions_added / self._instructions + _SIZE_AS_COST * growth
 
     def _quantized(self, kept: Iterable[str]) -> Graph:
         moved = _with_moves(self._graph, kept)
@@ -202,6 +202,11 @@ class _Trial:
 
     def _errors_of(self, loaded: Any, which: slice) -> np.ndarray:
         return _errors(output_steps.answers_of(loaded, self._images[which]), self._expected[which], self._floor)
+
+
+def _sign(weights: bool) -> int:
+    """With weights the file that is tried is the one in float: what integers add is what it takes away."""
+    return -1 if weights else 1
 
 
 def _error_first(cost: UnitCost) -> tuple[bool, float]:
