@@ -143,8 +143,7 @@ def _why_not(path: Path, error: Exception, code: Path | None) -> str:
     if "ambda" in text and ("safe" in text or "arbitrary" in text):
         return (
             f"{path} has a Lambda layer, whose Python code would be executed when it is opened. Write it as a "
-            "layer "
-            "class, save the model again, and give the class with --code FILE.py."
+            "layer class, save the model again, and give the class with --code FILE.py."
         )
     return f"Keras cannot open {path}: {type(error).__name__}: {text[:300]}"
 

@@ -46,8 +46,7 @@ def open_model(path: Path, told: Told, dataset: str | None = None, progress: Pro
         if told.given:
             raise InputError(
                 f"{' and '.join(told.given)} {'are' if len(told.given) > 1 else 'is'} for files of other tools; "
-                "the "
-                f"checkpoint {path} knows. Leave it out."
+                f"the checkpoint {path} knows. Leave it out."
             )
         return OwnModel.open(path)
     if path.name.endswith(published.SUFFIX):
@@ -82,8 +81,7 @@ def open_again(
     if kept is not None and code is None:
         raise InputError(
             f"{path} has classes of its own, in {kept['file']} when it was exported. Name that file with --code "
-            "to "
-            "have it executed."
+            "to have it executed."
         )
     if kept is not None and code is not None and code_entry(code)["sha256"] != kept["sha256"]:
         logger.warning(f"{code} is not as it was when {path} was exported.")
@@ -210,14 +208,12 @@ def _twice(path: Path, opened: Opened, images: NDArray[np.uint8], pixels: Pixels
     if not np.isfinite(first).all():
         raise ModelFileError(
             f"{path} gives NaN or infinity for a photograph with --pixels {pixels.text}: its weights are broken, "
-            "or "
-            "pixels are not what it was trained on."
+            "or pixels are not what it was trained on."
         )
     if np.abs(first - second).max() > _SAME * max(1.0, float(np.abs(first).max())):
         raise ModelFileError(
             f"{path} answers differently when it is asked twice (by {np.abs(first - second).max():.2g}): dropout "
-            "or "
-            "augmentation runs when it answers. Save a model without it."
+            "or augmentation runs when it answers. Save a model without it."
         )
     if first.shape[1] < 2:
         raise ModelFileError(
@@ -237,8 +233,7 @@ def _gives_logits(path: Path, found: NDArray[np.float32]) -> bool:
             f"{path} gives values from {found.min():.2g} to {found.max():.2g} that sum to "
             f"{found.sum(axis=1).mean():.3g}: "
             "it looks like a sigmoid for each class, for pictures of several things. vitconv takes classifiers "
-            "that "
-            "choose one class (softmax, or logits)."
+            "that choose one class (softmax, or logits)."
         )
     return True
 
@@ -247,8 +242,7 @@ def _labels_of(path: Path, dataset: str | None, classes: int, progress: Progress
     if dataset is None:
         raise InputError(
             f"{path} has {classes} outputs and no labels. Give them with --labels FILE (one a line, in the order "
-            "of "
-            "the outputs), or a data set with these classes (--dataset)."
+            "of the outputs), or a data set with these classes (--dataset)."
         )
     labels = labels_of(dataset, progress)
     if len(labels) != classes:

@@ -104,8 +104,7 @@ def open_tflite(path: Path) -> TfliteFile:
         if kind != "float32":
             raise ModelFileError(
                 f"{path} {what} {kind}: it is quantized, or no classifier of pictures. Give the float file that "
-                "it "
-                "was made from."
+                "it was made from."
             )
     quantized = sum(
         flatbuffer.tensor_dtype(tensor) in ("int8", "uint8", "int16", "float16") for tensor in main.tensors
@@ -113,8 +112,7 @@ def open_tflite(path: Path) -> TfliteFile:
     if quantized:
         raise ModelFileError(
             f"{path} has {quantized} tensors of less than 32 bits: it is quantized already. Give the float file "
-            "that "
-            "it was made from."
+            "that it was made from."
         )
     shape = flatbuffer.tensor_shape(inputs[0])
     signature = inputs[0].shapeSignature

@@ -283,8 +283,7 @@ def _refused_rules(model: FloatModel) -> Iterator[str]:
         if not one["kept"]:
             yield (
                 f"the rule '{one['rule']}' was not used: in {one['places']} places it would have changed answers "
-                "by "
-                f"{one['error']:.2g}."
+                f"by {one['error']:.2g}."
             )
 
 
