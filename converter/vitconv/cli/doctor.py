@@ -39,6 +39,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "tensorflow": _KERAS,
     "keras": _KERAS,
     "protobuf": _KERAS,
+    "h5py": _KERAS,
     "safetensors": _KERAS,
     "scikit-learn": _KERAS,
     "tensorflow-datasets": _KERAS,
