@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -102,3 +103,12 @@ def test_the_demos_steps_are_bold_on_a_terminal_that_wants_it(
         status, shown = done.returncode, done.stdout
     assert status == 0
     assert shown == ("\n\x1b[1m$ true\x1b[0m\n" if bold else "\n$ true\n")
+
+
+def test_a_library_that_logs_for_itself_does_not_repeat_our_words() -> None:
+    code = (
+        "import logging; from vitconv.cli.terminal.console import prepare_streams; prepare_streams(); "
+        "logging.warning('a library'); logging.getLogger('vitconv').warning('ours')"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert [line for line in ended.stderr.splitlines() if "ours" in line] == ["vitconv: ours"]

@@ -36,6 +36,8 @@ def prepare_streams() -> None:
     logger = logging.getLogger("vitconv")
     if not any(isinstance(handler, _Words) for handler in logger.handlers):
         logger.addHandler(_Words())
+        # Without any handler on the root, the first library that logs there gives it one, which repeats our words.
+        logging.getLogger().addHandler(logging.NullHandler())
     logger.setLevel(logging.INFO)
 
 
