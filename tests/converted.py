@@ -54,8 +54,8 @@ def float_graph(name: str, scheme: str) -> Graph:
 
 @made_once
 def _float_graph(name: str, scheme: str) -> bytes:
-    form = schemes.find(scheme).form
-    return conversion.convert_traced(traced(name, form), schemes.find(scheme)).data
+    wanted = schemes.find(scheme)
+    return conversion.stored(conversion.convert_traced(traced(name, wanted.form), wanted), wanted).data
 
 
 @made_once

@@ -152,13 +152,14 @@ def test_errors_are_taken_where_the_float_graph_is_least_sure(monkeypatch: pytes
     [
         ([2.0] * 40, 10),  # all say the same
         ([1.5, 0.5] * 20, 10),  # 1 ± 0.17 is far above 0.04
-        ([40.0, -39.9] * 20, 50),  # 0.05 ± 13: nobody knows
+        ([2.2, -0.2] * 20, 20),  # 1 ± 0.4, then 1 ± 0.28
+        ([40.0, -39.9] * 20, 40),  # 0.05 ± 13: nobody knows
     ],
 )
 def test_more_images_are_looked_at_where_the_first_leave_the_choice_open(
     monkeypatch: pytest.MonkeyPatch, errors: list[float], looked_at: int
 ) -> None:
-    """Every fourth of forty, or all of them as well."""
+    """Every fourth of forty, every second, or all of them; none of them twice."""
     trial = object.__new__(sensitivity._Trial)
     trial._images, trial._errors, trial._instructions = np.zeros((40, 1, 1, 3), np.uint8), np.ones(40), 1.0
     seen = []

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from vitconv.checkpoints.pictures import SeenPictures
 from vitconv.classifiers.told import Card, Pixels, code_entry
-from vitconv.conversion import rewriting, rules, weights
+from vitconv.conversion import rewriting, rules
 from vitconv.conversion.compaction import compact
 from vitconv.conversion.dense_layers import as_convolutions
+from vitconv.conversion.float_graph import stored
 from vitconv.conversion.folding import fold_pixel_scaling
 from vitconv.conversion.rewriting import Applied
 from vitconv.conversion.row_products import as_row_products
@@ -140,10 +141,7 @@ class ForeignModel:
     def _graph(self, scheme: Scheme) -> Graph:
         if scheme.needs_calibration:
             return self._integer[0]
-        graph = compact(as_row_products(self._float[0]), nested=True)
-        if scheme.weights == "float16":
-            return compact(weights.in_half_precision(graph))
-        return compact(weights.in_eight_bits(graph)) if scheme.weights == "int8" else graph
+        return stored(compact(as_row_products(self._float[0]), nested=True), scheme)
 
     def layers_graph(self, scheme: Scheme) -> Graph:
         if scheme.needs_calibration:

@@ -15,6 +15,7 @@ from vitconv.conversion.dense_layers import as_convolutions
 from vitconv.conversion.folding import fold_pixel_scaling
 from vitconv.conversion.row_products import as_row_products
 from vitconv.conversion.schemes import Scheme
+from vitconv.conversion.weights import in_eight_bits, in_half_precision
 from vitconv.foundation.errors import PromiseError
 from vitconv.foundation.progress import Progress
 from vitconv.foundation.quiet import native_output
@@ -30,7 +31,7 @@ def convert_float(model: keras.Model, scheme: Scheme) -> Graph:
 
     Input float32 [1, H, W, 3] raw pixels 0–255, output float32 [1, classes] probabilities.
     """
-    return convert_traced(trace(model, scheme.form), scheme)
+    return stored(convert_traced(trace(model, scheme.form), scheme), scheme)
 
 
 def float_graphs(
@@ -38,7 +39,7 @@ def float_graphs(
 ) -> dict[str, Graph]:
     """Scheme → `convert_float` of the model. What schemes have in common is done once."""
     traced: dict[GraphForm, Any] = {}
-    unquantized: dict[GraphForm, Graph] = {}  # one graph for all integer schemes of a form
+    converted: dict[tuple[GraphForm, bool], Graph] = {}
     graphs = {}
     schemes = list(wanted)
     for done, scheme in enumerate(schemes):
@@ -47,12 +48,10 @@ def float_graphs(
         form = scheme.form
         if form not in traced:
             traced[form] = trace(model, form)
-        if not scheme.needs_calibration:
-            graphs[scheme.name] = convert_traced(traced[form], scheme)
-            continue
-        if form not in unquantized:
-            unquantized[form] = convert_traced(traced[form], scheme)
-        graphs[scheme.name] = unquantized[form]
+        key = form, scheme.needs_calibration
+        if key not in converted:
+            converted[key] = convert_traced(traced[form], scheme)
+        graphs[scheme.name] = stored(converted[key], scheme)
     return graphs
 
 
@@ -66,21 +65,22 @@ def trace(model: keras.Model, form: GraphForm) -> Any:
 
 
 def convert_traced(function: Any, scheme: Scheme) -> Graph:
-    """`convert_float` of a model that was traced in the scheme's form."""
+    """`convert_float` of a model that was traced in the scheme's form, with all weights in float32."""
     import tensorflow as tf
 
     with converting(scheme.name):
         converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
-        if not scheme.needs_calibration and scheme.weights != "float32":
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            if scheme.weights == "float16":
-                converter.target_spec.supported_types = [tf.float16]
-            # Dense weights with a scale per channel need FULLY_CONNECTED 12, which TFLite 2.16.1 doesn't have.
-            converter._experimental_disable_per_channel_quantization_for_dense_layers = True
         graph = Graph.parse(bytes(converter.convert()), scheme.name)
     if scheme.needs_calibration:
         return compact(as_convolutions(fold_pixel_scaling(graph)))
     return compact(as_row_products(graph))
+
+
+def stored(graph: Graph, scheme: Scheme) -> Graph:
+    """A graph with float32 weights → with those of the scheme; the same where the scheme starts from float ones."""
+    if scheme.needs_calibration or scheme.weights == "float32":
+        return graph
+    return compact(in_half_precision(graph) if scheme.weights == "float16" else in_eight_bits(graph))
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """A float graph with its weights in fewer bits: float16, or eight bits with activations quantized on the fly.
 
-For graphs that TensorFlow's converter cannot make again: it takes Keras models, and no .tflite files.
+They are those that TensorFlow's converter writes, which would convert the model anew for each, and takes no .tflite
+files. Dense layers have one scale: one a channel needs FULLY_CONNECTED 12, which TFLite 2.16.1 doesn't have.
 """
 
 from __future__ import annotations
@@ -17,9 +18,7 @@ from vitconv.tflite.graph import Graph
 _LEAST = 1024  # values of a kernel, below which eight bits save nothing; TensorFlow's converter has the same
 _STEPS = 127
 # Operator → the axis that has a scale of its own for each place (None: one scale for all), and the operator's
-# version
-# that takes an int8 kernel with float activations. A scale a channel of FULLY_CONNECTED needs version 12, which
-# TFLite 2.16.1 does not have.
+# version that takes an int8 kernel with float activations.
 _KERNELS: dict[str, tuple[int | None, int]] = {
     "CONV_2D": (0, 5),
     "DEPTHWISE_CONV_2D": (3, 6),
@@ -96,9 +95,11 @@ def in_eight_bits(graph: Graph) -> Graph:
 
 def _quantized(model: Any, tensor: Any, values: NDArray[np.float32], axis: int | None) -> Any:
     others = tuple(other for other in range(values.ndim) if other != axis) if axis is not None else None
-    largest = np.abs(values).max(axis=others, keepdims=True)
+    # In double precision and halves away from 0, as TensorFlow's converter does.
+    largest = np.abs(values).max(axis=others, keepdims=True).astype(np.float64)
     scale = np.where(largest > 0, largest, 1.0) / _STEPS
-    steps = np.clip(np.rint(values / scale), -_STEPS, _STEPS).astype(np.int8)
+    exact = values / scale
+    steps = np.trunc(exact + np.copysign(0.5, exact)).astype(np.int8)
     record = schema.QuantizationParametersT(
         scale=scale.astype(np.float32).ravel(),
         zeroPoint=np.zeros(scale.size, np.int64),

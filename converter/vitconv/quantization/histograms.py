@@ -49,8 +49,10 @@ class Histogram:
         self._counts: NDArray[np.float64] = np.zeros(_BINS)
 
     def add(self, values: NDArray[np.float32]) -> None:
-        """Counts values of any shape. They must be finite."""
+        """Counts values of any shape. Raises ValueError where one is NaN or infinite."""
         low, high = float(values.min()), float(values.max())
+        if not math.isfinite(low + high):
+            raise ValueError(f"has values from {low} to {high}")
         self.min, self.max = min(self.min, low), max(self.max, high)
         self._widen(max(-low, high))
         if self._limit:

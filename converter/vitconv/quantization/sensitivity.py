@@ -32,9 +32,9 @@ from vitconv.tflite.layer_names import Operation, operations
 # with more of large ones an export takes too long.
 _PIXELS = 48 * 256 * 256
 _FEWEST_IMAGES, _MOST_IMAGES = 12, 250
-# A quarter of them, or so many, are looked at first. The others follow where these leave the choice open: where
-# their mean is within so many standard errors of what float is worth.
-_FEW = 4
+# A quarter of them is looked at first, then another, then the rest, as long as the choice is open: as long as the
+# mean is within so many standard errors of what float is worth.
+_SHARES = (slice(0, None, 4), slice(2, None, 4), slice(1, None, 2))
 _SURE = 3.0
 _CHEAP = 0.001  # what adds no more than this part of a file's instructions stays float
 _AT_ONCE = 2  # threads, one file each
@@ -184,9 +184,11 @@ class _Trial:
     def _measured(self, cost: UnitCost, growth: float, loaded: Any) -> UnitCost:
         """With the error, and the choice that follows from it. `loaded` is the file that differs in the unit."""
         worth = _ERROR_FOR_COST * self._price(cost, growth) * float(self._errors.mean())
-        few = slice(None, None, min(4, max(1, len(self._images) // _FEW)))
-        for which in (few, slice(None)):
-            errors = _sign(cost.weights) * (self._errors_of(loaded, which) - self._errors[which])
+        errors = np.array([])
+        for which in _SHARES:
+            if len(self._images[which]):
+                more = self._errors_of(loaded, which) - self._errors[which]
+                errors = np.concatenate([errors, _sign(cost.weights) * more])
             if _is_clear(errors, worth):
                 break
         error = float(errors.mean())
