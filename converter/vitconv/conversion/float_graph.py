@@ -77,7 +77,7 @@ def convert_traced(function: Any, scheme: Scheme) -> Graph:
 
 
 def stored(graph: Graph, scheme: Scheme) -> Graph:
-    """A graph with float32 weights → with those of the scheme; the same where the scheme starts from float ones."""
+    """A graph with float32 weights → with the scheme's own; the same where it is still to be calibrated."""
     if scheme.needs_calibration or scheme.weights == "float32":
         return graph
     return compact(in_half_precision(graph) if scheme.weights == "float16" else in_eight_bits(graph))

@@ -1,7 +1,7 @@
 """A float graph with its weights in fewer bits: float16, or eight bits with activations quantized on the fly.
 
-They are those that TensorFlow's converter writes, which would convert the model anew for each, and takes no .tflite
-files. Dense layers have one scale: one a channel needs FULLY_CONNECTED 12, which TFLite 2.16.1 doesn't have.
+They are those that TensorFlow's converter writes. It would convert the model anew for each, and takes no .tflite
+file. Dense layers have one scale: one a channel needs FULLY_CONNECTED 12, which TFLite 2.16.1 doesn't have.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ _BINS = 8192
 _SMALLEST = 1e-30  # below it a value is as good as 0, and bins of such width could not be told apart
 # Of each image so many values of a tensor are counted at least, spread evenly: enough for a histogram, and an
 # attention map has millions. The extremes are looked for among all.
-_COUNTED = 1 << 16
+_COUNTED = 1 << 15
 # What is tried as a fraction of the observed extreme. Beyond it a histogram's tail is ever rarer: wider steps.
 _FRACTIONS = np.concatenate([np.linspace(1, 0.3, 36), np.geomspace(0.28, 0.02, 16)])
 
