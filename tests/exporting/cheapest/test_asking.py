@@ -108,7 +108,7 @@ def test_an_error_among_the_sure_ones_has_them_all_asked(monkeypatch: pytest.Mon
 def test_where_the_limit_can_no_more_be_kept_nobody_asks_further(monkeypatch: pytest.MonkeyPatch) -> None:
     found, shown, _ = asked(monkeypatch, swapped(*range(100)), AccuracyLimit(1.0))
     assert shown.outcome == "broken"
-    assert found.asked == 100
+    assert found.asked == 50
 
 
 def test_without_classes_agreement_is_counted_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ from vitconv.quantization.sensitivity import answer_errors
 from vitconv.runtimes.litert import Runner
 from vitconv.tflite.graph import Graph
 
-_FIRST = 10  # one picture in so many, which are asked at once
+_FIRST = 20  # one picture in so many, which are asked at once
 _FEWEST_FIRST, _MOST_FIRST = 48, 250
 _GROWTH = 2  # after each further part so many times as many have been asked
 _SURE = 2.0  # times the most that the file has been less sure
