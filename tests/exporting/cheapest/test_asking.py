@@ -13,7 +13,7 @@ from handmade import Handmade
 from vitconv.exporting.cheapest import asking
 from vitconv.exporting.cheapest.asking import Asking
 from vitconv.exporting.cheapest.limits import AccuracyLimit, Shown
-from vitconv.exporting.cheapest.pictures import Pictures, ordered
+from vitconv.exporting.cheapest.pictures import Pictures
 
 COUNT = 1000
 CLASSES = 5
@@ -146,12 +146,3 @@ def test_what_eight_bits_cannot_say_is_no_error(monkeypatch: pytest.MonkeyPatch)
     assert shown.outcome == "kept"
     assert found.asked < COUNT
     assert found.error < 0.01
-
-
-def test_pictures_come_the_least_sure_first() -> None:
-    answers = np.array([[0.9, 0.1], [0.5, 0.5], [0.3, 0.7]])
-    images = np.arange(9, dtype=np.uint8).reshape(3, 1, 1, 3)
-    found = ordered(images, answers, np.array([0, 1, 2]), True, ["train"])
-    assert found.labels.tolist() == [1, 2, 0]
-    assert found.images[0, 0, 0, 0] == 3
-    assert found.answers[1].tolist() == [0.3, 0.7]
