@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
+
+import numpy as np
 
 from handmade import Handmade
 from vitconv.quantization.gradation import gradation
@@ -65,3 +68,26 @@ def test_the_file_that_calibration_chose_is_not_made_twice() -> None:
 def test_where_nothing_was_measured_there_is_nothing_between() -> None:
     assert steps() == []
     assert steps(unit(1, -0.1, 1.0)) == []
+
+
+def test_whole_units_stay_float_only_as_far_as_the_file_remains_one_of_integers() -> None:
+    """Each of three equal kernels in float makes an int8 file twice as large. Beside a large kernel two small ones
+    fit."""
+    assert layers_with_kernels(100, 100, 100) == []
+    assert layers_with_kernels(4, 4, 1000) == [["block1.mlp"], ["block1.mlp", "block2.mlp"]]
+
+
+def layers_with_kernels(*channels: int) -> list[list[str]]:
+    """What stays float of a chain of 1×1 convolutions that give so many channels of 3; the last one gives the
+    answers, and one before the first reads the image."""
+    made = Handmade()
+    image = made.tensor(1, 1, 1, 3, name="image")
+    tensor = made.tensor(1, 1, 1, 3, name="stem|LOGISTIC")
+    made.operator("LOGISTIC", [image], [tensor])
+    for number, count in enumerate(channels, 1):
+        kernel, bias = made.constant(np.zeros((count, 1, 1, 3))), made.constant(np.zeros(count))
+        made.tensors[made.convolution(tensor, kernel, bias, (1, 1, 1, count))].name = f"block{number}.mlp|CONV_2D"
+    last = made.tensor(1, 1, 1, 3, name="head|LOGISTIC")
+    made.operator("LOGISTIC", [tensor], [last])
+    whole = [replace(unit(number, 0.5, 1.0 + number), unit=f"block{number}", weights=True) for number in (1, 2)]
+    return [list(step.layers) for step in gradation(made.graph([last]), Kept((), (), tuple(whole)))]

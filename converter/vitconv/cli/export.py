@@ -175,7 +175,7 @@ def export(
     from vitconv.exporting.export import export as run
 
     limit = _limit(quant, max_drop, min_agreement, fastest)
-    wanted = [name.strip() for name in (quant or "all").split(",")]
+    wanted = [name.strip() for name in ("all" if quant is None else quant).split(",")]
     if "all" in wanted:
         wanted = list(schemes.SCHEMES)
     config = ExportConfig(

@@ -45,7 +45,7 @@ _ERROR_FOR_COST = 4.0
 _SIZE_AS_COST = 0.25
 # Whole units that would add more than this part of a file's size are not tried, and all that are chosen add no
 # more than that: it is to remain a file of int8 weights.
-_LARGEST, _LARGEST_TOGETHER = 0.1, 0.3
+_LARGEST, LARGEST_TOGETHER = 0.1, 0.3
 _HALF_A_STEP = output_steps.STEP / 2  # eight bits cannot tell a smaller probability from nothing
 _SMALLEST = 1e-7  # that counts in float
 
@@ -179,7 +179,7 @@ class _Trial:
         if progress:
             progress("measuring whole layers" if weights else "measuring operations", len(found), len(found))
         costs.sort(key=lambda pair: _error_first(pair[0]))
-        return list(_within(_LARGEST_TOGETHER, costs))
+        return list(_within(LARGEST_TOGETHER, costs))
 
     def _measured(self, cost: UnitCost, growth: float, loaded: Any) -> UnitCost:
         """With the error, and the choice that follows from it. `loaded` is the file that differs in the unit."""

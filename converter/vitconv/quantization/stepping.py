@@ -1,5 +1,5 @@
-"""A graph computed operation by operation, each over all images before the next: what one computes can be looked at,
-and the next ones changed, before they run.
+"""A graph computed operation by operation, each over all images before the next, so that what is to come can be
+changed by what one has given.
 """
 
 from __future__ import annotations

@@ -230,7 +230,7 @@ def error_against_cost(search: Search) -> Markup:
     one that was taken."""
     fastest = search.limit.cheapest == "fastest"
     files = [one for one in search.tried if one.error is not None]
-    costs = {one.name: one.instructions / 1e6 if fastest else one.bytes / 1e6 for one in files}
+    costs = {one.name: max(one.instructions if fastest else one.bytes, 1.0) / 1e6 for one in files}
     least = min((one.error for one in files if one.error), default=1e-6) / 3
 
     def draw(axes: Any) -> None:

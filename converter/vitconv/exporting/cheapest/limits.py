@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
-from vitconv.conversion.schemes import Limits, Scheme
+from vitconv.conversion.schemes import SCHEMES, Limits, Scheme
 from vitconv.foundation import documents
 from vitconv.foundation.configs import check_types
 from vitconv.foundation.errors import InputError, UnknownNameError
@@ -120,6 +120,10 @@ class Tried:
     outcome: Outcome
     shown: Shown | None = None
     why: str = ""
+
+    def __post_init__(self) -> None:
+        if self.scheme not in SCHEMES:
+            raise ValueError(f"unknown scheme {self.scheme!r}")
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ def _checked(candidate: Candidate) -> Candidate:
     except PromiseError as error:
         if candidate.scheme.exact:
             raise
-        return replace(candidate, broken=str(error))
+        return replace(candidate, broken=str(error).partition(": ")[2].rstrip("."))
     return candidate
 
 
