@@ -158,7 +158,9 @@ class Search:
             )
         shown = found.shown
         kind = "with the fewest instructions" if self.limit.cheapest == "fastest" else "with the fewest bytes"
-        drop = "" if shown.top1_drop is None else f" loses {shown.top1_drop:.2f} points and"
+        drop = ""
+        if shown.top1_drop is not None:
+            drop = f" {'loses' if shown.top1_drop >= 0 else 'gains'} {abs(shown.top1_drop):.2f} points and"
         return (
             f"{found.name} is the file {kind} that keeps the limit ({self.limit.words}): on {where} it{drop} "
             f"agrees with Keras on {shown.agreement:.2%}."
