@@ -23,6 +23,23 @@ def write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value), encoding="utf-8")
 
 
+def search() -> dict[str, Any]:
+    """How an int8 file was found for a limit."""
+    shown = {
+        "outcome": "kept", "agreement": 0.97, "agreement_interval": [0.96, 0.98], "top1_drop": 0.1,
+        "top1_drop_interval": [-0.2, 0.4],
+    }  # fmt: skip
+    one = {
+        "name": "int8", "scheme": "int8", "float_units": 0, "bytes": 40, "instructions": 1e6, "error": 0.01,
+        "asked": 100, "outcome": "kept", "shown": shown, "why": "",
+    }  # fmt: skip
+    exact = {**one, "name": "float32", "scheme": "float32", "error": 0.0, "outcome": "dearer", "shown": None}
+    return {
+        "limit": {"max_drop": 0.5, "min_agreement": 90.0, "cheapest": "fastest"}, "images": 2000,
+        "sources": ["validation (train[90%:])"], "labelled": True, "tried": [one, exact], "chosen": "int8",
+    }  # fmt: skip
+
+
 def export_folder(folder: Path, digests: bool = True, model: str = "eanet") -> Path:
     """An export of two files whose contents are no models; without `digests` as earlier versions wrote it."""
     folder.mkdir(parents=True)
@@ -32,6 +49,8 @@ def export_folder(folder: Path, digests: bool = True, model: str = "eanet") -> P
         path.write_bytes(scheme.encode() * 10)
         data = path.read_bytes()
         files.append({"scheme": scheme, "path": path.name, "bytes": len(data), "sha256": digest(data)})
+    if digests:
+        files[-1]["search"] = search()
     (folder / "labels.txt").write_text("".join(f"{label}\n" for label in LABELS))
     (folder / "training.csv").write_text("epoch,loss\n1,0.5\n")
     if digests:

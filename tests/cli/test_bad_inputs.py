@@ -197,7 +197,9 @@ CASES: list[tuple[str, list[str]]] = [
     # --- what was left out, or is no option ---
     ("train eanet --dataset digits", ["'--out'"]),
     ("train eanet --out out", ["'--dataset'"]),
-    ("export checkpoint --out out", ["'--quant'"]),
+    ("export checkpoint --out out", ["--quant", "--max-drop 0.5"]),
+    ("export checkpoint --max-drop 1 --quant int8 --out out", ["Leave --quant out"]),
+    ("export checkpoint --max-drop -1 --out out", ["--max-drop", "-1"]),
     ("inspect", ["'FILE...'"]),
     (f"run export/{INT8}", ["'IMAGE...'"]),
     ("benchmark", ["nothing to benchmark"]),

@@ -17,7 +17,7 @@ from vitconv.tflite.layer_names import operations
 COUNTED = json.loads((Path(__file__).parents[1] / "runtimes" / "arm64_instructions.json").read_text())
 
 
-@pytest.mark.parametrize("scheme", ["float32", "int8"])
+@pytest.mark.parametrize("scheme", ["float32", "float16", "dynamic", "int8"])
 @pytest.mark.parametrize("name", ["mobilevit_xxs", "eanet"])
 def test_the_estimate_is_near_what_was_counted(name: str, scheme: str) -> None:
     """The networks differ by a factor of ten, their float and integer files by two to three."""

@@ -70,7 +70,7 @@ def test_between_two_float_operations_nothing_is_rounded() -> None:
         if op.tensor in moves and op.output in inputs and {*op.activations} <= {each.output for each in attention}
     }
     assert between
-    kept = sensitivity._kept(graph(), [operation.tensor for operation in attention])
+    kept = sensitivity.keeping(graph(), [operation.tensor for operation in attention])
     assert between <= set(kept.tensors)
     assert kept.layers == ("block0.attention",)
 
@@ -110,7 +110,7 @@ def costs_where(monkeypatch: pytest.MonkeyPatch, weights: bool, error: float, in
     trial = sensitivity._Trial(graph(), ranged.data, images(NAME, 1))
     start = () if weights else [operation.tensor for operation in unit]
     errors = iter([1.0, *[1.0 - error if weights else 1.0 + error] * 2])
-    monkeypatch.setattr(sensitivity, "_errors", lambda *_: np.array([next(errors)]))
+    monkeypatch.setattr(sensitivity, "answer_errors", lambda *_: np.array([next(errors)]))
     costs = iter([10.0, 10.0 - instructions if weights else 10.0 + instructions])
     monkeypatch.setattr(sensitivity, "estimated_instructions", lambda _: next(costs))
     trial.start_from(start)
@@ -193,8 +193,8 @@ def test_where_eight_bits_hold_no_answer_every_trial_gives_float(monkeypatch: py
     monkeypatch.setattr(output_steps, "rounded", lambda _: output_steps.Rounded(2, 2, 0, (0.001, 0.001)))
     assert last_softmax_is_float()
     small = np.array([[3e-4, 1e-4]])
-    assert sensitivity._errors(small[:, ::-1], small) == 0
-    assert sensitivity._errors(small[:, ::-1], small, 1e-7) == pytest.approx((2 * np.log(3)) ** 2)
+    assert sensitivity.answer_errors(small[:, ::-1], small) == 0
+    assert sensitivity.answer_errors(small[:, ::-1], small, 1e-7) == pytest.approx((2 * np.log(3)) ** 2)
 
 
 def test_whole_layers_together_add_no_more_than_a_part_of_the_size() -> None:
@@ -223,13 +223,13 @@ def test_a_hybrid_file_holds_int8_weights_and_some_float_operations() -> None:
 
 def test_the_error_is_that_of_the_two_likeliest_classes() -> None:
     expected = np.array([[0.6, 0.3, 0.1 - 1e-6, 1e-6], [0.05, 0.05, 0.1, 0.8]])
-    assert not sensitivity._errors(expected, expected).any()
+    assert not sensitivity.answer_errors(expected, expected).any()
     others = expected.copy()
     others[0, 2:] = 0.1 - 1e-3, 1e-3
     others[1, :2] = 0.0, 0.1
-    assert not sensitivity._errors(others, expected).any()
+    assert not sensitivity.answer_errors(others, expected).any()
     swapped = expected[:, [1, 0, 3, 2]]
     by_hand = [(2 * np.log(0.6 / 0.3)) ** 2, (2 * np.log(0.8 / 0.1)) ** 2]
-    assert sensitivity._errors(swapped, expected) == pytest.approx(by_hand)
+    assert sensitivity.answer_errors(swapped, expected) == pytest.approx(by_hand)
     sure = np.array([[1 - 1e-5, 1e-5]])  # in eight bits: 255/256 and 0
-    assert sensitivity._errors(np.array([[255 / 256, 0.0]]), sure) < 1e-4
+    assert sensitivity.answer_errors(np.array([[255 / 256, 0.0]]), sure) < 1e-4

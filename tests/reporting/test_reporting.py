@@ -38,13 +38,13 @@ from vitconv.foundation.errors import InputError, OutputError
 from vitconv.phone.device.adb import Device
 from vitconv.phone.device.phone_folder import Pushed
 from vitconv.phone.phone_results import PhoneBenchmark, PhoneTiming
-from vitconv.reporting import charts
 from vitconv.reporting import report as report_module
 from vitconv.reporting.missing import missing
 from vitconv.reporting.page import _templates
 from vitconv.reporting.reading import read_export
 from vitconv.reporting.recommendation import recommend
 from vitconv.reporting.report import Report, ReportConfig, report
+from vitconv.reporting.svg import svg
 from vitconv.runtimes.android.instruction_counts import KINDS, InstructionCounts, OperatorCount
 from vitconv.tflite import flatbuffer
 from vitconv.tflite.layer_names import layer_of
@@ -682,7 +682,7 @@ def test_a_chart_s_labels_stand_inside_it() -> None:
         axes.set_xlabel("milliseconds")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=9)
 
-    chart = charts._svg("a chart", draw, height=3.7)
+    chart = svg("a chart", draw, height=3.7)
     baseline = re.search(r"rotate\(-90 ([\d.]+) [^>]*>accuracy<", chart)
     assert baseline
     assert float(baseline[1]) > 9  # letters 10 high stand left of it, turned

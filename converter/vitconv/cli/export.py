@@ -11,6 +11,7 @@ import click
 from vitconv.checkpoints.pretrained import DEFAULT
 from vitconv.cli.tables.confidence import fitted_table
 from vitconv.cli.tables.layout import table
+from vitconv.cli.tables.search import search_table
 from vitconv.cli.terminal import completion
 from vitconv.cli.terminal.console import advise, print_result
 from vitconv.cli.terminal.options import (
@@ -22,10 +23,12 @@ from vitconv.cli.terminal.options import (
     images_option,
 )
 from vitconv.cli.terminal.progress import tensorflow_progress
+from vitconv.foundation.errors import InputError
 
 if TYPE_CHECKING:
     from vitconv.classifiers.told import Told
     from vitconv.conversion.schemes import Probabilities
+    from vitconv.exporting.cheapest.limits import AccuracyLimit
     from vitconv.quantization.calibration import Calibration
     from vitconv.quantization.histograms import Method
 
@@ -78,9 +81,28 @@ def calibrate(
 @checkpoint_argument(required=False, default=DEFAULT)
 @click.option(
     "--quant",
-    required=True,
     shell_complete=completion.schemes,
     help="float32, float16, dynamic, int8, int8-hybrid, several with commas, or all.",
+)
+@click.option(
+    "--max-drop",
+    type=float,
+    metavar="POINTS",
+    help="Instead of --quant: look for the cheapest file that loses at most so many points of top-1, and export "
+    "that one.",
+)
+@click.option(
+    "--min-agreement",
+    type=float,
+    metavar="PERCENT",
+    help="With --max-drop: it must also name Keras's class on so many of the images. Default: 90.",
+)
+@click.option(
+    "--fastest/--smallest",
+    "fastest",
+    default=None,
+    help="With --max-drop: what cheapest means, the fewest instructions on arm64 or the fewest bytes. Default: "
+    "--fastest.",
 )
 @click.option("--out", type=PATH, required=True, help="The export folder to make.")
 @dataset_option(
@@ -118,7 +140,10 @@ def calibrate(
 @common_options
 def export(
     checkpoint: Path,
-    quant: str,
+    quant: str | None,
+    max_drop: float | None,
+    min_agreement: float | None,
+    fastest: bool | None,
     out: Path,
     dataset: str | None,
     calibration: Path | None,
@@ -140,17 +165,22 @@ def export(
 
     Or CHECKPOINT is a file of another tool: a .keras file, a SavedModel, or a float .tflite file, of a classifier
     of pictures. --pixels, --labels, --image-size and --code say what the file doesn't; the export folder keeps it.
+
+    With --max-drop, files from int8 to float32 are tried on validation and training images, never on those that
+    `vitconv verify` reports on. The cheapest that is shown to keep the limit is exported, and verify judges it by
+    that limit.
     """
     from vitconv.conversion import schemes
     from vitconv.exporting.export import ExportConfig
     from vitconv.exporting.export import export as run
 
-    wanted = [name.strip() for name in quant.split(",")]
+    limit = _limit(quant, max_drop, min_agreement, fastest)
+    wanted = [name.strip() for name in ("all" if quant is None else quant).split(",")]
     if "all" in wanted:
         wanted = list(schemes.SCHEMES)
     config = ExportConfig(
         checkpoint, out, tuple(wanted), dataset, calibration, keep_float or None, samples, author, licence,
-        cast("Probabilities", probabilities), images, told, confidence,
+        cast("Probabilities", probabilities), images, told, confidence, limit,
     )  # fmt: skip
     check_checkpoint(checkpoint)  # before TensorFlow is loaded
     with tensorflow_progress() as progress:
@@ -163,6 +193,31 @@ def export(
         result.to_json(),
         lambda width: export_text(out, result.manifest, width),
     )
+
+
+def _limit(
+    quant: str | None, max_drop: float | None, min_agreement: float | None, fastest: bool | None
+) -> AccuracyLimit | None:
+    """What --max-drop and its companions say; None where schemes are named. Raises InputError."""
+    from vitconv.exporting.cheapest.limits import LEAST_AGREEMENT, AccuracyLimit
+
+    if max_drop is None:
+        for option, given in (
+            ("--min-agreement", min_agreement is not None),
+            ("--smallest" if fastest is False else "--fastest", fastest is not None),
+        ):
+            if given:
+                raise InputError(f"{option} works with --max-drop only. Add --max-drop, or leave it out.")
+        if quant is None:
+            raise InputError(
+                "name the schemes to export (--quant int8, or --quant all), or the points of accuracy that the "
+                "cheapest file may lose (--max-drop 0.5)."
+            )
+        return None
+    if quant is not None:
+        raise InputError("--max-drop chooses the scheme itself. Leave --quant out, or --max-drop.")
+    least = LEAST_AGREEMENT if min_agreement is None else min_agreement
+    return AccuracyLimit(max_drop, least, "smallest" if fastest is False else "fastest")
 
 
 def check_checkpoint(path: Path) -> None:
@@ -205,5 +260,8 @@ def export_text(folder: Path, manifest: Mapping[str, Any], width: int) -> str:
     """`vitconv export`: the files of the folder."""
     rows = [(file["path"], f"{file['bytes'] / 1e6:.2f}") for file in manifest["files"]]
     text = f"{folder}\n{table(('file', 'MB'), rows, width)}"
+    for file in manifest["files"]:
+        if "search" in file:
+            text += f"\n\n{search_table(file['search'], width)}"
     fitted = [file for file in manifest["files"] if "confidence" in file]
     return f"{text}\n\n{fitted_table(fitted, width)}" if fitted else text

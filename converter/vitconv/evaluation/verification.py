@@ -136,7 +136,8 @@ class Verification:
 def verify(config: VerifyConfig, progress: Progress | None = None) -> Verification:
     """Runs Keras and every file of the export folder on the data set's evaluation split and compares.
 
-    A file fails that is shown to be further from Keras than its scheme's limits (see `judgement`), or whose
+    A file fails that is shown to be further from Keras than its scheme's limits (see `judgement`), or than the one
+    that it was exported for (`--max-drop`), or whose
     metadata name other classes or another image than the checkpoint's card; the folder fails where anything else
     in it is missing or was changed.
     Raises InputError, which names the file, for a model that is missing, changed since its export, or cannot be
@@ -164,6 +165,8 @@ def verify(config: VerifyConfig, progress: Progress | None = None) -> Verificati
     for entry in document.files:
         scheme = schemes.find(entry.scheme)
         limits = scheme.limits if config.max_drop is None else replace(scheme.limits, max_drop=config.max_drop)
+        if entry.search is not msgspec.UNSET and config.max_drop is None:
+            limits = entry.search.limit.of_scheme(scheme, dataset.labelled)
         if not dataset.labelled:  # the model's own answers stand for them: what differs is counted once
             limits = replace(limits, max_drop=_NO_LIMIT)
         with Runner(config.folder / entry.path) as runner:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +28,21 @@ from vitconv.conversion import schemes
 from vitconv.conversion.schemes import Probabilities, Scheme
 from vitconv.data.datasets import Dataset, open_pictures
 from vitconv.exporting import classes, confidence, golden, gpu, manifest
+from vitconv.exporting.cheapest.limits import AccuracyLimit, Search
+from vitconv.exporting.cheapest.pictures import choose_pictures
+from vitconv.exporting.cheapest.search import Candidate, candidates, search
+from vitconv.exporting.described import describe, manifest_of, metadata_of, model_name, names_of
 from vitconv.exporting.first_run import check_runs
-from vitconv.exporting.folder import Earlier, export_folder, put_in_place
+from vitconv.exporting.folder import export_folder, put_in_place
 from vitconv.foundation import documents
 from vitconv.foundation.configs import check_types
-from vitconv.foundation.disk.file_names import safe_name
 from vitconv.foundation.disk.files import writable_directory, write_json, write_text
 from vitconv.foundation.errors import InputError
 from vitconv.foundation.progress import Progress
 from vitconv.quantization import calibration as calibrations
 from vitconv.quantization import integers, output_steps, sensitivity
 from vitconv.quantization.calibration import Calibration
+from vitconv.quantization.cost_model import estimated_instructions
 from vitconv.quantization.sensitivity import Kept
 from vitconv.tflite import metadata
 from vitconv.tflite.graph import Graph
@@ -57,7 +60,8 @@ class ExportConfig:
     `keep_float` are patterns of layer names (`block0.*`) that stay float in int8-hybrid; None lets measurement
     decide. `probabilities` is what integer files give: "uint8" in steps of 1/256, or "float32", for which their
     last softmax stays float. `confidence`: whether a temperature and thresholds are fitted on validation images
-    and written into the files' metadata."""
+    and written into the files' metadata. With a `limit` one file is exported, whatever its scheme: the cheapest
+    that keeps it."""
 
     checkpoint: Path
     out: Path
@@ -72,9 +76,14 @@ class ExportConfig:
     images: Path | None = None
     told: Told = field(default_factory=Told)
     confidence: bool = False
+    limit: AccuracyLimit | None = None
 
     def __post_init__(self) -> None:
         check_types(self)
+        if self.limit is not None and set(self.schemes) != set(schemes.SCHEMES):
+            raise InputError("--max-drop chooses the scheme itself. Leave --quant out, or --max-drop.")
+        if self.limit is not None and self.keep_float is not None:
+            raise InputError("--max-drop chooses what stays float itself. Leave --keep-float out, or --max-drop.")
         if self.images is not None and self.dataset is not None:
             raise InputError(
                 "--images is for pictures without classes, in the place of --dataset. Give one of them."
@@ -115,7 +124,6 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportResu
     `golden.sample_photographs`.
     Raises PromiseError where a file is not what its scheme promises; nothing is written then.
     """
-    tell = progress or (lambda what, done, total: None)
     model = open_model(config.checkpoint, config.told, config.dataset, progress)
     wanted = [schemes.find(name).giving(config.probabilities) for name in dict.fromkeys(config.schemes)]
     known = _known_calibration(config, model)
@@ -125,7 +133,7 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportResu
     if dataset is not None:
         check_answers(model, dataset, progress)
     validation = confidence.validation_split(model, dataset, progress) if config.confidence else None
-    names = _names(config, model, _describe(model, dataset)["name"], wanted)
+    names = names_of(model, describe(model, dataset)["name"], wanted, config.out, config.calibration)
 
     with export_folder(out, model, names) as (staging, earlier):
         pictures = golden.choose(model, dataset, progress)
@@ -134,53 +142,40 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportResu
         calibration, dataset = _calibration(config, model, dataset, known, graphs, progress)
         if calibration is not None and earlier.calibration:
             calibration = calibration.joined(calibrations.read(out / manifest.CALIBRATION))
-        described = _describe(model, dataset)
+        described = describe(model, dataset)
+        trace: Search | None = None
+        made = _quantized(graphs, wanted, calibration, config.keep_float, progress)
+        if config.limit is not None and dataset is not None and calibration is not None:
+            asked = choose_pictures(model, dataset, estimated_instructions(graphs["float32"]), progress)
+            choice = list(candidates(graphs, calibration, config.probabilities))
+            found, trace = search(config.limit, choice, asked, progress)
+            made, wanted = iter([found]), [found.scheme]
         files, cut = [], []
-        for done, scheme in enumerate(wanted):
-            tell(f"exporting {scheme.name}", done, len(wanted))
-            path = staging / _model_name(model, described["name"], scheme)
-            graph, kept = _quantized(graphs[scheme.name], scheme, calibration, config.keep_float)
-            said = _metadata(config, model, described["name"], scheme)
+        for one in made:
+            path = staging / model_name(model, described["name"], one.scheme)
+            said = metadata_of(model, described["name"], one.scheme, config.author, config.licence)
             if validation is not None:
-                said = confidence.fitted(graph, said, path, validation, progress)
-            file = metadata.write(graph, said, path.name)
-            scheme.check(inspect_graph(file))
+                said = confidence.fitted(one.graph, said, path, validation, progress)
+            file = metadata.write(one.graph, said, path.name)
+            one.scheme.check(inspect_graph(file))
             path.write_bytes(file.data)
-            cut.append(check_runs(path, scheme, pictures.images[:1], ours=model.told is None))
+            cut.append(check_runs(path, one.scheme, pictures.images[:1], ours=model.told is None))
             fit = {"gpu": documents.to_json(gpu.entry(file))}
-            files.append({**manifest.file_entry(path, scheme.name), **_facts(kept, said), **fit})
-        tell("exporting", len(wanted), len(wanted))
+            files.append({**manifest.file_entry(path, one.scheme.name), **_facts(one.kept, said, trace), **fit})
         _add_what_goes_along(staging, model, calibration)
-        document = _manifest(model, described, staging, files, earlier)
+        document = manifest_of(model, described, staging, files, earlier)
         if dataset is not None and "told" in document:
             pictures_of = {"source": dataset.opened_by, "labelled": dataset.labelled}
             document["told"] = {**document["told"], "pictures": pictures_of}
         put_in_place(staging, out, document)
-    notes = (pictures.note, _coarse_output(wanted, calibration, probabilities), *cut, *_refused_rules(model))
+    notes = (
+        pictures.note,
+        _coarse_output(wanted, calibration, probabilities),
+        *cut,
+        *_refused_rules(model),
+        trace.sentence if trace else None,
+    )
     return ExportResult(out, document, calibration, tuple(note for note in notes if note is not None))
-
-
-def _model_name(model: FloatModel, dataset: str, scheme: Scheme) -> str:
-    return f"{model.model}-{safe_name(dataset)}-{scheme.name}.tflite"
-
-
-def _names(config: ExportConfig, model: FloatModel, dataset: str, wanted: Sequence[Scheme]) -> list[str]:
-    """The files that will be written, by their path in the folder, but a calibration that is written as it was
-    given."""
-    names = [*(_model_name(model, dataset, scheme) for scheme in wanted), manifest.LABELS, *golden.NAMES]
-    given = config.calibration is not None and config.calibration.resolve()
-    if (
-        any(scheme.needs_calibration for scheme in wanted)
-        and given != (config.out / manifest.CALIBRATION).resolve()
-    ):
-        names.append(manifest.CALIBRATION)
-    if model.folder is not None and (model.folder / checkpoints.HISTORY).is_file():
-        names.append(manifest.HISTORY)
-    if model.card is not None and classes.of_card(model.card) is not None:
-        names.append(classes.FILE)
-    if model.card is not None and model.card.liveness is not None:
-        names.append(manifest.LIVENESS)
-    return names
 
 
 def _known_calibration(config: ExportConfig, model: FloatModel) -> Calibration | None:
@@ -199,7 +194,7 @@ def _dataset(config: ExportConfig, model: FloatModel, needed: bool, progress: Pr
     """The pictures, where they were asked for, they are needed, or they are on this machine."""
     if config.images is not None:
         return open_pictures(config.images, progress)
-    if config.dataset or needed or config.confidence or model.dataset_is_here():
+    if config.dataset or needed or config.confidence or config.limit or model.dataset_is_here():
         return model.open_dataset(config.dataset)
     return None
 
@@ -225,33 +220,36 @@ def _calibration(
     return calibrations.measure(calibrated, model, dataset, samples, progress=progress), dataset
 
 
-def _describe(model: FloatModel, dataset: Dataset | None) -> dict[str, Any]:
-    """The data set in the manifest: the checkpoint's own where no other was opened."""
-    if dataset is not None:
-        return {"name": dataset.name, "version": dataset.version}
-    if model.card is None:
-        return {"name": "unknown", "version": None}
-    card = model.card.dataset
-    return {"name": card["name"], "version": card.get("version")}
-
-
 def _quantized(
-    graph: Graph, scheme: Scheme, calibration: Calibration | None, keep_float: Sequence[str] | None
-) -> tuple[Graph, Kept | None]:
-    """The graph that a scheme's file holds, and what of it stays float in a hybrid."""
-    if calibration is None or not scheme.needs_calibration:
-        return graph, None
-    measured = calibration.of_graph(scheme.name, graph)
-    kept = measured.kept
-    if scheme.hybrid and keep_float is not None:
-        kept = sensitivity.matching(graph, keep_float)
-    tensors = kept.tensors if kept else ()
-    return integers.quantize(graph, measured.ranges, tensors, scheme.float_output), kept
+    graphs: Mapping[str, Graph],
+    wanted: Sequence[Scheme],
+    calibration: Calibration | None,
+    keep_float: Sequence[str] | None,
+    progress: Progress | None,
+) -> Iterator[Candidate]:
+    """What each scheme's file holds. What `keep_float` or calibration names stays float in a hybrid."""
+    for done, scheme in enumerate(wanted):
+        if progress:
+            progress(f"exporting {scheme.name}", done, len(wanted))
+        graph, kept = graphs[scheme.name], None
+        if calibration is not None and scheme.needs_calibration:
+            measured = calibration.of_graph(scheme.name, graph)
+            kept = measured.kept
+            if scheme.hybrid and keep_float is not None:
+                kept = sensitivity.matching(graph, keep_float)
+            tensors = kept.tensors if kept else ()
+            graph = integers.quantize(graph, measured.ranges, tensors, scheme.float_output)
+        yield Candidate(scheme.name, scheme, graph, kept)
+    if progress:
+        progress("exporting", len(wanted), len(wanted))
 
 
-def _facts(kept: Kept | None, said: ModelMetadata) -> dict[str, Any]:
-    """What the manifest says of a hybrid file beside the others, and of one with a temperature."""
+def _facts(kept: Kept | None, said: ModelMetadata, trace: Search | None) -> dict[str, Any]:
+    """What the manifest says of a hybrid file beside the others, of one with a temperature, and of one that a
+    search has found."""
     sure = {} if said.confidence is None else {"confidence": said.confidence.to_json()}
+    if trace is not None:
+        sure["search"] = trace.to_json()
     if kept is None:
         return sure
     return {"keep_float": list(kept.layers), "sensitivity": [vars(unit) for unit in kept.units], **sure}
@@ -300,54 +298,3 @@ def _add_what_goes_along(staging: Path, model: FloatModel, calibration: Calibrat
         write_json(staging / manifest.LIVENESS, model.card.liveness.to_json())
     if (trained := classes.of_card(model.card)) is not None:
         classes.write(staging, trained)
-
-
-def _metadata(config: ExportConfig, model: FloatModel, dataset: str, scheme: Scheme) -> ModelMetadata:
-    accuracy = model.card.results.get("val_accuracy") if model.card is not None else None
-    measured = f" Keras's top-1 accuracy on its validation split: {accuracy:.1%}." if accuracy is not None else ""
-    return ModelMetadata(
-        name=f"{model.model} {dataset} {scheme.name}",
-        description=(
-            f"Classifies a picture into {len(model.labels)} classes of {dataset}. {scheme.weights} weights, "
-            f"{'integer' if scheme.integer else 'float'} computation.{measured}"
-        ),
-        version=version("vitconv"),
-        author=config.author,
-        licence=config.licence,
-        labels=model.labels,
-        image=model.image,
-    )
-
-
-def _manifest(
-    model: FloatModel,
-    dataset: Mapping[str, Any],
-    staging: Path,
-    files: list[dict[str, Any]],
-    earlier: Earlier,
-) -> dict[str, Any]:
-    made = {entry["scheme"] for entry in files}
-    kept = [entry for entry in earlier.files if entry["scheme"] not in made]
-    order = list(schemes.SCHEMES)
-    models = sorted([*kept, *files], key=lambda entry: order.index(entry["scheme"]))
-    calibration: Mapping[str, Any] | None = None
-    if (staging / manifest.CALIBRATION).exists():
-        calibration = manifest.calibration_entry(staging)
-    elif any(schemes.find(entry["scheme"]).needs_calibration for entry in kept):
-        calibration = earlier.calibration
-    return {
-        "model": model.model,
-        "checkpoint": {"name": model.name, "sha256": model.digest},
-        "dataset": dict(dataset),
-        "labels": list(model.labels),
-        "image": model.image.to_json(),
-        "versions": {
-            name: version(name) for name in ("vitconv", "tensorflow", "keras", "ai-edge-litert", "tflite-support")
-        },
-        "calibration": calibration,
-        "files": models,
-        "gpu_file": gpu.choose(models),
-        "golden": golden.FILE,
-        "digests": manifest.digests_of(staging),
-        **({} if model.told is None else {"told": dict(model.told), "rules": [dict(one) for one in model.rules]}),
-    }

@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 from vitconv.conversion import schemes
 from vitconv.data.pictures.images import ImageDocument
 from vitconv.exporting import classes, golden
+from vitconv.exporting.cheapest.limits import Search
 from vitconv.exporting.gpu import GpuEntry
 from vitconv.foundation import documents
 from vitconv.foundation.disk.file_names import FileName
@@ -40,7 +41,7 @@ class InnerPath(str):
 class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A .tflite file of the folder. `keep_float` and `sensitivity` tell what stays float in a hybrid one, `gpu`
     what GPUs do with it; earlier versions did not look. `confidence` is in its metadata, too, where that was asked
-    for."""
+    for. `search` has the limit that it was found for, and how."""
 
     scheme: str
     path: FileName
@@ -50,6 +51,7 @@ class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sensitivity: tuple[dict[str, Any], ...] | UnsetType = UNSET
     gpu: GpuEntry | UnsetType = UNSET
     confidence: Confidence | UnsetType = UNSET
+    search: Search | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         try:

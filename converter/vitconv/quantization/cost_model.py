@@ -29,13 +29,16 @@ class _Cost:
 
 
 # Operator, type of what it gives, instructions for a multiply-add, a value given, a value of the largest input.
+# "dynamic" gives float32 with a kernel of int8: what it reads is quantized on the fly.
 _TABLE = """
 CONV_2D             int8    0.047  4    0
 CONV_2D             float32 0.3    1    0
+CONV_2D             dynamic 0.125  4    5
 DEPTHWISE_CONV_2D   int8    0.83   0    0
 DEPTHWISE_CONV_2D   float32 0.95   0    0
 FULLY_CONNECTED     int8    0.125  4    0
 FULLY_CONNECTED     float32 0.32   1    0
+FULLY_CONNECTED     dynamic 0.125  4    5
 BATCH_MATMUL        int8    0.125  0    0
 BATCH_MATMUL        float32 0.365  0    0
 ADD                 int8    0      2    0
@@ -113,9 +116,14 @@ def _instructions(model: Any, subgraph: Any, operator: Any, name: str) -> float:
     if not outputs:
         return 0.0
     tensors = subgraph.tensors
-    cost = _COSTS.get((name, flatbuffer.tensor_dtype(tensors[outputs[0]])), _UNKNOWN)
-    given = sum(math.prod(flatbuffer.tensor_shape(tensors[index])) for index in outputs)
     activations = [index for index in inputs if not flatbuffer.is_constant(model, tensors[index])]
+    if inputs and not activations:
+        return 0.0  # computed once, when the file is loaded
+    dtype = flatbuffer.tensor_dtype(tensors[outputs[0]])
+    kernel = flatbuffer.tensor_dtype(tensors[inputs[1]]) if len(inputs) > 1 else ""
+    kind = "dynamic" if (dtype, kernel) == ("float32", "int8") else dtype
+    cost = _COSTS.get((name, kind)) or _COSTS.get((name, dtype), _UNKNOWN)
+    given = sum(math.prod(flatbuffer.tensor_shape(tensors[index])) for index in outputs)
     read = max((math.prod(flatbuffer.tensor_shape(tensors[index])) for index in activations), default=0)
     shapes = [flatbuffer.tensor_shape(tensors[index]) for index in inputs]
     return given * _depth(name, shapes) * cost.multiply_add + given * cost.given + read * cost.read

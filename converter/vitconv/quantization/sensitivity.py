@@ -45,7 +45,7 @@ _ERROR_FOR_COST = 4.0
 _SIZE_AS_COST = 0.25
 # Whole units that would add more than this part of a file's size are not tried, and all that are chosen add no
 # more than that: it is to remain a file of int8 weights.
-_LARGEST, _LARGEST_TOGETHER = 0.1, 0.3
+_LARGEST, LARGEST_TOGETHER = 0.1, 0.3
 _HALF_A_STEP = output_steps.STEP / 2  # eight bits cannot tell a smaller probability from nothing
 _SMALLEST = 1e-7  # that counts in float
 
@@ -99,7 +99,7 @@ def matching(graph: Graph, patterns: Sequence[str]) -> Kept:
         if not any(fnmatchcase(layer, pattern) for layer in known):
             raise UnknownNameError("layer", pattern, known)
     chosen = [op for op in found if any(fnmatchcase(op.layer, pattern) for pattern in patterns)]
-    return _kept(graph, {operation.tensor for operation in chosen})
+    return keeping(graph, {operation.tensor for operation in chosen})
 
 
 def search(
@@ -125,7 +125,7 @@ def search(
                 kept |= tensors
             elif not weights:
                 kept -= tensors
-    return _kept(graph, kept, sorted(costs, key=_error_first))
+    return keeping(graph, kept, sorted(costs, key=_error_first))
 
 
 class _Trial:
@@ -179,7 +179,7 @@ class _Trial:
         if progress:
             progress("measuring whole layers" if weights else "measuring operations", len(found), len(found))
         costs.sort(key=lambda pair: _error_first(pair[0]))
-        return list(_within(_LARGEST_TOGETHER, costs))
+        return list(_within(LARGEST_TOGETHER, costs))
 
     def _measured(self, cost: UnitCost, growth: float, loaded: Any) -> UnitCost:
         """With the error, and the choice that follows from it. `loaded` is the file that differs in the unit."""
@@ -203,7 +203,9 @@ class _Trial:
         return self._mixture.mixed(moved) if self._mixture else integers.quantize_inside(self._ranged, moved)
 
     def _errors_of(self, loaded: Any, which: slice) -> np.ndarray:
-        return _errors(output_steps.answers_of(loaded, self._images[which]), self._expected[which], self._floor)
+        return answer_errors(
+            output_steps.answers_of(loaded, self._images[which]), self._expected[which], self._floor
+        )
 
 
 def _sign(weights: bool) -> int:
@@ -237,7 +239,7 @@ def _within(most: float, costs: Iterable[tuple[UnitCost, float]]) -> Iterator[Un
         yield cost
 
 
-def _kept(graph: Graph, tensors: Iterable[str], costs: Iterable[UnitCost] = ()) -> Kept:
+def keeping(graph: Graph, tensors: Iterable[str], costs: Iterable[UnitCost] = ()) -> Kept:
     """The operations that compute these tensors, with what moves their values on."""
     chosen = set(tensors)
     found = _inner_operations(graph)
@@ -282,7 +284,7 @@ def _unit_of(layer: str) -> str:
     return layer if own in _OWN_UNIT or not block else block
 
 
-def _errors(actual: np.ndarray, expected: np.ndarray, floor: float = _HALF_A_STEP) -> np.ndarray:
+def answer_errors(actual: np.ndarray, expected: np.ndarray, floor: float = _HALF_A_STEP) -> np.ndarray:
     """Of probabilities [N, classes], for each image: the squared error of log(p₁ / p₂), where p₁ and p₂ are those
     of the two classes that the float graph finds likeliest. Its sign is the answer; probabilities that are all but
     zero, of which there are many among a hundred classes, have no part in it."""

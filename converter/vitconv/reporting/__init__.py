@@ -6,7 +6,7 @@ reading.py         the folder → findings.py's `Export`, results of other conte
 recommendation.py  which file to ship, and why; chance.py: what guessing reaches
 two_exports.py     two exports side by side
 missing.py         sections without data, and how to get it
-charts.py          figures as SVG in the page's colours
+charts.py          figures; svg.py: in the page's colours
 sections/          what each section of a page shows, as plain values
 templates/         how the page looks: HTML by Jinja2, and page.css
 page.py            the sections and the templates → one HTML file

@@ -1,39 +1,26 @@
-"""Figures as SVG that takes its colours from the page (CSS variables) and keeps its text as text."""
+"""The report's figures."""
 
 from __future__ import annotations
 
 import io
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from vitconv.benchmarking.android_document import CpuCounts
 from vitconv.conversion.schemes import SCHEMES
 from vitconv.evaluation.layer_errors import LayerError
+from vitconv.exporting.cheapest.limits import Search
 from vitconv.models.liveness import ALIVE, Effect
 from vitconv.reporting.findings import ModelFile, Timing
+from vitconv.reporting.svg import BAD, COLOURS, INK, LINE, MUTED, SURFACE, WARN, plain, short, svg
 from vitconv.robustness.corruptions import STRENGTHS, TITLES
 from vitconv.robustness.measuring import Robust, Robustness
 
-# Stand-ins for the page's variables: matplotlib wants colours, the page has them in light and dark.
-INK, MUTED, LINE, BAD, SURFACE, WARN = "#010101", "#020202", "#030303", "#040404", "#050505", "#070707"
-_SCHEME = {name: f"#06060{number}" for number, name in enumerate(SCHEMES)}
-_VARIABLES = {
-    INK: "ink", MUTED: "muted", LINE: "line", BAD: "bad", SURFACE: "surface", WARN: "warn",
-    **{colour: f"s{number}" for number, colour in enumerate(_SCHEME.values())},
-}  # fmt: skip
-_PARTS = (*_SCHEME.values(), WARN, MUTED)  # colours of a bar's parts
-_STYLE = {
-    "svg.fonttype": "none", "font.family": "DejaVu Sans", "font.size": 10, "text.color": INK,
-    "axes.edgecolor": LINE, "axes.labelcolor": MUTED, "axes.linewidth": 0.8, "axes.grid": True,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True, "axes.facecolor": "none",
-    "grid.color": LINE, "grid.linewidth": 0.6, "xtick.color": MUTED, "ytick.color": MUTED,
-    "legend.frameon": False, "figure.facecolor": "none", "savefig.facecolor": "none",
-}  # fmt: skip
+_PARTS = (*COLOURS.values(), WARN, MUTED)  # of a bar
 
 
 def accuracy_against_latency(
@@ -47,7 +34,7 @@ def accuracy_against_latency(
         for file in files:
             assert file.verified
             low, high = (100 * value for value in file.verified.top1_interval)
-            timing, colour, y = times[file.path], _SCHEME[file.scheme], 100 * file.verified.top1
+            timing, colour, y = times[file.path], COLOURS[file.scheme], 100 * file.verified.top1
             axes.plot([timing.ms] * 2, [low, high], color=colour, linewidth=1.2, alpha=0.6)
             size = 24 + 300 * file.bytes / largest
             axes.scatter(
@@ -60,7 +47,7 @@ def accuracy_against_latency(
         axes.margins(x=0.12)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=9, handletextpad=0.3)
 
-    return _svg(f"accuracy against latency on {where}", draw, height=3.7)
+    return svg(f"accuracy against latency on {where}", draw, height=3.7)
 
 
 def latency_spread(files: Sequence[ModelFile], times: Mapping[str, Timing]) -> Markup:
@@ -69,7 +56,7 @@ def latency_spread(files: Sequence[ModelFile], times: Mapping[str, Timing]) -> M
     def draw(axes: Any) -> None:
         for row, file in enumerate(files):
             values = times[file.path].quantiles_ms
-            colour = _SCHEME[file.scheme]
+            colour = COLOURS[file.scheme]
             axes.plot([values[1], values[19]], [row, row], color=colour, linewidth=1.6, solid_capstyle="round")
             axes.plot([values[5], values[15]], [row, row], color=colour, linewidth=11, solid_capstyle="butt")
             axes.plot(values[10], row, color=SURFACE, marker="|", markersize=11, markeredgewidth=2)
@@ -79,7 +66,7 @@ def latency_spread(files: Sequence[ModelFile], times: Mapping[str, Timing]) -> M
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("milliseconds for one image")
 
-    return _svg("spread of latency", draw, height=1.0 + 0.4 * len(files))
+    return svg("spread of latency", draw, height=1.0 + 0.4 * len(files))
 
 
 def dearest(counts: Iterable[CpuCounts]) -> tuple[str, ...]:
@@ -105,7 +92,7 @@ def instructions(counts: Mapping[str, CpuCounts], cpu: str, names: Sequence[str]
                 rest[scheme] if colour == LINE else costs.get(name, 0) for scheme, costs in by_scheme.items()
             ]
             width = np.array(values) / 1e6
-            axes.barh(range(len(by_scheme)), width, 0.7, starts, color=colour, label=plain(_short(name)))
+            axes.barh(range(len(by_scheme)), width, 0.7, starts, color=colour, label=plain(short(name)))
             starts += width
         for row, end in enumerate(starts):
             axes.annotate(f"{end:.1f}", (end, row), (4, 0), textcoords="offset points", va="center", fontsize=9)
@@ -116,7 +103,7 @@ def instructions(counts: Mapping[str, CpuCounts], cpu: str, names: Sequence[str]
         axes.set_xlabel("million instructions for one image")
         axes.legend(loc="upper center", bbox_to_anchor=(0.45, -0.22), ncols=2, fontsize=8, handlelength=1)
 
-    return _svg(f"instructions on {cpu}", draw, height=2.3 + 0.4 * len(by_scheme))
+    return svg(f"instructions on {cpu}", draw, height=2.3 + 0.4 * len(by_scheme))
 
 
 def _costs(counts: CpuCounts) -> dict[str, int]:
@@ -139,7 +126,7 @@ def layers_along_the_graph(files: Sequence[ModelFile], marked: Sequence[LayerErr
             width = 1.8 if file.scheme == scheme else 1.0
             values = [min(layer.snr_db, 60) for layer in layers]
             places = [layer.place for layer in layers]
-            axes.plot(places, values, color=_SCHEME[file.scheme], linewidth=width, label=file.scheme)
+            axes.plot(places, values, color=COLOURS[file.scheme], linewidth=width, label=file.scheme)
         for layer in marked:
             axes.plot(layer.place, min(layer.snr_db, 60), "o", color=BAD, markersize=8, zorder=4)
             right = layer.place > 0.6 * max(layers[-1].place, 1)
@@ -156,7 +143,7 @@ def layers_along_the_graph(files: Sequence[ModelFile], marked: Sequence[LayerErr
         axes.margins(x=0.02, y=0.12)
         axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4, fontsize=9)
 
-    return _svg("signal-to-noise ratio of each layer", draw, height=3.2, width=6.4)
+    return svg("signal-to-noise ratio of each layer", draw, height=3.2, width=6.4)
 
 
 def accuracy_against_strength(measured: Robustness) -> Markup:
@@ -171,7 +158,7 @@ def accuracy_against_strength(measured: Robustness) -> Markup:
         axes.set_ylim(bottom=0)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, fontsize=9)
 
-    return _svg("accuracy on bad pictures against strength", draw, height=3.7)
+    return svg("accuracy on bad pictures against strength", draw, height=3.7)
 
 
 def accuracy_of_each_corruption(measured: Robustness) -> Markup:
@@ -184,7 +171,7 @@ def accuracy_of_each_corruption(measured: Robustness) -> Markup:
         for axes, kind in zip(grid.flat, kinds, strict=False):
             for name, one in _answering(measured):
                 _strength_line(axes, name, [one.clean, *one.top1[kind]])
-            axes.set_title(plain(_short(TITLES.get(kind, kind), 24)), fontsize=9, color=INK)
+            axes.set_title(plain(short(TITLES.get(kind, kind), 24)), fontsize=9, color=INK)
             axes.tick_params(labelsize=7, length=2)
             axes.set_xticks((0, *STRENGTHS))
             axes.set_ylim(0, 105)
@@ -195,7 +182,7 @@ def accuracy_of_each_corruption(measured: Robustness) -> Markup:
         lines, names = grid.flat[0].get_legend_handles_labels()
         grid.flat[-1].legend(lines, names, loc="upper left", fontsize=8) if rows * columns > len(kinds) else None
 
-    return _svg("accuracy on each kind of bad pictures", draw, 1.5 * rows + 0.3, 7.2, (rows, columns))
+    return svg("accuracy on each kind of bad pictures", draw, 1.5 * rows + 0.3, 7.2, (rows, columns))
 
 
 def _answering(measured: Robustness) -> list[tuple[str, Robust]]:
@@ -205,9 +192,9 @@ def _answering(measured: Robustness) -> list[tuple[str, Robust]]:
 
 def _strength_line(axes: Any, name: str, shares: Sequence[float]) -> None:
     """From strength 0 on. `name`: of a scheme, or Keras."""
-    style = {"color": _SCHEME[name]} if name in _SCHEME else {"color": INK, "linestyle": (0, (4, 3))}
+    style = {"color": COLOURS[name]} if name in COLOURS else {"color": INK, "linestyle": (0, (4, 3))}
     axes.plot(
-        range(len(shares)), [100 * share for share in shares], linewidth=1.4, label=plain(_short(name)), **style
+        range(len(shares)), [100 * share for share in shares], linewidth=1.4, label=plain(short(name)), **style
     )
 
 
@@ -218,7 +205,7 @@ def effect_of_layers(parts: Sequence[Effect]) -> Markup:
     def draw(axes: Any) -> None:
         least, most = 1e-6, max(1.0, *(max(part.kl, part.kl_of_mean) for part in parts))
         for row, part in enumerate(parts):
-            colour = BAD if part.nats < ALIVE else _SCHEME["float32"]
+            colour = BAD if part.nats < ALIVE else COLOURS["float32"]
             cut, mean = (min(max(value, least), most) for value in (part.kl, part.kl_of_mean))
             axes.plot([least, min(cut, mean)], [row, row], color=colour, linewidth=3, solid_capstyle="butt")
             axes.plot([cut, mean], [row, row], color=colour, linewidth=1, alpha=0.6)
@@ -229,13 +216,46 @@ def effect_of_layers(parts: Sequence[Effect]) -> Markup:
         axes.plot([], [], "o", color=MUTED, markerfacecolor=SURFACE, label="its mean in its place")
         axes.set_xscale("log")
         axes.set_xlim(least, 2 * most)
-        axes.set_yticks(range(len(parts)), [plain(_short(part.name)) for part in parts], fontsize=8)
+        axes.set_yticks(range(len(parts)), [plain(short(part.name)) for part in parts], fontsize=8)
         axes.set_ylim(len(parts) - 0.5, -0.5)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("nats by which the answers move")
         axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, fontsize=9)
 
-    return _svg("effect of each layer", draw, height=1.2 + 0.22 * len(parts), width=6.4)
+    return svg("effect of each layer", draw, height=1.2 + 0.22 * len(parts), width=6.4)
+
+
+def error_against_cost(search: Search) -> Markup:
+    """A mark a file that a search tried: its error over what it costs, both on logarithmic axes; a ring around the
+    one that was taken."""
+    fastest = search.limit.cheapest == "fastest"
+    files = [one for one in search.tried if one.error is not None]
+    costs = {one.name: max(one.instructions if fastest else one.bytes, 1.0) / 1e6 for one in files}
+    least = min((one.error for one in files if one.error), default=1e-6) / 3
+
+    def draw(axes: Any) -> None:
+        for one in files:
+            x, y = costs[one.name], max(one.error or 0.0, least)
+            full = one.outcome in ("kept", "dearer")
+            axes.plot(
+                x, y, SCHEMES[one.scheme].marker, color=COLOURS[one.scheme], markersize=8,
+                markerfacecolor=COLOURS[one.scheme] if full else SURFACE, zorder=3,
+            )  # fmt: skip
+            if one.name == search.chosen:
+                axes.plot(x, y, "o", color=INK, markerfacecolor="none", markersize=17, markeredgewidth=1.6)
+        for name in dict.fromkeys(one.scheme for one in files):
+            axes.plot([], [], SCHEMES[name].marker, color=COLOURS[name], label=name)
+        axes.plot([], [], "o", color=INK, markerfacecolor="none", markersize=11, label="taken")
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlabel("million instructions on arm64 for one image, estimated" if fastest else "MB")
+        axes.set_ylabel("mean squared error, nats²")
+        axes.xaxis.set_minor_formatter("{x:g}")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.margins(0.12)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, fontsize=9, handletextpad=0.3)
+
+    return svg("error against cost of the files that were tried", draw, height=3.7)
 
 
 def training_curve(history: Sequence[Mapping[str, float]], key: str, name: str) -> Markup:
@@ -247,22 +267,12 @@ def training_curve(history: Sequence[Mapping[str, float]], key: str, name: str) 
         for which, column, colour in (("training", key, "float32"), ("validation", f"val_{key}", "int8")):
             if all(column in row for row in history):
                 values = [row[column] for row in history]
-                axes.plot(epochs, values, color=_SCHEME[colour], marker=marker, markersize=3, label=which)
+                axes.plot(epochs, values, color=COLOURS[colour], marker=marker, markersize=3, label=which)
         axes.set_xlabel("epoch")
         axes.set_ylabel(name)
         axes.legend(fontsize=9)
 
-    return _svg(f"{name} of every epoch", draw, height=2.8)
-
-
-def plain(text: str) -> str:
-    """A name of a file that may hold anything: characters that the figures' font has, and no formula."""
-    return "".join(char if " " <= char <= "~" else "?" for char in text).replace("$", r"\$")
-
-
-def _short(name: str, most: int = 40) -> str:
-    """So that a name leaves room for the figure."""
-    return name if len(name) <= most else f"{name[: most - 3]}..."
+    return svg(f"{name} of every epoch", draw, height=2.8)
 
 
 def _spaced(starts: Mapping[str, int], least: int) -> dict[str, int]:
@@ -271,43 +281,6 @@ def _spaced(starts: Mapping[str, int], least: int) -> dict[str, int]:
         if not kept or place - max(kept.values()) >= least:
             kept[name] = place
     return kept
-
-
-def _svg(
-    title: str,
-    draw: Callable[[Any], None],
-    height: float,
-    width: float = 5.0,
-    grid: tuple[int, int] | None = None,
-) -> Markup:
-    """`draw` gets the axes; where there is a grid, those of all its rows and columns."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": title}):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        draw(figure.subplots(*grid, sharex=True, sharey=True) if grid else figure.add_subplot())
-        figure.draw_without_rendering()  # the layout's own axes may have other ticks, and wider: it goes twice
-        data = io.StringIO()
-        figure.savefig(data, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    text = data.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r'<g id="[^"]*"', "<g", text)
-    text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
-    text = re.sub(r"font: (?:(bold|\d{3}) )?([\d.]+)px [^;\"]*", _font, text)
-    text = re.sub(r"font-family: [^;\"]*;? ?", "", text)
-    text = re.sub(r' (?:width|height)="[\d.]+pt"', "", text, count=2)
-    for colour, name in _VARIABLES.items():
-        text = text.replace(colour, f"var(--{name})")
-    text = re.sub(r"\n\s*", "\n", text)
-    text = text.replace("<svg", f'<svg class="chart" role="img" aria-label="{escape(title)}"', 1)
-    return Markup(text.replace(">", f"><title>{escape(title)}</title>", 1))
-
-
-def _font(match: re.Match[str]) -> str:
-    weight = f"font-weight: {match[1]}; " if match[1] else ""
-    return f"{weight}font-size: {match[2]}px"
 
 
 def thin(values: np.ndarray) -> bytes:

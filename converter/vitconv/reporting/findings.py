@@ -18,6 +18,7 @@ from vitconv.evaluation.kept_results import GpuFileDocument, RobustnessDocument
 from vitconv.evaluation.layer_errors import LayerError
 from vitconv.evaluation.parity import Verdict
 from vitconv.evaluation.reasons import ReasonDocument
+from vitconv.exporting.cheapest.limits import Search
 from vitconv.exporting.classes import TrainedClass
 from vitconv.quantization.calibration import Calibration
 from vitconv.tflite.inspection import Inspection
@@ -152,7 +153,8 @@ class Export:
     wrong with the labels and golden images, which an app takes along, a sentence each. android: the library and
     the machine that `ModelFile.android` is of. gpu_adapter: what `ModelFile.gpu` was computed by.
     robustness: accuracy on bad pictures, of those files that are as they were then.
-    reasons: by a file's SHA-256 and an image's index. confidence: of files that have a temperature."""
+    reasons: by a file's SHA-256 and an image's index. confidence: of files that have a temperature.
+    searches: by which files were found for a limit."""
 
     name: str
     manifest: Mapping[str, Any]
@@ -173,6 +175,7 @@ class Export:
     robustness: RobustnessDocument | None = None
     reasons: Mapping[tuple[str, int], Reasons] = field(default_factory=dict)
     confidence: tuple[FileConfidence, ...] = ()
+    searches: tuple[Search, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:

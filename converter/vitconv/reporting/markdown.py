@@ -35,6 +35,7 @@ def markdown(
         if file.verified and file.verified.layers and not schemes.find(file.scheme).exact:
             lines += [f"{sentence(culprit_sentence(file) or '')}", ""]
     lines += _layers(export)
+    lines += [line for search in export.searches for line in (plain(search.sentence), "")]
     if export.robustness is not None:
         lines += [f"- {plain(file.sentence)}" for file in export.robustness.files] + [""]
     if export.liveness is not None:

@@ -23,6 +23,7 @@ from vitconv.reporting.sections.layers import layers
 from vitconv.reporting.sections.liveness import liveness
 from vitconv.reporting.sections.provenance import provenance
 from vitconv.reporting.sections.robustness import robustness
+from vitconv.reporting.sections.search import searches
 from vitconv.reporting.sections.training import training
 from vitconv.reporting.sections.verdict import verdict
 from vitconv.reporting.two_exports import Comparison, rows
@@ -52,6 +53,7 @@ def page(
         classes=classes(export),
         disagreements=disagreements(export),
         robustness=robustness(export),
+        searches=searches(export),
         confidence=confidence(export),
         ranges=activation_ranges(export),
         liveness=liveness(export),

@@ -100,6 +100,7 @@ def read_export(folder: Path) -> Export:
         robustness=found.robustness,
         reasons=found.reasons,
         confidence=found.confidence,
+        searches=tuple(entry.search for entry in document.files if entry.search is not msgspec.UNSET),
     )
 
 
