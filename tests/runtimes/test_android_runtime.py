@@ -20,7 +20,7 @@ import pytest
 from commands import Call, refused, run
 from converted import converted, float_graph, images
 from vitconv.conversion import schemes
-from vitconv.evaluation.android import AndroidCheck, AndroidVerification, verify_android
+from vitconv.evaluation.other_runtimes.android import AndroidCheck, AndroidVerification, verify_android
 from vitconv.exporting import golden, manifest
 from vitconv.foundation.disk.files import sha256
 from vitconv.foundation.errors import InputError, MissingToolError, ModelFileError, UnknownNameError
@@ -269,7 +269,7 @@ def test_wrong_pixels_fail_with_every_scheme(
 ) -> None:
     ready("x86_64")
     keep(digits_export, scheme)
-    monkeypatch.setattr("vitconv.evaluation.android.AndroidRunner", OtherPixels)
+    monkeypatch.setattr("vitconv.evaluation.other_runtimes.android.AndroidRunner", OtherPixels)
     for check in checked(digits_export):
         assert not check.passed
         words = "steps from LiteRT's output, more than" if scheme == "int8" else "in a probability, more than"

@@ -12,17 +12,17 @@ from vitconv.foundation.text import printable, visible
 from vitconv.reporting.findings import Export
 from vitconv.reporting.missing import missing
 from vitconv.reporting.recommendation import Recommendation
-from vitconv.reporting.sections.activation_ranges import activation_ranges
-from vitconv.reporting.sections.classes import classes
-from vitconv.reporting.sections.confidence import confidence
-from vitconv.reporting.sections.disagreements import disagreements
+from vitconv.reporting.sections.answers.classes import classes
+from vitconv.reporting.sections.answers.confidence import confidence
+from vitconv.reporting.sections.answers.disagreements import disagreements
+from vitconv.reporting.sections.answers.robustness import robustness
 from vitconv.reporting.sections.files import file_table
-from vitconv.reporting.sections.graphs import graphs
 from vitconv.reporting.sections.latency import latency
-from vitconv.reporting.sections.layers import layers
-from vitconv.reporting.sections.liveness import liveness
+from vitconv.reporting.sections.network.activation_ranges import activation_ranges
+from vitconv.reporting.sections.network.graphs import graphs
+from vitconv.reporting.sections.network.layers import layers
+from vitconv.reporting.sections.network.liveness import liveness
 from vitconv.reporting.sections.provenance import provenance
-from vitconv.reporting.sections.robustness import robustness
 from vitconv.reporting.sections.training import training
 from vitconv.reporting.sections.verdict import verdict
 from vitconv.reporting.two_exports import Comparison, rows
