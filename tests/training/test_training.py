@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import shared
 from vitconv.checkpoints import pictures
 from vitconv.checkpoints.checkpoint import CARD, Checkpoint, open_checkpoint, read_tensors, save
 from vitconv.data.datasets import Split, open_dataset
@@ -99,16 +100,26 @@ def config(out: Path, epochs: int = EPOCHS, **changes: Any) -> TrainConfig:
     )
 
 
+@shared.made_once
+def trained(name: str, **changes: Any) -> TrainResult:
+    """A training in the shared folder that was never stopped. Not to be changed."""
+    from vitconv.models import eanet
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(eanet, "BLOCKS", 1)
+        return train(config(shared.new_folder(f"trained/{name}"), **changes))
+
+
 @pytest.fixture(scope="module")
-def whole(one_block: None, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+def whole() -> TrainResult:
     """A training that was never stopped."""
-    return train(config(tmp_path_factory.mktemp("training") / "whole"))
+    return trained("whole")
 
 
 @pytest.fixture(scope="module")
-def trained_once(one_block: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained_once() -> Path:
     """The folder of the same training after its first epoch."""
-    return train(config(tmp_path_factory.mktemp("training") / "once", epochs=1)).checkpoint.path
+    return trained("once", epochs=1).checkpoint.path
 
 
 @pytest.fixture
@@ -587,9 +598,9 @@ def test_a_checkpoint_is_not_trained_over(once: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def best(one_block: None, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+def best() -> TrainResult:
     """A training with a schedule, averaged weights and some of the patches, that was never stopped."""
-    return train(config(tmp_path_factory.mktemp("training") / "best", epochs=2, recipe="best"))
+    return trained("best", epochs=2, recipe="best")
 
 
 def test_the_best_recipe_is_recorded_and_its_averaged_weights_are_the_checkpoint(best: TrainResult) -> None:
