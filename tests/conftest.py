@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -29,12 +31,13 @@ def pytest_configure() -> None:
 
 
 # What trains, converts or builds before a test can begin.
-_DIGITS_FIXTURES = frozenset({"train_command", "export_command"})
-_SLOW_FIXTURES = _DIGITS_FIXTURES | {"tiny_tflite", "pair"}
+_DIGITS_FIXTURES = frozenset({"train_command", "export_command", "calibrate_command"})
+_SLOW_FIXTURES = _DIGITS_FIXTURES | {"tiny_tflite", "tiny_keras", "pair", "tfds_folder"}
 # Helpers whose users load TensorFlow and convert networks.
-_SLOW_HELPERS = ("keras", "tensorflow", "converted", "parity", "reference", "shipped")
+_SLOW_HELPERS = ("keras", "tensorflow", "converted", "parity", "reference", "shipped", "remembered")
 # Files whose tests train, or start commands that load TensorFlow, without saying so by what they import.
 _SLOW_FILES = (
+    "classifiers/test_bad_files.py",
     "foundation/test_keras_settings.py",
     "models/test_catalogue.py",
     "training/test_distribution.py",
@@ -62,6 +65,55 @@ _LONGEST_FILES = (
 )
 
 
+_LOADS_TENSORFLOW = (
+    "keras",
+    "tensorflow",
+    "vitconv.models.layers",
+    "vitconv.models.eanet",
+    "vitconv.models.mobilevit",
+    "reference.eanet_article",
+    "reference.mobilevit_article",
+    "reference.mobilevit_paper",
+    "reference.zoo",
+)
+
+
+@cache
+def _loading(path: Path) -> frozenset[str]:
+    """The functions of a file that load TensorFlow: by an import of their own, or through another function or a
+    fixture of the file that does. With "" among them, the file itself does."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    parts = {node.name: node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    loading = {name for name, node in parts.items() if _imports_tensorflow(ast.walk(node))}
+    if _imports_tensorflow(tree.body):
+        loading.add("")
+    uses = {
+        name: {getattr(one, "id", None) or getattr(one, "arg", None) for one in ast.walk(node)}
+        for name, node in parts.items()
+    }
+    while more := {name for name, used in uses.items() if used & loading} - loading:
+        loading |= more
+    return frozenset(loading)
+
+
+def _imports_tensorflow(nodes: Iterable[ast.AST]) -> bool:
+    modules: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            modules |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return any(f"{module}.".startswith(f"{name}.") for module in modules for name in _LOADS_TENSORFLOW)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where slow tests are left out, a file that loads TensorFlow is not even imported: all its tests are slow."""
+    if config.option.markexpr != "not slow" or not collection_path.name.startswith("test_"):
+        return None
+    slow = collection_path.as_posix().endswith(_SLOW_FILES) or "" in _loading(collection_path)
+    return True if slow else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks as slow what `scripts/test --quick` leaves out: a test that needs TensorFlow, or a file so marked."""
     for item in items:
@@ -72,7 +124,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         }
         helpers = {str(name).partition(".")[0] for name in used}
         by_file = item.path.as_posix().endswith(_SLOW_FILES)
-        if by_file or _SLOW_FIXTURES & set(item.fixturenames) or helpers & set(_SLOW_HELPERS):
+        loads = {"", item.function.__name__, *item.fixturenames} & _loading(item.path)
+        if by_file or loads or _SLOW_FIXTURES & set(item.fixturenames) or helpers & set(_SLOW_HELPERS):
             item.add_marker(pytest.mark.slow)
     # What needs the digits network comes last: scripts/test makes it beside the other tests.
     waiting = {item.path for item in items if _DIGITS_FIXTURES & set(getattr(item, "fixturenames", ()))}
@@ -82,6 +135,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _place_by_length(path: Path) -> int:
     ends = (place for place, name in enumerate(_LONGEST_FILES) if path.as_posix().endswith(name))
     return next(ends, len(_LONGEST_FILES))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """From the first slow test on, a checkpoint's answers, graphs and ranges are computed once for all tests."""
+    if item.get_closest_marker("slow"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of TensorFlow's and Keras's own, when they are imported
+            import remembered
+
+        remembered.begin()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -109,6 +173,18 @@ def digits_checkpoint(train_command: Ended) -> Path:
 def export_command(own_cache: Path) -> tuple[Path, Ended]:
     """The export folder of `digits_checkpoint` with every scheme, and how the command ended."""
     return digits_model.exported()
+
+
+@pytest.fixture(scope="session")
+def calibrate_command(own_cache: Path) -> tuple[Path, Ended]:
+    """The calibration file of `digits_checkpoint`, and how the command ended."""
+    return digits_model.calibrated()
+
+
+@pytest.fixture(scope="session")
+def tiny_keras(own_cache: Path) -> tuple[Path, tuple[object, ...]]:
+    """A Keras file for digits that a command takes in a moment, and the options that say what it does not."""
+    return digits_model.tiny_keras()
 
 
 @pytest.fixture(scope="session")

@@ -40,6 +40,12 @@ def images(name: str, count: int, seed: int = 1) -> np.ndarray:
     return np.rint(pictures(count, size_of(name), seed)).astype(np.uint8)
 
 
+@made_once
+def keras_answers(name: str, count: int, seed: int = 1) -> np.ndarray:
+    """The model's own answers to those images: float32 [count, CLASSES]"""
+    return np.asarray(keras_model(name)(images(name, count, seed).astype(np.float32), training=False))
+
+
 @cache
 def traced(name: str, form: GraphForm) -> Any:
     """The model as `conversion.trace` gives it."""

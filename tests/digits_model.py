@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import sys
+import warnings
 from dataclasses import astuple
 from pathlib import Path
 
@@ -33,6 +34,39 @@ def exported() -> tuple[Path, Ended]:
     return shared.folder() / "exported/digits", Ended(
         *_done("exported/digits", "export", checkpoint, "--quant", "all")
     )
+
+
+def calibrated() -> tuple[Path, Ended]:
+    """`vitconv calibrate --json` of it on 40 images: the file, and how the command ended."""
+    checkpoint = json.loads(trained().out)["checkpoint"]
+    how = ("--samples", 40, "--seed", 3)
+    return shared.folder() / "calibrated/digits.json", Ended(
+        *_done("calibrated/digits.json", "calibrate", checkpoint, *how)
+    )
+
+
+def tiny_keras() -> tuple[Path, tuple[object, ...]]:
+    """A Keras file of three layers for 8×8 digits, and the options of what it does not say: for tests of what a
+    command does around its work, which is done in a moment."""
+    folder = shared.folder() / _tiny_keras("tiny-keras")
+    return folder / "tiny.keras", ("--pixels", "0..255", "--labels", folder / "labels.txt", "--dataset", "digits")
+
+
+@shared.made_once
+def _tiny_keras(name: str) -> str:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of TensorFlow's and Keras's own, when they are imported and save
+        import keras
+
+        keras.utils.set_random_seed(5)
+        image = keras.Input((8, 8, 3))
+        x = keras.layers.Conv2D(4, 3, activation="relu", name="conv")(keras.layers.Rescaling(1 / 255)(image))
+        x = keras.layers.Dense(10, activation="softmax", name="head")(keras.layers.GlobalAveragePooling2D()(x))
+        folder = shared.new_folder(name)
+        folder.mkdir()
+        keras.Model(image, x).save(folder / "tiny.keras")
+    (folder / "labels.txt").write_text("".join(f"{digit}\n" for digit in range(10)))
+    return name
 
 
 def forget_results() -> None:

@@ -75,20 +75,29 @@ def made_once(make: Callable[Arguments, Value]) -> Callable[Arguments, Value]:
         # The file's name, not the module's: that of a program is __main__.
         name = f"{Path(make.__code__.co_filename).stem}-{make.__qualname__}"
         source = Path(make.__code__.co_filename).read_bytes()
-        key = sha256(repr((arguments, sorted(more.items()))).encode() + source).hexdigest()[:16]
-        kept = folder() / f"{re.sub(r'[^A-Za-z0-9]+', '-', name)}-{key}.pickle"
-        with kept.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if kept.exists():
-                value: Value = pickle.loads(kept.read_bytes())
-                return value
-            value = make(*arguments, **more)
-            temporary = kept.with_suffix(".new")
-            temporary.write_bytes(pickle.dumps(value))
-            temporary.replace(kept)
-            return value
+        return kept(
+            name, repr((arguments, sorted(more.items()))).encode() + source, lambda: make(*arguments, **more)
+        )
 
     return made
+
+
+def kept(name: str, made_from: bytes, make: Callable[[], Value]) -> Value:
+    """What `make` gives: computed where nobody has yet, else loaded. `made_from` is all that it depends on beside
+    the files of `digest`."""
+    key = sha256(made_from).hexdigest()[:16]
+    place = folder() / f"{re.sub(r'[^A-Za-z0-9]+', '-', name)}-{key}.pickle"
+    with place.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if place.exists():
+            value: Value = pickle.loads(place.read_bytes())
+            return value
+        value = make()
+        temporary = place.with_suffix(".new")
+        with temporary.open("wb") as stream:  # what tests put in the place of write_bytes is not meant for this
+            pickle.dump(value, stream)
+        temporary.replace(place)
+        return value
 
 
 if __name__ == "__main__":

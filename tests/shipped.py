@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
-from shared import made_once
+import commands
+from shared import folder, made_once, new_folder
 from vitconv.checkpoints import pretrained
 from vitconv.checkpoints.checkpoint import open_checkpoint
 from vitconv.conversion import float_graph, schemes
@@ -19,9 +22,9 @@ def shipped_file(name: str, scheme: str) -> bytes:
     Ranges are those that come with it. Where the graph has changed since, they are measured on noise: they change
     answers, and no costs.
     """
-    folder = pretrained.folder(name)
-    assert folder
-    checkpoint = open_checkpoint(folder)
+    kept_there = pretrained.folder(name)
+    assert kept_there
+    checkpoint = open_checkpoint(kept_there)
     graph = float_graph.convert_float(checkpoint.load(), schemes.find(scheme))
     if not schemes.find(scheme).needs_calibration:
         return graph.data
@@ -33,3 +36,15 @@ def shipped_file(name: str, scheme: str) -> bytes:
     image = checkpoint.card.image
     noise = np.random.default_rng(0).integers(0, 256, (2, image.height, image.width, 3), np.uint8)
     return integers.quantize(graph, measure_ranges(graph, noise)).data
+
+
+def shipped_export(name: str) -> Path:
+    """What `vitconv export NAME --quant all` writes. Not to be changed."""
+    return folder() / _exported(f"exported/{name}", name)
+
+
+@made_once
+def _exported(place: str, name: str) -> str:
+    ended = commands.run("export", name, "--quant", "all", "--out", new_folder(place))
+    assert ended.status == 0, ended.err
+    return place

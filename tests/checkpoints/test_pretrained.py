@@ -196,14 +196,18 @@ def test_what_comes_with_this_version_is_whole() -> None:
         calibration.read(file).check_checkpoint(checkpoint)
 
 
+@shared.made_once
+def measured_again(name: str) -> tuple[liveness.Effect, ...]:
+    checkpoint = open_checkpoint(pretrained.folder(name) or "")
+    return liveness.measure(checkpoint.load(), golden.sample_photographs(checkpoint.card.image).images[::2])
+
+
 @pytest.mark.parametrize("name", pretrained.names())
 def test_the_card_of_what_comes_with_it_tells_which_layers_take_part(name: str) -> None:
     """Measured again, on photographs that are on every machine."""
-    checkpoint = open_checkpoint(pretrained.folder(name) or "")
-    kept = checkpoint.card.liveness
+    kept = open_checkpoint(pretrained.folder(name) or "").card.liveness
     assert kept is not None
-    pictures = golden.sample_photographs(checkpoint.card.image).images[::2]
-    measured = liveness.measure(checkpoint.load(), pictures)
+    measured = measured_again(name)
     assert [(part.name, part.kind) for part in measured] == [(part.name, part.kind) for part in kept.parts]
     assert [part.name for part in liveness.silent(measured)] == [part.name for part in kept.silent]
 

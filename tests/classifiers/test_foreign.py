@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import commands
+import shared
 from commands import Call
 from reference import zoo
 from reference.weights import pictures
@@ -49,13 +51,29 @@ def network(name: str) -> Any:
     return model
 
 
+def saved(name: str) -> Path:
+    """The network's Keras file. Not to be changed."""
+    return shared.folder() / _saved(f"zoo/{name}.keras", name)
+
+
+@shared.made_once
+def _saved(place: str, name: str) -> str:
+    shared.new_folder(place).parent.mkdir(exist_ok=True)
+    network(name).save(shared.folder() / place)
+    return place
+
+
+@shared.made_once
+def answers(name: str, count: int, seed: int) -> np.ndarray:
+    """The network's own, to `shown` images."""
+    return keras_answers(network(name), shown(count, seed))
+
+
 @pytest.fixture(scope="module", params=sorted(zoo.ZOO))
-def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, FloatModel]:
-    """The network, and what its file was opened as."""
-    path = tmp_path_factory.mktemp("zoo") / f"{request.param}.keras"
-    network(request.param).save(path)
+def pair(request: pytest.FixtureRequest) -> tuple[str, FloatModel]:
+    """The network's name, and what its file was opened as."""
     pixels = None if request.param in zoo.RAW_PIXELS else Pixels.parse("0..1")
-    return network(request.param), open_model(path, Told(pixels, LABELS, code=CODE))
+    return request.param, open_model(saved(request.param), Told(pixels, LABELS, code=CODE))
 
 
 def keras_answers(model: Any, images: np.ndarray) -> np.ndarray:
@@ -67,10 +85,9 @@ def keras_answers(model: Any, images: np.ndarray) -> np.ndarray:
     return np.asarray(raised / raised.sum(axis=1, keepdims=True))
 
 
-def test_a_network_of_somebody_else_s_keeps_every_promise(pair: tuple[Any, FloatModel], tmp_path: Path) -> None:
-    model, opened = pair
-    images = shown(8, 3)
-    expected = keras_answers(model, images)
+def test_a_network_of_somebody_else_s_keeps_every_promise(pair: tuple[str, FloatModel], tmp_path: Path) -> None:
+    name, opened = pair
+    images, expected = shown(8, 3), answers(name, 8, 3)
     assert np.ptp(expected, axis=0).max() > 0.02  # its answers are no constants
     np.testing.assert_allclose(opened.predict(images), expected, atol=1e-5)
     wanted = [schemes.find(name) for name in ("float32", "float16", "dynamic", "int8")]
@@ -91,7 +108,7 @@ def test_a_network_of_somebody_else_s_keeps_every_promise(pair: tuple[Any, Float
             assert np.abs(actual - expected).max() < {"float16": 0.01, "dynamic": 0.1, "int8": 0.25}[scheme.name]
 
 
-def test_layers_have_names_by_which_a_file_is_compared(pair: tuple[Any, FloatModel]) -> None:
+def test_layers_have_names_by_which_a_file_is_compared(pair: tuple[str, FloatModel]) -> None:
     _, opened = pair
     from vitconv.tflite.layer_names import operations
 
@@ -100,15 +117,23 @@ def test_layers_have_names_by_which_a_file_is_compared(pair: tuple[Any, FloatMod
     assert len(named) > 0.8 * len(list(operations(graph)))
 
 
-def test_an_int8_file_of_the_published_eanet_agrees_with_it(tmp_path: Path) -> None:
-    """External attention normalises its map twice, and the article's augmentation is inside the model."""
+@shared.made_once
+def _published(place: str) -> str:
     from reference import eanet_article
     from reference.weights import trained_like
 
     model = eanet_article.build_as_published(10)
     trained_like(model, 0)
-    path = tmp_path / "eanet.keras"
-    model.save(path)
+    shared.new_folder(place).parent.mkdir(exist_ok=True)
+    model.save(shared.folder() / place)
+    return place
+
+
+def test_an_int8_file_of_the_published_eanet_agrees_with_it(tmp_path: Path) -> None:
+    """External attention normalises its map twice, and the article's augmentation is inside the model."""
+    from reference import eanet_article
+
+    path = shared.folder() / _published("zoo/published-eanet.keras")
     opened = open_model(path, Told(labels=LABELS, code=Path(eanet_article.__file__)))
     assert opened.told is not None
     assert (opened.told["pixels"], opened.told["softmax"]) == ("0..255", False)
@@ -126,14 +151,18 @@ def test_an_int8_file_of_the_published_eanet_agrees_with_it(tmp_path: Path) -> N
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A Keras file with a class of its own, and what was exported of it by the command."""
-    import commands
+def exported() -> tuple[Path, Path]:
+    """A folder with a Keras file that has a class of its own, and what was exported of it by the command."""
+    folder = shared.folder() / _exported("exported/mixer")
+    return folder, folder / "out"
 
-    folder = tmp_path_factory.mktemp("exported")
+
+@shared.made_once
+def _exported(name: str) -> str:
+    folder = shared.new_folder(name)
+    (folder / "photos").mkdir(parents=True)
     network("mixer").save(folder / "mine.keras")
     (folder / "labels.txt").write_text("\n".join(LABELS))
-    (folder / "photos").mkdir()
     for number, image in enumerate(shown(60, 5)):
         Image.fromarray(image).save(folder / "photos" / f"{number}.png")
     ended = commands.run(
@@ -142,7 +171,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         "--json",
     )  # fmt: skip
     assert ended.status == 0, ended.err
-    return folder, folder / "out"
+    return name
 
 
 def test_an_export_keeps_what_was_told(exported: tuple[Path, Path]) -> None:
@@ -185,22 +214,26 @@ def test_other_pictures_and_changed_weights_are_noticed(exported: tuple[Path, Pa
     ended = call("verify", out, "--code", CODE, "--dataset", "digits")
     assert ended.status == 2
     assert "the labels of digits don't match" in ended.err
-    network("vit").save(folder / "other.keras")
-    ended = call(
-        "verify", out, "--images", folder / "photos", "--code", CODE, "--checkpoint", folder / "other.keras"
-    )
+    ended = call("verify", out, "--images", folder / "photos", "--code", CODE, "--checkpoint", saved("vit"))
     assert ended.status == 2
     assert "exported from other weights" in ended.err
 
 
-def test_a_float_tflite_file_and_a_saved_model_are_opened_like_a_keras_file(tmp_path: Path) -> None:
+@shared.made_once
+def _other_kinds(name: str) -> str:
+    """A network as a SavedModel and as a float .tflite file of TensorFlow's."""
     import tensorflow as tf
 
-    model = network("convmixer")
-    expected = keras_answers(model, shown(4, 6))
-    model.export(tmp_path / "saved", verbose=False)
-    (tmp_path / "plain.tflite").write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
-    for path in (tmp_path / "saved", tmp_path / "plain.tflite"):
+    model, folder = network("convmixer"), shared.new_folder(name)
+    folder.mkdir(parents=True)
+    model.export(folder / "saved", verbose=False)
+    (folder / "plain.tflite").write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+    return name
+
+
+def test_a_float_tflite_file_and_a_saved_model_are_opened_like_a_keras_file(tmp_path: Path) -> None:
+    folder, expected = shared.folder() / _other_kinds("zoo/other-kinds"), answers("convmixer", 4, 6)
+    for path in (folder / "saved", folder / "plain.tflite"):
         opened = open_model(path, Told(Pixels.parse("0..1"), LABELS))
         np.testing.assert_allclose(opened.predict(shown(4, 6)), expected, atol=1e-5)
         graph = opened.float_graphs([schemes.find("float32")])["float32"]

@@ -282,13 +282,18 @@ def test_a_folder_without_permission_is_named(call: Call, place: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "size"),
     [
-        ("calibrate checkpoint --samples 1 --out full/x", "8k"),
+        ("calibrate tiny.keras {told} --samples 1000 --out full/x", "4k"),
         ("export checkpoint --quant float32 --out full/x", "64k"),
     ],
 )
-def test_a_full_disk_is_named_and_left_clean(line: str, size: str, place: Path) -> None:
+def test_a_full_disk_is_named_and_left_clean(
+    line: str, size: str, place: Path, tiny_keras: tuple[Path, tuple[object, ...]]
+) -> None:
     """On a small file system of its own, in a mount namespace that ends with the command."""
     (place / "full").mkdir()
+    network, told = tiny_keras
+    (place / "tiny.keras").symlink_to(network)
+    line = line.format(told=" ".join(map(str, told)))
     script = (
         f"mount -t tmpfs -o size={size} tmpfs full || exit 99\n'{executable()}' {line}\n"
         "status=$?\nls -A full full/x >&2\nexit $status"

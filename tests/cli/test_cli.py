@@ -166,13 +166,12 @@ def test_export_json_is_the_manifest(export_command: tuple[Path, Ended]) -> None
     assert "exporting int8" in ended.err
 
 
-def test_calibrate_json_is_the_file(call: Call, digits_checkpoint: Path, tmp_path: Path) -> None:
-    out = tmp_path / "ranges.json"
-    ended = call("calibrate", digits_checkpoint, "--samples", 3, "--out", out, "--json")
+def test_calibrate_json_is_the_file(calibrate_command: tuple[Path, Ended]) -> None:
+    file, ended = calibrate_command
     result = document(ended)
-    assert result == json.loads(out.read_text())
-    assert len(result["images"]) == 3
-    assert "calibrating (3)" in ended.err
+    assert result == json.loads(file.read_text())
+    assert len(result["images"]) == 40
+    assert "calibrating (40)" in ended.err
 
 
 def test_inspect_json_is_an_object_for_one_file_and_a_list_for_several(exported_digits: Path) -> None:
@@ -335,11 +334,12 @@ FLOAT_SCHEMES = ("--quant", "float32,float16,dynamic")  # which need no calibrat
     ],
 )
 def test_ctrl_c_says_so_and_leaves_nothing(
-    command: str, marker: str, digits_checkpoint: Path, exported_digits: Path, tmp_path: Path
+    command: str, marker: str, tiny_keras: tuple[Path, tuple[object, ...]], exported_digits: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "export"
+    network, told = tiny_keras
     arguments = {
-        "export": (digits_checkpoint, *FLOAT_SCHEMES, "--out", out),
+        "export": (network, *told, *FLOAT_SCHEMES, "--out", out),
         "verify": (exported_digits,),
         "benchmark": (exported_digits, "--runs", 100_000),
     }[command]
@@ -359,21 +359,21 @@ def test_ctrl_c_says_so_and_leaves_nothing(
 
 @unix
 def test_an_export_that_was_killed_leaves_no_trace_in_the_next_one(
-    call: Call, digits_checkpoint: Path, tmp_path: Path
+    call: Call, tiny_keras: tuple[Path, tuple[object, ...]], tmp_path: Path
 ) -> None:
     out = tmp_path / "export"
-    with started("export", digits_checkpoint, *FLOAT_SCHEMES, "--out", out) as process:
+    network, told = tiny_keras
+    with started("export", network, *told, *FLOAT_SCHEMES, "--out", out) as process:
         assert wait_until(lambda: any(out.rglob("*-float32.tflite")), seconds=commands.SECONDS)
         process.kill()
         process.wait()
         assert wait_until(lambda: not processes(process.pid)), "the worker outlived the command"
     assert not (out / "manifest.json").exists()
-    ended = call("export", digits_checkpoint, "--quant", "float32", "--out", out)
+    ended = call("export", network, *told, "--quant", "float32", "--out", out)
     assert ended.status == 0
     assert [line.split()[0] for line in ended.out.splitlines() if "---" not in line] == [
-        str(out), "file", "mobilevit_xxs-digits-float32.tflite",
+        str(out), "file", "tiny-digits-float32.tflite",
     ]  # fmt: skip
     assert {path.name for path in out.iterdir()} == {
-        "manifest.json", "labels.txt", "training.csv", "liveness.json", "classes.json", "golden",
-        "mobilevit_xxs-digits-float32.tflite",
+        "manifest.json", "labels.txt", "golden", "tiny-digits-float32.tflite",
     }  # fmt: skip

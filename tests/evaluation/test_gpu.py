@@ -12,8 +12,8 @@ from ai_edge_litert import schema_py_generated as schema
 from gpu_files import Middle, classifier, driver, leaky, unary, write_export
 from handmade import Handmade
 from vitconv.cli.tables.gpu import gpu_table
-from vitconv.evaluation import gpu
-from vitconv.evaluation.gpu import GpuCheck, GpuVerification, verify_gpu
+from vitconv.evaluation.other_runtimes import gpu
+from vitconv.evaluation.other_runtimes.gpu import GpuCheck, GpuVerification, verify_gpu
 from vitconv.exporting import manifest
 from vitconv.runtimes.gpu.drivers import Driver
 from vitconv.runtimes.gpu.runner import RefusedByGpuError

@@ -9,8 +9,8 @@ import pytest
 
 from gpu_files import Middle, classifier, unary, write_export
 from handmade import Handmade, run
-from vitconv.evaluation import gpu
-from vitconv.evaluation.half_precision import LARGEST, HalfPrecision, half_precision
+from vitconv.evaluation.other_runtimes import gpu
+from vitconv.evaluation.other_runtimes.half_precision import LARGEST, HalfPrecision, half_precision
 from vitconv.exporting import manifest
 from vitconv.runtimes.gpu.drivers import Driver
 from vitconv.tflite.graph import Graph

@@ -15,13 +15,13 @@ import pytest
 from PIL import Image
 
 from commands import Call
-from converted import converted, images, keras_model
+from converted import converted, images, keras_answers
 from graphs import metadata_of, with_metadata
 from vitconv import VerifyConfig, open_checkpoint, verify
 from vitconv.checkpoints.answers import Accuracy, accuracy
-from vitconv.checkpoints.checkpoint import Checkpoint, save
-from vitconv.classifiers import own
-from vitconv.conversion import float_graph, schemes
+from vitconv.checkpoints.checkpoint import save
+from vitconv.classifiers.own import OwnModel
+from vitconv.conversion import schemes
 from vitconv.conversion.schemes import SCHEMES, Limits
 from vitconv.evaluation import kept_results
 from vitconv.evaluation.parity import FileVerification, compare
@@ -33,26 +33,6 @@ from vitconv.tflite.graph import Graph
 
 LOOSE = Limits(max_drop=100.0)
 STRICT = Limits(max_drop=0.0, min_agreement=1.0, max_error=0.0)
-
-
-@pytest.fixture(scope="module")
-def answers() -> dict[tuple[str, bytes], np.ndarray]:
-    """Keras's answers, by the checkpoint's weights and the images."""
-    return {}
-
-
-@pytest.fixture(autouse=True)
-def quick(answers: dict[tuple[str, bytes], np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Asks Keras once for the same answers: a network takes seconds to start."""
-    ask = own.keras_probabilities
-
-    def remembered(checkpoint: Checkpoint, pictures: np.ndarray, progress: Any) -> np.ndarray:
-        key = (checkpoint.card.weights["sha256"], pictures.tobytes())
-        if key not in answers:
-            answers[key] = ask(checkpoint, pictures, progress)
-        return answers[key]
-
-    monkeypatch.setattr(own, "keras_probabilities", remembered)
 
 
 # Keras's answer to each of four images, whose classes are the first, fifth, sixth and second in its order.
@@ -366,7 +346,7 @@ def test_a_file_with_another_class_order_fails(scheme: str, digits_export: Path,
 @pytest.fixture(scope="module")
 def integer_graph(digits_checkpoint: Path) -> Graph:
     """The float graph that the digits' int8 file was made from."""
-    return float_graph.convert_float(open_checkpoint(digits_checkpoint).load(), schemes.find("int8"))
+    return OwnModel.open(digits_checkpoint).float_graphs([schemes.find("int8")])["int8"]
 
 
 def test_a_file_made_with_the_right_ranges_is_the_exported_one(
@@ -420,8 +400,7 @@ def coloured() -> tuple[np.ndarray, np.ndarray]:
     between two classes are left out: int8 decides 2 % of all otherwise than Keras, none of these. Of these, it
     takes 9 % for another class without its last attention.
     """
-    pictures = images("eanet", 300, seed=11)
-    expected = keras_model("eanet")(pictures.astype(np.float32), training=False).numpy()
+    pictures, expected = images("eanet", 300, seed=11), keras_answers("eanet", 300, seed=11)
     first, second = np.sort(expected, axis=1)[:, :-3:-1].T
     sure = first - second > 0.02
     assert sure.sum() > 200

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import shared
 from commands import Call
 from graphs import metadata_of
 from vitconv import open_checkpoint
 from vitconv.checkpoints.checkpoint import save
+from vitconv.classifiers.own import OwnModel
 from vitconv.data.datasets import open_dataset
 from vitconv.models import catalogue
 from vitconv.quantization import calibration
@@ -23,10 +25,15 @@ CLASSES = 1000
 
 
 @pytest.fixture(scope="module")
-def unsure_checkpoint(digits_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def unsure_checkpoint(digits_checkpoint: Path) -> Path:
     """The digits' network, as sure of its order but a fiftieth as sure of itself, with 990 classes more that it
-    never names: all probabilities are below 1/512."""
-    known = open_checkpoint(digits_checkpoint)
+    never names: all probabilities are below 1/512. Not to be changed."""
+    return shared.folder() / _unsure("trained/unsure", str(digits_checkpoint))
+
+
+@shared.made_once
+def _unsure(name: str, digits: str) -> str:
+    known = open_checkpoint(digits)
     old = known.load()
     card = replace(known.card, labels=(*known.card.labels, *(f"other {number}" for number in range(10, CLASSES))))
     model = catalogue.find(card.model).build(card.image, CLASSES)
@@ -37,7 +44,8 @@ def unsure_checkpoint(digits_checkpoint: Path, tmp_path_factory: pytest.TempPath
     kernel, bias = np.asarray(head.kernel), np.asarray(head.bias)
     model.get_layer("head").kernel.assign(np.pad(0.02 * kernel, ((0, 0), (0, CLASSES - 10))))
     model.get_layer("head").bias.assign(np.pad(0.02 * bias, (0, CLASSES - 10), constant_values=-0.2))
-    return save(tmp_path_factory.mktemp("unsure") / "checkpoint", model, card).path
+    save(shared.new_folder(name), model, card)
+    return name
 
 
 @pytest.fixture(scope="module")
@@ -108,8 +116,7 @@ def test_float_probabilities_verify_and_run_with_the_right_classes(
         Image.fromarray(pictures.images[number]).save(tmp_path / f"{number}.png")
     ended = call("run", path, *(tmp_path / f"{number}.png" for number in range(4)), "--json")
     assert ended.status == 0, ended.err
-    model = open_checkpoint(unsure_checkpoint).load()
-    expected = np.asarray(model(pictures.images[:4].astype(np.float32), training=False))
+    expected = OwnModel.open(unsure_checkpoint).predict(pictures.images[:4])
     for picture, probabilities in zip(json.loads(ended.out)["pictures"], expected, strict=True):
         assert picture["labels"][0]["label"] == card.labels[probabilities.argmax()]
         assert picture["labels"][0]["score"] == pytest.approx(probabilities.max(), rel=0.05)

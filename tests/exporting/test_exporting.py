@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Iterable
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -14,18 +15,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import shared
 from graphs import metadata_of
 from vitconv import ExportConfig, ExportResult, export, open_checkpoint
 from vitconv.checkpoints import liveness
 from vitconv.checkpoints.checkpoint import save
+from vitconv.classifiers.own import OwnModel
 from vitconv.conversion import float_graph
-from vitconv.conversion.schemes import SCHEMES
+from vitconv.conversion.schemes import SCHEMES, Scheme
 from vitconv.data.datasets import Dataset, open_dataset
 from vitconv.exporting import golden, gpu
 from vitconv.foundation.disk.files import sha256
 from vitconv.foundation.errors import CheckError, InputError, OutputError, PromiseError, UnknownNameError
 from vitconv.quantization import calibration
 from vitconv.tflite import metadata as metadata_module
+from vitconv.tflite.graph import Graph
 
 STAGING = ".export.tmp"
 
@@ -46,31 +50,6 @@ def file_of(folder: Path, scheme: str) -> Path:
 
 def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-@pytest.fixture(scope="module")
-def made() -> dict[tuple[str, str], bytes]:
-    """What conversions gave, by the weights' digest and the scheme."""
-    return {}
-
-
-@pytest.fixture
-def quick(made: dict[tuple[str, str], bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Converts the same weights to the same scheme once for all tests that use this: they are about the rest."""
-    trace, convert = float_graph.trace, float_graph.convert_traced
-
-    def remembered(traced: Any, scheme: Any) -> bytes:
-        weights, function = traced
-        if (weights, scheme.name) not in made:
-            made[weights, scheme.name] = convert(function(), scheme)
-        return made[weights, scheme.name]
-
-    def later(model: Any, form: Any) -> Any:
-        weights = digest(b"".join(np.asarray(weight).tobytes() for weight in model.weights))
-        return weights, lambda: trace(model, form)
-
-    monkeypatch.setattr(float_graph, "trace", later)
-    monkeypatch.setattr(float_graph, "convert_traced", remembered)
 
 
 # --- what is in the folder ---
@@ -184,22 +163,31 @@ def check_the_same(again: dict[str, str], before: dict[str, str], here: Path, th
         np.testing.assert_allclose(mine["probabilities"], theirs["probabilities"], atol=1e-6)
 
 
-def test_a_second_export_gives_the_same_bytes(
-    quick: None, exported_digits: Path, digits_checkpoint: Path, tmp_path: Path
-) -> None:
-    # `quick` has none of the first export's conversions: all of it is done anew. What a hybrid file keeps in float
-    # is decided by time, too, and the same only by the calibration file that remembers it.
-    schemes = tuple(name for name, scheme in SCHEMES.items() if not scheme.hybrid)
-    export(ExportConfig(digits_checkpoint, tmp_path / "again", schemes))
-    again, before = contents(tmp_path / "again"), contents(exported_digits)
+# What a hybrid file keeps in float is decided by measurement, and the same only by the calibration file that
+# remembers it.
+REPEATABLE = tuple(name for name, scheme in SCHEMES.items() if not scheme.hybrid)
+
+
+@shared.made_once
+def _exported_again(name: str, checkpoint: str) -> str:
+    """By another process than the first export, with nothing that was remembered of it."""
+    import remembered
+
+    with remembered.anew():
+        export(ExportConfig(Path(checkpoint), shared.new_folder(name), REPEATABLE))
+    return name
+
+
+def test_a_second_export_gives_the_same_bytes(exported_digits: Path, digits_checkpoint: Path) -> None:
+    folder = shared.folder() / _exported_again("exported/digits-again", str(digits_checkpoint))
+    again, before = contents(folder), contents(exported_digits)
     for name in ("manifest.json", "calibration.json"):
         del again[name]  # of one file less
-    check_the_same(again, before, tmp_path / "again", exported_digits)
-    assert len([name for name in again if name.endswith(".tflite")]) == len(schemes)
+    check_the_same(again, before, folder, exported_digits)
+    assert len([name for name in again if name.endswith(".tflite")]) == len(REPEATABLE)
 
 
 def test_an_export_with_the_calibration_file_needs_no_training_image_and_gives_the_same_bytes(
-    quick: None,
     exported_digits: Path,
     digits_checkpoint: Path,
     tmp_path: Path,
@@ -221,9 +209,7 @@ def test_an_export_with_the_calibration_file_needs_no_training_image_and_gives_t
     assert {"mobilevit_xxs-digits-int8.tflite", "mobilevit_xxs-digits-int8-hybrid.tflite"} < set(again)
 
 
-def test_a_scheme_exported_later_joins_the_earlier_ones(
-    quick: None, digits_checkpoint: Path, tmp_path: Path
-) -> None:
+def test_a_scheme_exported_later_joins_the_earlier_ones(digits_checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     export(ExportConfig(digits_checkpoint, out, ("int8",)))
     before = contents(out)
@@ -241,7 +227,7 @@ def test_a_scheme_exported_later_joins_the_earlier_ones(
 
 
 def test_an_earlier_file_that_was_changed_or_removed_leaves_the_manifest(
-    quick: None, digits_checkpoint: Path, digits_export: Path
+    digits_checkpoint: Path, digits_export: Path
 ) -> None:
     file_of(digits_export, "int8").write_bytes(b"changed")
     for scheme in ("dynamic", "int8-hybrid"):
@@ -253,7 +239,7 @@ def test_an_earlier_file_that_was_changed_or_removed_leaves_the_manifest(
 
 
 def test_a_file_that_another_replaces_is_removed(
-    quick: None, digits_checkpoint: Path, digits_export: Path, tmp_path: Path
+    digits_checkpoint: Path, digits_export: Path, tmp_path: Path
 ) -> None:
     # The same classes under another name of the data set give files of another name.
     pictures = open_dataset("digits").split("test", open_checkpoint(digits_checkpoint).card.image)
@@ -275,7 +261,6 @@ def test_a_file_that_another_replaces_is_removed(
 @pytest.mark.parametrize("accident", [PromiseError("no"), KeyboardInterrupt(), MemoryError(), ValueError("odd")])
 def test_an_accident_in_the_middle_leaves_the_earlier_export_as_it_was(
     accident: BaseException,
-    quick: None,
     digits_checkpoint: Path,
     digits_export: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -300,7 +285,7 @@ def test_an_accident_in_the_middle_leaves_the_earlier_export_as_it_was(
 
 
 def test_a_full_disk_is_an_output_error(
-    quick: None, digits_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    digits_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(path: Path, data: bytes) -> int:
         raise OSError(28, "No space left on device")
@@ -313,9 +298,7 @@ def test_a_full_disk_is_an_output_error(
     assert not (tmp_path / "out" / STAGING).exists()
 
 
-def test_what_a_killed_export_left_behind_is_cleared_away(
-    quick: None, digits_checkpoint: Path, tmp_path: Path
-) -> None:
+def test_what_a_killed_export_left_behind_is_cleared_away(digits_checkpoint: Path, tmp_path: Path) -> None:
     leftover = tmp_path / "out" / STAGING / "golden"
     leftover.mkdir(parents=True)
     (leftover / "stale.png").write_bytes(b"")
@@ -325,10 +308,15 @@ def test_what_a_killed_export_left_behind_is_cleared_away(
 
 
 def test_a_file_that_breaks_its_promise_is_not_written(
-    quick: None, digits_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    digits_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = float_graph.convert_traced
-    monkeypatch.setattr(float_graph, "convert_traced", lambda function, _: right(function, SCHEMES["dynamic"]))
+    right = OwnModel.float_graphs
+
+    def dynamic(self: OwnModel, wanted: Iterable[Scheme], progress: Any = None) -> dict[str, Graph]:
+        graph = right(self, [SCHEMES["dynamic"]])["dynamic"]
+        return {scheme.name: graph for scheme in wanted}
+
+    monkeypatch.setattr(OwnModel, "float_graphs", dynamic)
     with pytest.raises(
         CheckError, match=r"digits-float32\.tflite does not keep the promises of float32: its weights are"
     ):
@@ -337,7 +325,7 @@ def test_a_file_that_breaks_its_promise_is_not_written(
 
 
 def test_a_file_that_gives_no_probabilities_is_refused(
-    quick: None, digits_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    digits_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from vitconv.runtimes.litert import Runner
 
@@ -390,7 +378,7 @@ def test_a_calibration_of_another_checkpoint_is_refused_before_any_conversion(
 
 
 def test_a_calibration_of_another_graph_is_refused(
-    quick: None, exported_digits: Path, digits_checkpoint: Path, tmp_path: Path
+    exported_digits: Path, digits_checkpoint: Path, tmp_path: Path
 ) -> None:
     right = calibration.read(exported_digits / "calibration.json")
     graphs = tuple(replace(graph, sha256="0" * 64) for graph in right.graphs)

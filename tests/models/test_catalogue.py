@@ -9,6 +9,7 @@ from dataclasses import FrozenInstanceError
 import numpy as np
 import pytest
 
+from built import built
 from vitconv.data.pictures.images import LARGEST_SIDE, ImageSpec
 from vitconv.foundation.errors import InputError, UnknownNameError
 from vitconv.models.catalogue import CATALOGUE, Recipe, find
@@ -37,14 +38,14 @@ PARAMETERS = {
 def test_every_model_has_its_parameters_at_its_own_size_and_another(name: str) -> None:
     entry = find(name)
     classes, parameters = PARAMETERS[name]
-    for spec in (entry.spec(), entry.spec(64)):
-        model = entry.build(spec, classes)
+    for size in (None, 64):
+        spec, model = entry.spec(size), built(name, size, classes)
         assert model.name == name
-        assert model.input_shape == (None, *spec.shape)
-        assert model.output_shape == (None, classes)
+        assert model.input_shape == spec.shape
+        assert model.output_shape == (classes,)
         # Only EANet knows places: a vector of 64 for each 2×2 patch.
         more = (spec.height**2 - entry.image.height**2) // 4 * 64 if name.startswith("eanet") else 0
-        assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == parameters + more
+        assert model.trainable == parameters + more
 
 
 @pytest.mark.parametrize("name", ["mobilevit_xxs", "eanet"])

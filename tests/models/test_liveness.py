@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from converted import CLASSES, images, keras_model
+from shared import made_once
 from vitconv.models import liveness
 
 PARTS = {
@@ -38,6 +39,16 @@ def answers(name: str, pictures: np.ndarray) -> np.ndarray:
 
 def effects(name: str, pictures: np.ndarray, labels: np.ndarray | None = None) -> dict[tuple[str, str], Any]:
     return {(one.name, one.kind): one for one in liveness.measure(keras_model(name), pictures, labels)}
+
+
+@made_once
+def effects_in_whole(name: str, count: int) -> dict[tuple[str, str], Any]:
+    """Of the network as it is, on `images`, whose classes are `classes`."""
+    return effects(name, images(name, count), classes(count))
+
+
+def classes(count: int) -> np.ndarray:
+    return np.arange(count) % CLASSES
 
 
 def expect(effect: liveness.Effect, whole: np.ndarray, without: np.ndarray) -> None:
@@ -69,9 +80,8 @@ def test_every_part_is_found_in_the_order_of_the_network(name: str) -> None:
 def test_an_effect_is_that_of_setting_the_branch_s_last_weights_to_zero(
     name: str, attention: str, mlp: str, layer: str
 ) -> None:
-    model, pictures = keras_model(name), images(name, 12)
-    labels = np.arange(12) % CLASSES
-    whole, found = answers(name, pictures), effects(name, pictures, labels)
+    model, pictures, labels = keras_model(name), images(name, 12), classes(12)
+    whole, found = answers(name, pictures), effects_in_whole(name, 12)
     weights = [(weight, 0.0) for weight in model.get_layer(attention).weights[-2:]]  # of its output
     dense = [(weight, 0.0) for weight in model.get_layer(f"{layer}.{mlp}").weights]
     for kind, zeros in (("attention", weights), ("mlp", dense), ("layer", weights + dense)):
@@ -86,8 +96,8 @@ def test_an_effect_is_that_of_setting_the_branch_s_last_weights_to_zero(
 
 @pytest.mark.parametrize("name", ["mobilevit_xxs", "mobilevit_paper_xxs"])
 def test_a_block_is_cut_where_it_joins_its_shortcut_and_an_inverted_residual_where_it_is_added(name: str) -> None:
-    model, pictures = keras_model(name), images(name, 8)
-    whole, found = answers(name, pictures), effects(name, pictures)
+    model, pictures = keras_model(name), images(name, 12)
+    whole, found = answers(name, pictures), effects_in_whole(name, 12)
     article = name == "mobilevit_xxs"
     block, fuse = ("stage2.mobilevit", "fuse") if article else ("stages.2.1", "conv_fusion.conv")
     kernel = model.get_layer(f"{block}.{fuse}").kernel

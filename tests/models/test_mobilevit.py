@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from built import built
 from parity import LOG_TOLERANCE, assert_mutant_is_noticed, assert_same, pair
 from reference.weights import pictures
 from vitconv.data.pictures.images import ImageSpec
@@ -22,25 +23,17 @@ if TYPE_CHECKING:
 NAMES = ("mobilevit_xxs", "mobilevit_paper_xxs", "mobilevit_paper_xs", "mobilevit_paper_s")
 
 
-def trainable(model: keras.Model) -> int:
-    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
-
-
 def test_the_article_s_network_has_its_parameters_at_its_own_size() -> None:
-    entry = catalogue.find("mobilevit_xxs")
-    model = entry.build(entry.image, 5)
-    assert model.count_params() == 1_307_621
-    assert trainable(model) == 1_305_077
-    assert model.input_shape == (None, 256, 256, 3)
-    assert model.output_shape == (None, 5)
+    model = built("mobilevit_xxs", None, 5)
+    assert (model.parameters, model.trainable) == (1_307_621, 1_305_077)
+    assert (model.input_shape, model.output_shape) == ((256, 256, 3), (5,))
 
 
 @pytest.mark.parametrize(("size", "parameters"), [("xxs", 1_272_024), ("xs", 2_317_848), ("s", 5_578_632)])
 def test_the_paper_s_networks_have_their_parameters_at_their_own_size(size: str, parameters: int) -> None:
-    entry = catalogue.find(f"mobilevit_paper_{size}")
-    model = entry.build(entry.image, 1000)
-    assert trainable(model) == parameters
-    assert model.output_shape == (None, 1000)
+    model = built(f"mobilevit_paper_{size}", None, 1000)
+    assert model.trainable == parameters
+    assert model.output_shape == (1000,)
 
 
 @pytest.mark.parametrize("name", NAMES)

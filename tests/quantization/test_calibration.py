@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from commands import Call, refused
+from commands import Call, Ended, refused
 from converted import float_graph
 from vitconv import CalibrateConfig, Calibration, ImageSpec, calibrate, open_checkpoint
 from vitconv.checkpoints.pictures import SeenPictures
@@ -39,6 +39,18 @@ def calibrated(digits_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
     """The calibration of the checkpoint that was trained on digits, and its file."""
     out = tmp_path_factory.mktemp("calibration") / "ranges.json"
     return calibrate(CalibrateConfig(digits_checkpoint, out, samples=SAMPLES, seed=3)), out
+
+
+def test_the_command_writes_the_same_file(
+    calibrated: tuple[Calibration, Path], calibrate_command: tuple[Path, Ended]
+) -> None:
+    """But for what a hybrid file keeps in float: that is measured."""
+    result, _ = calibrated
+    file, ended = calibrate_command
+    written = calibration.read(file)
+    assert json.loads(ended.out) == json.loads(file.read_text())
+    assert replace(written, graphs=()) == replace(result, graphs=())
+    assert [graph.ranges for graph in written.graphs] == [graph.ranges for graph in result.graphs]
 
 
 def split_of(labels: list[int]) -> Split:

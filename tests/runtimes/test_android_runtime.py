@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from commands import Call, refused, run
+from commands import Call, refused
 from converted import converted, float_graph, images
+from shipped import shipped_export
 from vitconv.conversion import schemes
-from vitconv.evaluation.android import AndroidCheck, AndroidVerification, verify_android
+from vitconv.evaluation.other_runtimes.android import AndroidCheck, AndroidVerification, verify_android
 from vitconv.exporting import golden, manifest
 from vitconv.foundation.disk.files import sha256
 from vitconv.foundation.errors import InputError, MissingToolError, ModelFileError, UnknownNameError
@@ -221,8 +222,7 @@ def test_an_export_passes_on_every_abi_with_and_without_xnnpack(tmp_path: Path) 
     """The shipped EANet: what a session trains comes out otherwise on each processor, and not always as robust."""
     ready("x86_64")
     abis = tuple(abi for abi in ABIS if not lacking(abi))
-    ended = run("export", "eanet", "--quant", "all", "--out", tmp_path / "export")
-    assert ended.status == 0, ended.err
+    shutil.copytree(shipped_export("eanet"), tmp_path / "export")
     keep_golden(tmp_path / "export", 3)
     result = AndroidVerification(checked(tmp_path / "export", *abis), {})
     assert result.passed, [check for check in result.checks if not check.passed]
@@ -269,7 +269,7 @@ def test_wrong_pixels_fail_with_every_scheme(
 ) -> None:
     ready("x86_64")
     keep(digits_export, scheme)
-    monkeypatch.setattr("vitconv.evaluation.android.AndroidRunner", OtherPixels)
+    monkeypatch.setattr("vitconv.evaluation.other_runtimes.android.AndroidRunner", OtherPixels)
     for check in checked(digits_export):
         assert not check.passed
         words = "steps from LiteRT's output, more than" if scheme == "int8" else "in a probability, more than"

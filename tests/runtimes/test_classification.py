@@ -18,6 +18,7 @@ from PIL import Image
 
 from commands import Call
 from graphs import with_metadata
+from shared import made_once
 from vitconv.cli.check import classification_text
 from vitconv.data.pictures.images import ImageSpec, ResizeRule, open_picture
 from vitconv.foundation.errors import InputError, ModelFileError
@@ -209,6 +210,11 @@ def convolutional() -> dict[str, bytes]:
 
     "float32", "int8" of pixels 0–255, and "int8 normalised", of pixels −1 to 1, whose input scale is 1/127.5.
     """
+    return _converted()
+
+
+@made_once
+def _converted() -> dict[str, bytes]:
     import keras
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2

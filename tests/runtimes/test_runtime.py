@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import vitconv.runtimes.litert
+from shared import made_once
 from vitconv.foundation.errors import InputError, MissingToolError, ModelFileError
 from vitconv.runtimes.litert import Runner
 from vitconv.runtimes.worker import count_delegated, receive, send
@@ -40,6 +41,11 @@ def odd_tflite() -> dict[str, bytes]:
 
     mixed: MUL, CUMSUM, SUB, SOFTMAX on [1, 4, 4, 3]; XNNPACK takes all but CUMSUM. vector: MUL on [1, 4].
     """
+    return _converted()
+
+
+@made_once
+def _converted() -> dict[str, bytes]:
     with warnings.catch_warnings():
         # TensorFlow warns about its own and NumPy's deprecations while it is imported and converts.
         warnings.simplefilter("ignore")

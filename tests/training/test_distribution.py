@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -24,6 +25,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import shared
 from commands import Call, refused
 from vitconv.checkpoints import pictures
 from vitconv.checkpoints.checkpoint import CARD, open_checkpoint, read_tensors
@@ -139,26 +141,39 @@ def assert_same_values(file: Path, other: Path, tolerance: float) -> None:
         np.testing.assert_allclose(value, expected[name], atol=tolerance, err_msg=name)
 
 
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Two workers that trained to the end: the chief's folder, the other's, and how each ended."""
-    folder = tmp_path_factory.mktemp("pair")
+@shared.made_once
+def _trained_pair(name: str) -> dict[str, Any]:
+    folder = shared.new_folder(name)
     outs = folder / "chief", folder / "other"
     command = ("--strategy", "multi-worker", "--epochs", EPOCHS, "--json")
     with Workers(*(arguments(out, *command) for out in outs)) as workers:
-        return {"outs": outs, "ends": [workers.end(index) for index in range(2)]}
+        ends = [workers.end(index) for index in range(2)]
+    for status, _, err in ends:
+        assert status == 0, err
+    return {"outs": outs, "ends": ends}
+
+
+@pytest.fixture(scope="module")
+def pair() -> dict[str, Any]:
+    """Two workers that trained to the end: the chief's folder, the other's, and how each ended. Not to be
+    changed."""
+    return _trained_pair("trained/pair")
 
 
 # --- several workers ---
 
 
-def test_two_workers_train_as_one_process_does(pair: dict[str, Any], tmp_path: Path) -> None:
-    for status, _, err in pair["ends"]:
-        assert status == 0, err
-    command = [sys.executable, "-c", COMMAND, "0", "0", *arguments(tmp_path, "--epochs", EPOCHS)]
+@shared.made_once
+def _trained_alone(name: str) -> str:
+    command = [sys.executable, "-c", COMMAND, "0", "0", *arguments(shared.new_folder(name), "--epochs", EPOCHS)]
     alone = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert alone.returncode == 0, alone.stderr
-    found, expected = rows(pair["outs"][0]), rows(tmp_path)
+    return name
+
+
+def test_two_workers_train_as_one_process_does(pair: dict[str, Any]) -> None:
+    out = shared.folder() / _trained_alone("trained/alone")
+    found, expected = rows(pair["outs"][0]), rows(out)
     assert [list(row) for row in found] == [list(row) for row in expected]
     for row, other in zip(found, expected, strict=True):
         assert row["loss"] == pytest.approx(other["loss"], abs=ROUNDING)
@@ -183,32 +198,40 @@ def test_the_chief_alone_writes_and_tells_of_progress_and_both_give_the_same_res
     assert results[0]["card"] == checkpoint.card.to_json()
 
 
-def test_a_killed_worker_ends_the_others_soon_and_the_training_resumes(
-    pair: dict[str, Any], tmp_path: Path
-) -> None:
-    command = arguments(tmp_path, "--strategy", "multi-worker", "--epochs", EPOCHS)
+@shared.made_once
+def _killed_and_resumed(name: str) -> tuple[int, str, str]:
+    """One of two workers is killed in the second epoch, which leaves killed/; both go on, which makes resumed/.
+    How the other one ended."""
+    folder = shared.new_folder(name)
+    command = arguments(folder / "resumed", "--strategy", "multi-worker", "--epochs", EPOCHS)
     with Workers(command, command, stops=BATCHES * 3 // 2) as workers:
         status, _, err = workers.end(1)
         assert status == -signal.SIGKILL, err
         killed = time.monotonic()
-        status, out, err = workers.end(0)
+        other = workers.end(0)
         assert time.monotonic() - killed < 6 * LOST_SECONDS
+    shutil.copytree(folder / "resumed", folder / "killed")
+    command = [*command, "--resume"]
+    with Workers(command, command) as workers:
+        for index in range(2):
+            status, _, err = workers.end(index)
+            assert status == 0, err
+    return other
+
+
+def test_a_killed_worker_ends_the_others_soon_and_the_training_resumes(pair: dict[str, Any]) -> None:
+    name = "trained/killed-worker"
+    status, out, err = _killed_and_resumed(name)
     assert (status, out) == (1, ""), err
     assert "Traceback" not in err
     message = err.splitlines()[-1]
     assert message.startswith("vitconv: worker 1 of 2 (127.0.0.1:")
     assert "lost another worker" in message
     assert "--resume" in message
-    assert len(rows(tmp_path)) == 1
-
-    command = [*command, "--resume"]
-    with Workers(command, command) as workers:
-        for index in range(2):
-            status, _, err = workers.end(index)
-            assert status == 0, err
-    whole = pair["outs"][0]
-    assert rows(tmp_path) == [pytest.approx(row, abs=NOISE) for row in rows(whole)]
-    assert_same_values(tmp_path / STATE, whole / STATE, NOISE)
+    assert len(rows(shared.folder() / name / "killed")) == 1
+    resumed, whole = shared.folder() / name / "resumed", pair["outs"][0]
+    assert rows(resumed) == [pytest.approx(row, abs=NOISE) for row in rows(whole)]
+    assert_same_values(resumed / STATE, whole / STATE, NOISE)
 
 
 def test_workers_that_were_started_otherwise_are_refused(tmp_path: Path) -> None:
@@ -276,16 +299,22 @@ assert 50 < np.count_nonzero(np.asarray(first) != np.asarray(second)) < 150
 """
 
 
-def test_a_mirrored_training_is_kept_and_resumes_as_if_it_had_not_stopped(tmp_path: Path) -> None:
+@shared.made_once
+def _mirrored(name: str) -> str:
     ended = subprocess.run(
-        [sys.executable, "-c", MIRRORED, str(tmp_path)],
+        [sys.executable, "-c", MIRRORED, str(shared.new_folder(name))],
         capture_output=True,
         text=True,
         timeout=PATIENCE,
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    return name
+
+
+def test_a_mirrored_training_is_kept_and_resumes_as_if_it_had_not_stopped() -> None:
+    folder = shared.folder() / _mirrored("trained/mirrored")
+    whole, parts = folder / "whole", folder / "parts"
     assert rows(whole)[-1]["val_accuracy"] > 0.5
     assert rows(parts) == [pytest.approx(row, abs=NOISE) for row in rows(whole)]
     assert_same_values(parts / STATE, whole / STATE, NOISE)

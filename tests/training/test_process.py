@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+
+import shared
 
 CODE = """
 import ctypes, sys
@@ -43,19 +46,21 @@ print(len(asked) > 0, threads() != before)
 """
 
 
-def changed(out: Path, how: str) -> str:
+@shared.made_once
+def changed(how: str) -> str:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", CODE, str(out), how],
-        capture_output=True, text=True, env=environment,
-    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", CODE, str(Path(folder) / "out"), how],
+            capture_output=True, text=True, env=environment,
+        )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout.strip().splitlines()[-1]
 
 
-def test_train_changes_neither_the_allocator_nor_tensorflow_s_threads(tmp_path: Path) -> None:
-    assert changed(tmp_path / "out", "train") == "False False"
+def test_train_changes_neither_the_allocator_nor_tensorflow_s_threads() -> None:
+    assert changed("train") == "False False"
 
 
-def test_the_command_changes_both(tmp_path: Path) -> None:
-    assert changed(tmp_path / "out", "command") == "True True"
+def test_the_command_changes_both() -> None:
+    assert changed("command") == "True True"

@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import shared
 from vitconv.checkpoints import pictures
 from vitconv.checkpoints.checkpoint import CARD, Checkpoint, open_checkpoint, read_tensors, save
 from vitconv.data.datasets import Split, open_dataset
@@ -99,16 +100,26 @@ def config(out: Path, epochs: int = EPOCHS, **changes: Any) -> TrainConfig:
     )
 
 
+@shared.made_once
+def trained(name: str, **changes: Any) -> TrainResult:
+    """A training in the shared folder that was never stopped. Not to be changed."""
+    from vitconv.models import eanet
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(eanet, "BLOCKS", 1)
+        return train(config(shared.new_folder(f"trained/{name}"), **changes))
+
+
 @pytest.fixture(scope="module")
-def whole(one_block: None, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+def whole() -> TrainResult:
     """A training that was never stopped."""
-    return train(config(tmp_path_factory.mktemp("training") / "whole"))
+    return trained("whole")
 
 
 @pytest.fixture(scope="module")
-def trained_once(one_block: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained_once() -> Path:
     """The folder of the same training after its first epoch."""
-    return train(config(tmp_path_factory.mktemp("training") / "once", epochs=1)).checkpoint.path
+    return trained("once", epochs=1).checkpoint.path
 
 
 @pytest.fixture
@@ -475,35 +486,47 @@ def run_until(moment: tuple[str, int, signal.Signals], out: Path) -> subprocess.
     )
 
 
-def test_a_training_that_is_stopped_again_and_again_ends_as_if_it_had_not_been(
-    tmp_path: Path, whole: TrainResult
-) -> None:
-    out = tmp_path / "stopped"
-
+MOMENTS = (
     # Killed in the first epoch, when its checkpoint is kept, and neither the history nor the state to go on from.
-    killed = run_until((HISTORY, 1, signal.SIGKILL), out)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert open_checkpoint(out).card.results["epoch"] == 1
-    assert not (out / HISTORY).exists()
-
+    (HISTORY, 1, signal.SIGKILL),
     # Ctrl-C in the middle of the second epoch.
-    stopped = run_until(("batch", BATCHES * 3 // 2, signal.SIGINT), out)
-    assert stopped.returncode == 130, stopped.stderr
+    ("batch", BATCHES * 3 // 2, signal.SIGINT),
+    # Killed at the same moment of the last epoch, where nothing that comes later can make up for it.
+    (HISTORY, 2, signal.SIGKILL),
+)
+
+
+@shared.made_once
+def stopped_at(moments: tuple[tuple[str, int, signal.Signals], ...]) -> list[subprocess.CompletedProcess[str]]:
+    """A training in the shared folder that is stopped at each of the moments and goes on; how each run of it
+    ended. stopped/N is what the one before left, and stopped/end what came out of going on once more."""
+    folder, ended = shared.new_folder("trained/stopped"), []
+    for number, moment in enumerate(moments):
+        ended.append(run_until(moment, folder / "end"))
+        assert ended[-1].returncode == (130 if moment[2] == signal.SIGINT else -moment[2]), ended[-1].stderr
+        shutil.copytree(folder / "end", folder / str(number))
+    train(config(folder / "end", resume=True))
+    return ended
+
+
+def test_a_training_that_is_stopped_again_and_again_ends_as_if_it_had_not_been(whole: TrainResult) -> None:
+    _, stopped, _ = stopped_at(MOMENTS)
+    after_kill, after_stop, after_last, out = (
+        shared.folder() / "trained" / "stopped" / name for name in ("0", "1", "2", "end")
+    )
+    assert open_checkpoint(after_kill).card.results["epoch"] == 1
+    assert not (after_kill / HISTORY).exists()
+
     assert stopped.stdout == ""
     assert "Traceback" not in stopped.stderr
     notes = ("vitconv: images are not mirrored",)  # on what a user may not expect of the pictures
     lines = [line for line in stopped.stderr.splitlines() if not line.startswith(notes)]
     assert [line for line in lines if line.startswith("vitconv")] == [stopped.stderr.splitlines()[-1]]
-    assert open_checkpoint(out).card.results["epoch"] == 1
+    assert open_checkpoint(after_stop).card.results["epoch"] == 1
 
-    # Killed at the same moment of the last epoch, where nothing that comes later can make up for it.
-    killed = run_until((HISTORY, 2, signal.SIGKILL), out)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert open_checkpoint(out).card.results["epoch"] == EPOCHS
-    assert len((out / HISTORY).read_text().splitlines()) == EPOCHS
+    assert open_checkpoint(after_last).card.results["epoch"] == EPOCHS
+    assert len((after_last / HISTORY).read_text().splitlines()) == EPOCHS
 
-    result = train(config(out, resume=True))
-    assert len(result.history) == EPOCHS
     assert_same_training(out, whole)
 
 
@@ -587,9 +610,9 @@ def test_a_checkpoint_is_not_trained_over(once: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def best(one_block: None, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+def best() -> TrainResult:
     """A training with a schedule, averaged weights and some of the patches, that was never stopped."""
-    return train(config(tmp_path_factory.mktemp("training") / "best", epochs=2, recipe="best"))
+    return trained("best", epochs=2, recipe="best")
 
 
 def test_the_best_recipe_is_recorded_and_its_averaged_weights_are_the_checkpoint(best: TrainResult) -> None:

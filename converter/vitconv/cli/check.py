@@ -20,8 +20,8 @@ from vitconv.cli.terminal.progress import ConsoleProgress, tensorflow_progress
 from vitconv.foundation.text import visible
 
 if TYPE_CHECKING:
-    from vitconv.evaluation.android import AndroidVerification
     from vitconv.evaluation.layer_errors import LayerError
+    from vitconv.evaluation.other_runtimes.android import AndroidVerification
     from vitconv.evaluation.verification import Verification
     from vitconv.runtimes.classification import Classification, Picture
     from vitconv.runtimes.npu import NpuAnswer

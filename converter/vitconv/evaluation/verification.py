@@ -18,13 +18,13 @@ from vitconv.conversion.schemes import Scheme
 from vitconv.data.datasets import Split
 from vitconv.data.pictures.images import ImageSpec
 from vitconv.evaluation import evidence
-from vitconv.evaluation.android import AndroidVerification, runnable_abis, verify_android
 from vitconv.evaluation.confidence import FileConfidence, held_out
 from vitconv.evaluation.evidence import Answers, Evidence
-from vitconv.evaluation.gpu import GpuVerification, verify_gpu
 from vitconv.evaluation.layer_errors import IMAGES as LAYER_IMAGES
 from vitconv.evaluation.layer_errors import LayerError, layer_errors, losses
 from vitconv.evaluation.originals import open_dataset, open_original
+from vitconv.evaluation.other_runtimes.android import AndroidVerification, runnable_abis, verify_android
+from vitconv.evaluation.other_runtimes.gpu import GpuVerification, verify_gpu
 from vitconv.evaluation.parity import FileVerification, compare
 from vitconv.exporting import folder_check, manifest
 from vitconv.exporting.manifest import Manifest

@@ -17,8 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from vitconv.checkpoints import checkpoint as checkpoints
 from vitconv.checkpoints import pretrained
 from vitconv.classifiers.float_model import FloatModel
@@ -31,6 +29,7 @@ from vitconv.exporting import classes, confidence, golden, gpu, manifest
 from vitconv.exporting.cheapest.limits import AccuracyLimit, Search
 from vitconv.exporting.cheapest.pictures import choose_pictures
 from vitconv.exporting.cheapest.search import Candidate, candidates, search
+from vitconv.exporting.coarse_answers import coarse_output
 from vitconv.exporting.described import describe, manifest_of, metadata_of, model_name, names_of
 from vitconv.exporting.first_run import check_runs
 from vitconv.exporting.folder import export_folder, put_in_place
@@ -40,7 +39,7 @@ from vitconv.foundation.disk.files import writable_directory, write_json, write_
 from vitconv.foundation.errors import InputError
 from vitconv.foundation.progress import Progress
 from vitconv.quantization import calibration as calibrations
-from vitconv.quantization import integers, output_steps, sensitivity
+from vitconv.quantization import integers, sensitivity
 from vitconv.quantization.calibration import Calibration
 from vitconv.quantization.cost_model import estimated_instructions
 from vitconv.quantization.sensitivity import Kept
@@ -170,7 +169,7 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportResu
         put_in_place(staging, out, document)
     notes = (
         pictures.note,
-        _coarse_output(wanted, calibration, probabilities),
+        coarse_output(wanted, calibration, probabilities),
         *cut,
         *_refused_rules(model),
         trace.sentence if trace else None,
@@ -253,26 +252,6 @@ def _facts(kept: Kept | None, said: ModelMetadata, trace: Search | None) -> dict
     if kept is None:
         return sure
     return {"keep_float": list(kept.layers), "sensitivity": [vars(unit) for unit in kept.units], **sure}
-
-
-def _coarse_output(
-    wanted: Sequence[Scheme], calibration: Calibration | None, probabilities: np.ndarray
-) -> str | None:
-    """A sentence where uint8 probabilities cannot hold the network's answers to the calibration images, or to the
-    golden ones, whose probabilities are given; else None."""
-    names = [scheme.name for scheme in wanted if scheme.integer and not scheme.float_output]
-    if not names:
-        return None
-    seen = [(output_steps.rounded(probabilities), "golden images")]
-    if calibration is not None and calibration.answers is not None:
-        seen.insert(0, (calibration.answers, "calibration images"))
-    for found, what in seen:
-        if found.undecided:
-            return (
-                f"{found.sentence(what)}. {' and '.join(names)} cannot be used like this. Export with "
-                f"{output_steps.FLOAT_OUTPUT}, or train until the network is surer of its answers."
-            )
-    return None
 
 
 def _refused_rules(model: FloatModel) -> Iterator[str]:

@@ -23,7 +23,7 @@ from ai_edge_litert import schema_py_generated as schema
 from vitconv.data.pictures.images import ImageDocument, ImageSpec
 from vitconv.foundation import documents
 from vitconv.foundation.errors import InputError, MissingToolError, ModelFileError, PromiseError
-from vitconv.tflite import archive, flatbuffer
+from vitconv.tflite import archive, flatbuffer, mapping
 from vitconv.tflite.confidence import Confidence
 from vitconv.tflite.graph import Graph
 
@@ -181,7 +181,7 @@ def _record(model: Any, metadata: ModelMetadata, files: dict[str, str]) -> bytes
     general = metadata_info.GeneralMd(
         name=metadata.name,
         version=metadata.version,
-        description="\n\n".join(filter(None, (metadata.description, _mapping(source, output)))),
+        description="\n\n".join(filter(None, (metadata.description, mapping.in_words(source, output)))),
         author=metadata.author,
         licenses=metadata.licence,
     ).create_metadata()
@@ -191,7 +191,7 @@ def _record(model: Any, metadata: ModelMetadata, files: dict[str, str]) -> bytes
             path.write_text(files[name], encoding="utf-8", newline="\n")
         input_record = metadata_info.InputImageTensorMd(
             name="image",
-            description=_input_mapping(source),
+            description=mapping.of_input(source),
             norm_mean=[0.0],
             norm_std=[1.0],
             color_space_type=records.ColorSpaceType.RGB,
@@ -199,7 +199,7 @@ def _record(model: Any, metadata: ModelMetadata, files: dict[str, str]) -> bytes
         )
         output_record = metadata_info.ClassificationTensorMd(
             name="probability",
-            description=_output_mapping(output),
+            description=mapping.of_output(output),
             label_files=[metadata_info.LabelFileMd(str(paths[_LABELS]))],
             tensor_type=writer_utils.get_output_tensor_types(ends)[0],
         )
@@ -248,9 +248,9 @@ def _read_record(parsed: Any, record: bytes, files: dict[str, bytes]) -> ModelMe
     root = records.ModelMetadata.GetRootAs(record, 0)
     source, output = _input_and_output(parsed)
     description = flatbuffer.text(root.Description())
-    mapping = _mapping(source, output)
-    if description.endswith(mapping):
-        description = description[: -len(mapping)].removesuffix("\n\n")
+    ours = mapping.in_words(source, output)
+    if description.endswith(ours):
+        description = description[: -len(ours)].removesuffix("\n\n")
     labels = files[_label_file(root, records.AssociatedFileType.TENSOR_AXIS_LABELS)]
     confidence = None
     if _FACTS in files:
@@ -334,28 +334,3 @@ def _input_and_output(parsed: Any) -> tuple[Any, Any]:
 def _classes(output: Any) -> int:
     shape = flatbuffer.tensor_shape(output)
     return shape[-1] if shape else 1
-
-
-def _mapping(source: Any, output: Any) -> str:
-    return f"Input: {_input_mapping(source)} Output: {_output_mapping(output)}"
-
-
-def _input_mapping(tensor: Any) -> str:
-    dtype = flatbuffer.tensor_dtype(tensor)
-    quantization = flatbuffer.tensor_quantization(tensor)
-    if quantization is None:
-        return f"raw RGB pixels 0–255 as {dtype}."
-    scale, zero_point = quantization
-    return f"raw RGB pixels 0–255 as {dtype} (scale {scale:.7g}, zero point {zero_point})."
-
-
-def _output_mapping(tensor: Any) -> str:
-    dtype = flatbuffer.tensor_dtype(tensor)
-    quantization = flatbuffer.tensor_quantization(tensor)
-    if quantization is None:
-        return f"the probability of each label as {dtype}."
-    scale, zero_point = quantization
-    value = "value" if zero_point == 0 else f"(value {'−' if zero_point > 0 else '+'} {abs(zero_point)})"
-    steps = 1 / scale
-    formula = f"{value} / {round(steps)}" if abs(steps - round(steps)) < 1e-6 * steps else f"{value} × {scale:.7g}"
-    return f"{dtype}, probability = {formula}."

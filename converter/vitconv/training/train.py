@@ -8,12 +8,10 @@ OUT/training.safetensors             all that `resume` needs: the last epoch's w
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from vitconv.checkpoints import checkpoint as checkpoints
@@ -36,12 +34,13 @@ from vitconv.models import catalogue
 from vitconv.models.catalogue import ModelEntry, Recipe
 from vitconv.training.card import identity_of, new_card
 from vitconv.training.described import described
+from vitconv.training.distributed.chief import chief_s_checkpoint, chief_s_state
 from vitconv.training.distributed.distribution import STRATEGIES, Distribution, open_distribution
 from vitconv.training.first_weights import FirstWeights
 from vitconv.training.keeper import CURVES, HISTORY, keeper
 from vitconv.training.network import new_model
 from vitconv.training.precision import has_bfloat16
-from vitconv.training.state import STATE, Setup, TrainingState, differences
+from vitconv.training.state import STATE, Setup, TrainingState
 from vitconv.training.steps.batch_parts import parts_of
 from vitconv.training.steps.batches import starter, training_batches, validation_batches
 from vitconv.training.summary import ClassAccuracy, classes_of, no_better_than_guessing, what_differs
@@ -196,11 +195,11 @@ class _Training:
         identity = identity_of(config.model, config.seed, spec, self.dataset, training, recipe, self.init)
         if resumed is not None:
             resumed.check(identity, self._changed_pictures())
-        resumed = _chief_s_state(distribution, identity, resumed)
+        resumed = chief_s_state(distribution, identity, resumed)
         history = resumed.history if resumed is not None else []
         if len(history) < recipe.epochs:
             self._fit(training, validation, reporting, self._setup(identity, resumed), resumed, history)
-        checkpoint = _chief_s_checkpoint(distribution, config.out)
+        checkpoint = chief_s_checkpoint(distribution, config.out)
         if distribution.cluster is None:
             checkpoint = described(checkpoint, validation, reporting, self.progress)
         if distribution.is_chief and (
@@ -324,33 +323,3 @@ def _earlier_state(out: Path, resume: bool) -> TrainingState | None:
         )
     remove_leftovers(out, _FILES)
     return state
-
-
-def _chief_s_state(
-    distribution: Distribution, identity: Mapping[str, Any], state: TrainingState | None
-) -> TrainingState | None:
-    """What the chief goes on from, on every worker. Raises InputError on one that was to train something else."""
-    if distribution.cluster is None:
-        return state
-    wanted = json.loads(distribution.from_chief(json.dumps(identity).encode()))
-    if changes := differences(wanted, identity, "is", "here"):
-        raise InputError(
-            f"{distribution.cluster.name} was started with other settings than the chief, whose "
-            f"{'; '.join(changes)}. Give all workers the same command and data."
-        )
-    data = distribution.from_chief(state.to_bytes() if state is not None else b"")
-    if distribution.is_chief or not data:
-        return state
-    with TemporaryDirectory() as folder:
-        copy = Path(folder) / STATE
-        copy.write_bytes(data)
-        return TrainingState.read(copy)
-
-
-def _chief_s_checkpoint(distribution: Distribution, out: Path) -> Checkpoint:
-    """What the training left in the chief's folder, on every worker."""
-    if distribution.cluster is None:
-        return checkpoints.open_checkpoint(out)
-    kept = checkpoints.open_checkpoint(out).card.to_json() if distribution.is_chief else None
-    card = json.loads(distribution.from_chief(json.dumps(kept).encode()))
-    return Checkpoint(out, checkpoints.card_from_json(card))

@@ -9,7 +9,7 @@ from vitconv.cli.tables.layout import table, wrapped
 from vitconv.tflite.runtime_versions import ANDROID_RELEASE, release_name
 
 if TYPE_CHECKING:
-    from vitconv.evaluation.gpu import GpuCheck, GpuVerification
+    from vitconv.evaluation.other_runtimes.gpu import GpuCheck, GpuVerification
     from vitconv.runtimes.npu import NpuAnswer
     from vitconv.tflite.gpu_support import GpuSupport
 

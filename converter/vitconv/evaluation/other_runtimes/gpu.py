@@ -25,7 +25,7 @@ import numpy as np
 
 from vitconv.conversion import schemes
 from vitconv.conversion.schemes import Scheme
-from vitconv.evaluation.closeness import (
+from vitconv.evaluation.other_runtimes.closeness import (
     FLOAT32_ERROR,
     FLOAT_ERROR,
     MOST_STEPS,
@@ -35,8 +35,8 @@ from vitconv.evaluation.closeness import (
     litert_answers,
     too_far,
 )
-from vitconv.evaluation.gpu_fault import Fault, first_fault
-from vitconv.evaluation.half_precision import HalfPrecision, half_precision
+from vitconv.evaluation.other_runtimes.gpu_fault import Fault, first_fault
+from vitconv.evaluation.other_runtimes.half_precision import HalfPrecision, half_precision
 from vitconv.exporting import golden
 from vitconv.exporting.manifest import Manifest
 from vitconv.foundation.errors import ModelFileError

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitconv.evaluation.single_operations import Alone, Values, chunks
+from vitconv.evaluation.other_runtimes.single_operations import Alone, Values, chunks
 from vitconv.foundation.errors import ModelFileError
 from vitconv.runtimes.gpu.drivers import Driver
 from vitconv.runtimes.gpu.runner import GpuRunner

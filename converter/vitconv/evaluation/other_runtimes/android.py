@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from vitconv.conversion import schemes
-from vitconv.evaluation.closeness import (
+from vitconv.evaluation.other_runtimes.closeness import (
     FLOAT32_ERROR,
     FLOAT_ERROR,
     MOST_STEPS,

@@ -21,7 +21,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-from vitconv.evaluation.single_operations import Alone, Values, chunks
+from vitconv.evaluation.other_runtimes.single_operations import Alone, Values, chunks
 from vitconv.tflite import flatbuffer
 from vitconv.tflite.gpu_rules import from_constants
 from vitconv.tflite.graph import Graph

@@ -1,0 +1,1 @@
+"""Sections on what files answer: classes, confidence, disagreements, bad pictures. Imports evaluation."""
