@@ -73,6 +73,15 @@ class Handmade:
         self.buffers[tensor.buffer].data = flatbuffer.data_vector(np.array(values, np.int32).tobytes())
         return index
 
+    def booleans(self, values: Any) -> int:
+        """A constant of truth values."""
+        array = np.asarray(values, np.bool_)
+        index = self.constant(np.zeros(array.shape))
+        tensor = self.tensors[index]
+        tensor.type = schema.TensorType.BOOL
+        self.buffers[tensor.buffer].data = flatbuffer.data_vector(array.tobytes())
+        return index
+
     def computed(self, name: str, inputs: list[int], shape: tuple[int, ...], options: Any = None) -> int:
         """Any operator with one result of that shape."""
         output = self.tensor(*shape)

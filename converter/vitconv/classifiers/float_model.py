@@ -51,6 +51,10 @@ class FloatModel(Protocol):
     def folder(self) -> Path | None: ...
 
     @property
+    def in_blocks(self) -> bool:
+        """Whether the names of its layers tell their blocks, as those of our networks do: block.layer."""
+
+    @property
     def told(self) -> Mapping[str, Any] | None:
         """What a user said of it that the file does not say, as the manifest keeps it; None where nothing is."""
 

@@ -79,6 +79,10 @@ class ForeignModel:
         return safe_name(self.path.name.partition(".")[0])
 
     @property
+    def in_blocks(self) -> bool:
+        return False
+
+    @property
     def told(self) -> Mapping[str, Any]:
         return Card(self.pixels.text, self.softmax, code_entry(self.code) if self.code else None).to_json()
 

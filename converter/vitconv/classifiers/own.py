@@ -48,6 +48,10 @@ class OwnModel(Checkpoint):
         return self.path
 
     @property
+    def in_blocks(self) -> bool:
+        return True
+
+    @property
     def told(self) -> None:
         return None
 

@@ -29,6 +29,10 @@ class PublishedModel(ForeignModel):
     network: keras.Model = field(kw_only=True, repr=False)
 
     @property
+    def in_blocks(self) -> bool:
+        return True
+
+    @property
     def rules(self) -> tuple[Mapping[str, Any], ...]:
         return ()
 

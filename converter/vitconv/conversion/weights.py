@@ -6,6 +6,8 @@ file. Dense layers have one scale: one a channel needs FULLY_CONNECTED 12, which
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from vitconv.tflite.graph import Graph
 
 _LEAST = 1024  # values of a kernel, below which eight bits save nothing; TensorFlow's converter has the same
 _STEPS = 127
+_FLOAT_BYTES = 4
 # Operator → the axis that has a scale of its own for each place (None: one scale for all), and the operator's
 # version that takes an int8 kernel with float activations.
 _KERNELS: dict[str, tuple[int | None, int]] = {
@@ -63,11 +66,13 @@ def in_half_precision(graph: Graph) -> Graph:
 
 
 def in_eight_bits(graph: Graph) -> Graph:
-    """The kernels of dense layers and convolutions as int8; activations stay float between the layers."""
+    """The kernels of dense layers and convolutions as int8; activations stay float between the layers. Small ones
+    stay float, too, but in a network that has few others."""
     model = graph.draft()
     subgraph = model.subgraphs[0]
     names = flatbuffer.operator_names(model)
     readers = flatbuffer.readers(subgraph)
+    least = _least(model, names)
     done: dict[int, int] = {}
     for operator in subgraph.operators:
         name = names[operator.opcodeIndex]
@@ -80,7 +85,7 @@ def in_eight_bits(graph: Graph) -> Graph:
             if tensor.type != schema.TensorType.FLOAT32 or not flatbuffer.is_constant(model, tensor):
                 continue
             values = _values(model, tensor)
-            if values.size < _LEAST:
+            if values.size < least:
                 continue
             if any(names[reader.opcodeIndex] != name for reader in readers[index]):
                 continue
@@ -91,6 +96,19 @@ def in_eight_bits(graph: Graph) -> Graph:
         if name == "FULLY_CONNECTED":
             operator.builtinOptions.asymmetricQuantizeInputs = False
     return Graph(model, graph.name)
+
+
+def _least(model: Any, names: Sequence[str]) -> int:
+    """Values from which a kernel is worth eight bits: 1 where large ones alone would leave most bytes float."""
+    subgraph = model.subgraphs[0]
+    kernels = {flatbuffer.inputs(op)[1] for op in subgraph.operators if names[op.opcodeIndex] in _KERNELS}
+    sizes = {
+        index: math.prod(flatbuffer.tensor_shape(tensor))
+        for index, tensor in enumerate(subgraph.tensors)
+        if tensor.type == schema.TensorType.FLOAT32 and flatbuffer.is_constant(model, tensor)
+    }
+    large = sum(size for index, size in sizes.items() if index in kernels and size >= _LEAST)
+    return _LEAST if large >= _FLOAT_BYTES * (sum(sizes.values()) - large) else 1
 
 
 def _quantized(model: Any, tensor: Any, values: NDArray[np.float32], axis: int | None) -> Any:

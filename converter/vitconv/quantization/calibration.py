@@ -222,13 +222,17 @@ def measure(
         method=method,
         seed=seed,
         images=chosen,
-        graphs=tuple(_measure_graphs(graphs, images, method, progress)),
+        graphs=tuple(_measure_graphs(graphs, images, method, progress, model.in_blocks)),
         answers=output_steps.rounded(output_steps.of_file(next(iter(graphs.values())).data, images)),
     )
 
 
 def _measure_graphs(
-    graphs: Mapping[str, Graph], images: np.ndarray, method: Method, progress: Progress | None
+    graphs: Mapping[str, Graph],
+    images: np.ndarray,
+    method: Method,
+    progress: Progress | None,
+    in_blocks: bool,
 ) -> Iterator[GraphRanges]:
     """Of each scheme; schemes may share a graph."""
     measured: dict[Graph, tuple[TensorRange, ...]] = {}
@@ -237,7 +241,7 @@ def _measure_graphs(
             measured[graph] = measure_ranges(graph, images, progress, method)
         kept = None
         if schemes.find(scheme).hybrid:
-            kept = sensitivity.search(graph, measured[graph], images, progress)
+            kept = sensitivity.search(graph, measured[graph], images, progress, by_branches=not in_blocks)
         yield GraphRanges(scheme, structure_digest(graph), measured[graph], kept)
 
 

@@ -1,6 +1,7 @@
 """Which operations an int8-hybrid file keeps in float: decided by measurement, on calibration images.
 
-They are taken unit by unit: an attention or normalisation layer, or all other layers of a block. First come the
+They are taken unit by unit: an attention or normalisation layer, or all other layers of a block; of other people's
+networks a branch beside a residual connection (`branches`). First come the
 operations without weights (softmax, products of activations, normalisation, swish): starting from a file in which
 all of them are float, each unit's are quantized alone. Then whole units, weights and all: starting from what the
 first choice left, each small one is put back to float alone. Float costs instructions, and for weights
@@ -22,6 +23,7 @@ import numpy as np
 from vitconv.foundation.errors import UnknownNameError
 from vitconv.foundation.progress import Progress
 from vitconv.quantization import integers, output_steps
+from vitconv.quantization.branches import branches
 from vitconv.quantization.cost_model import estimated_instructions
 from vitconv.quantization.mixing import Mixture
 from vitconv.quantization.ranges import TensorRange, with_ranges
@@ -103,7 +105,11 @@ def matching(graph: Graph, patterns: Sequence[str]) -> Kept:
 
 
 def search(
-    graph: Graph, ranges: tuple[TensorRange, ...], images: np.ndarray, progress: Progress | None = None
+    graph: Graph,
+    ranges: tuple[TensorRange, ...],
+    images: np.ndarray,
+    progress: Progress | None = None,
+    by_branches: bool = False,
 ) -> Kept:
     """Measures the units of the float graph and keeps float what is worth it.
 
@@ -113,11 +119,11 @@ def search(
     that is tried: all would give the same zeros.
     """
     trial = _Trial(graph, with_ranges(graph, ranges).data, images)
-    kept = {operation.tensor for unit in units(graph, weights=False).values() for operation in unit}
+    kept = {operation.tensor for unit in units(graph, False, by_branches).values() for operation in unit}
     costs: list[UnitCost] = []
     for weights in (False, True):
         trial.start_from(kept)
-        found = units(graph, weights)
+        found = units(graph, weights, by_branches)
         for cost in trial.costs(found, weights, progress):
             costs.append(cost)
             tensors = {operation.tensor for operation in found[cost.unit]}
@@ -261,13 +267,16 @@ def _with_moves(graph: Graph, tensors: Iterable[str]) -> set[str]:
     return kept
 
 
-def units(graph: Graph, weights: bool) -> dict[str, list[Operation]]:
+def units(graph: Graph, weights: bool, by_branches: bool = False) -> dict[str, list[Operation]]:
     """Unit → its operations: all that compute where `weights`, else those without weights. Operations that only
-    move values are in none; with `weights`, units that have none are left out."""
+    move values are in none; with `weights`, units that have none are left out. With `by_branches`, what is in no
+    branch is a unit for each layer."""
     found: dict[str, list[Operation]] = {}
+    branch = branches(graph) if by_branches else {}
     for operation in _inner_operations(graph):
         if operation.operator not in _MOVES_ONLY and (weights or not operation.has_weights):
-            found.setdefault(_unit_of(operation.layer), []).append(operation)
+            unit = branch.get(operation.index, operation.layer) if by_branches else _unit_of(operation.layer)
+            found.setdefault(unit, []).append(operation)
     return {name: unit for name, unit in found.items() if not weights or any(op.has_weights for op in unit)}
 
 

@@ -14,7 +14,9 @@ from vitconv.conversion.rules import (
     attention,
     dense_tails,
     divisions,
+    group_norm,
     layer_norm,
+    masks,
     negations,
     ranks,
     softmax,
@@ -44,7 +46,9 @@ FLOAT_RULES = (
 # For integers, after the others.
 INTEGER_RULES = (
     Rule("layer normalisation by magnitudes", (layer_norm.without_epsilon, layer_norm.with_epsilon)),
+    Rule("group normalisation by magnitudes", (group_norm.without_epsilon, group_norm.with_epsilon)),
     Rule("attention by weights and their sum", (attention.shift,)),
+    Rule("masks by zeros and small numbers", (masks.bound,)),
     Rule("softmax of maps by logarithms", (softmax.by_logarithms,)),
     Rule("maps normalised a second time", (softmax.of_quotients,)),
     Rule("softmax of maps by logarithms", (softmax.by_logarithms,)),

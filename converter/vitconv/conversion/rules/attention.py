@@ -2,7 +2,7 @@
 
 The weights are e to the score less a shift that is free to choose, as in `models.normalisation.attended`, whose
 comments give the reasons. TFLite's integer SOFTMAX has steps of 1/256, several times an attention weight among
-hundreds of tokens.
+hundreds of tokens. What a mask hides has the weight 0.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from vitconv.conversion.rules import masks
 from vitconv.conversion.sketch import Sketch
 from vitconv.tflite import flatbuffer
 
@@ -44,8 +45,18 @@ def _write(sketch: Sketch, softmax: Any, product: Any, scores: int) -> None:
     def add(kind: str, *inputs: int, size: tuple[int, ...] = row, **options: Any) -> int:
         return sketch.add(softmax, kind, inputs, size, label, **options)
 
-    raised = add("ADD", add("ELU", add("SUB", scores, _shift(sketch, add, scores), size=shape), size=shape),
-                 sketch.put([1.0]), size=shape)  # fmt: skip
+    masked = masks.find(sketch, scores)
+    visible, compared, keep = scores, scores, -1
+    if masked is not None:
+        keep = sketch.put(masked.keep.astype(np.float32))
+        visible = sketch.reshape(softmax, masked.visible, shape, label)
+        compared = masks.hidden(sketch, softmax, visible, masked.keep, shape, label)
+    below = add("SUB", visible, _shift(sketch, add, compared), size=shape)
+    if masked is not None:
+        below = add("MUL", below, keep, size=shape)  # a hidden score may be far above the others
+    raised = add("ADD", add("ELU", below, size=shape), sketch.put([1.0]), size=shape)
+    if masked is not None:
+        raised = add("MUL", raised, keep, size=shape)
     log = _minus_log_of_sum(sketch, add, raised)
     inverse = add("EXP", log)
     _, values = flatbuffer.inputs(product)

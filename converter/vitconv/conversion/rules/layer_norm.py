@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from vitconv.conversion.sketch import Sketch, fused_activation
 from vitconv.tflite import flatbuffer
 
-_TINY = 1e-6  # keeps logarithms finite where all is zero
+TINY = 1e-6  # keeps logarithms finite where all is zero
 
 # Powers of x, m and r → the factor, float64 [1] or [C].
 Polynomial = Mapping[tuple[int, int, int], NDArray[np.float64]]
 
-_CONSTANT, _X, _M, _R = (0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)
-_XR, _MR = (1, 0, 1), (0, 1, 1)
+CONSTANT, X, M, R = (0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)
+XR, MR = (1, 0, 1), (0, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -94,12 +94,12 @@ def _variance(sketch: Sketch, tensor: int) -> tuple[int, int | None] | None:
     square = _mean_of(sketch, tensor)
     if square is not None:
         return _squared(sketch, square)
-    difference = sketch.maker(_base(sketch, tensor), "SUB")
+    difference = sketch.maker(base(sketch, tensor), "SUB")
     if difference is None:
         return None
     first, second = flatbuffer.inputs(difference)
     square = _mean_of(sketch, first)
-    whole, mean = (_squared(sketch, square) if square is not None else None), _square_of(sketch, second)
+    whole, mean = (_squared(sketch, square) if square is not None else None), square_of(sketch, second)
     if whole is None or whole[1] is not None or mean is None or _mean_of(sketch, mean) != whole[0]:
         return None
     return whole[0], mean
@@ -111,7 +111,7 @@ def _squared(sketch: Sketch, tensor: int) -> tuple[int, int | None] | None:
     if operator is not None:
         token, mean = flatbuffer.inputs(operator)
         return (token, mean) if _mean_of(sketch, mean) == token else None
-    inner = _square_of(sketch, tensor)
+    inner = square_of(sketch, tensor)
     if inner is None:
         return None
     centred = sketch.maker(inner, "SUB")
@@ -122,8 +122,8 @@ def _squared(sketch: Sketch, tensor: int) -> tuple[int, int | None] | None:
     return inner, None
 
 
-def _square_of(sketch: Sketch, tensor: int) -> int | None:
-    operator = sketch.maker(_base(sketch, tensor), "SQUARE", "MUL")
+def square_of(sketch: Sketch, tensor: int) -> int | None:
+    operator = sketch.maker(base(sketch, tensor), "SQUARE", "MUL")
     if operator is None or fused_activation(operator):
         return None
     operands = flatbuffer.inputs(operator)
@@ -132,13 +132,13 @@ def _square_of(sketch: Sketch, tensor: int) -> int | None:
 
 def _mean_of(sketch: Sketch, tensor: int) -> int | None:
     """What a tensor is the mean of, over the last axis."""
-    operator = sketch.maker(_base(sketch, tensor), "MEAN", "MUL")
+    operator = sketch.maker(base(sketch, tensor), "MEAN", "MUL")
     if operator is None:
         return None
     factor = 1.0
     if sketch.kind(operator) == "MUL":
         found = sketch.split_constant(operator)
-        operator = None if found is None or found[1].size != 1 else sketch.maker(_base(sketch, found[0]), "SUM")
+        operator = None if found is None or found[1].size != 1 else sketch.maker(base(sketch, found[0]), "SUM")
         if operator is None or found is None:
             return None
         factor = float(found[1].ravel()[0])
@@ -151,7 +151,7 @@ def _mean_of(sketch: Sketch, tensor: int) -> int | None:
     return source
 
 
-def _base(sketch: Sketch, tensor: int) -> int:
+def base(sketch: Sketch, tensor: int) -> int:
     """What a tensor is only another view of."""
     while (operator := sketch.maker(tensor, "RESHAPE")) is not None:
         tensor = flatbuffer.inputs(operator)[0]
@@ -162,10 +162,10 @@ def _norms(sketch: Sketch, root: _Root) -> list[_Norm]:
     """Every a · (x − m) · r + b that no larger one of that kind is made of."""
     one = np.ones(1)
     width = sketch.shape(root.token)[-1]
-    known: dict[int, Polynomial] = {root.token: {_X: one}}
-    known[root.tensor] = {_R: one}
+    known: dict[int, Polynomial] = {root.token: {X: one}}
+    known[root.tensor] = {R: one}
     if root.mean is not None:
-        known[root.mean] = known[_base(sketch, root.mean)] = {_M: one}
+        known[root.mean] = known[base(sketch, root.mean)] = {M: one}
     found: dict[int, _Norm] = {}
     for operator in sketch.operators:
         outputs = flatbuffer.outputs(operator)
@@ -196,7 +196,7 @@ def _follow(
     if kind == "NEG":
         return {powers: -factor for powers, factor in known[operands[0]].items()}
     if kind == "DIV" and root.is_root and operands[1] == root.tensor and operands[0] in known:
-        return _product(known[operands[0]], {_R: np.ones(1)})
+        return product(known[operands[0]], {R: np.ones(1)})
     if kind not in ("ADD", "SUB", "MUL") or (root.is_root and root.tensor in operands):
         return None
     sides = [known.get(operand) or _number(sketch, operand, width) for operand in operands]
@@ -204,7 +204,7 @@ def _follow(
     if first is None or second is None:
         return None
     if kind == "MUL":
-        return _product(first, second)
+        return product(first, second)
     sign = -1 if kind == "SUB" else 1
     return {
         powers: first.get(powers, np.zeros(1)) + sign * second.get(powers, np.zeros(1))
@@ -219,10 +219,10 @@ def _number(sketch: Sketch, tensor: int, width: int) -> Polynomial | None:
         return None
     if values.size != 1 and (values.size != width or values.shape[-1] != width):
         return None
-    return {_CONSTANT: values.reshape(-1).astype(np.float64)}
+    return {CONSTANT: values.reshape(-1).astype(np.float64)}
 
 
-def _product(first: Polynomial, second: Polynomial) -> Polynomial | None:
+def product(first: Polynomial, second: Polynomial) -> Polynomial | None:
     result: dict[tuple[int, int, int], NDArray[np.float64]] = {}
     for (x, m, r), factor in first.items():
         for (x2, m2, r2), factor2 in second.items():
@@ -235,13 +235,13 @@ def _product(first: Polynomial, second: Polynomial) -> Polynomial | None:
 
 def _as_norm(root: _Root, target: int, polynomial: Polynomial) -> _Norm | None:
     rest = {powers for powers, factor in polynomial.items() if np.any(factor)}
-    scale = polynomial.get(_XR)
-    wanted = {_XR} if root.mean is None else {_XR, _MR}
-    if scale is None or rest - {_CONSTANT} != wanted:
+    scale = polynomial.get(XR)
+    wanted = {XR} if root.mean is None else {XR, MR}
+    if scale is None or rest - {CONSTANT} != wanted:
         return None
-    if root.mean is not None and not np.allclose(polynomial[_MR], -scale, rtol=1e-5, atol=0):
+    if root.mean is not None and not np.allclose(polynomial[MR], -scale, rtol=1e-5, atol=0):
         return None
-    return _Norm(root, target, scale, polynomial.get(_CONSTANT))
+    return _Norm(root, target, scale, polynomial.get(CONSTANT))
 
 
 # --- writing ---
@@ -256,7 +256,7 @@ def _write(sketch: Sketch, norm: _Norm, with_epsilon: bool) -> None:
         return sketch.add(last, kind, inputs, size, label, **options)
 
     mean = sketch.put(np.full((1, channels), 1 / channels, np.float32))
-    tiny = sketch.put([_TINY])
+    tiny = sketch.put([TINY])
     centred = root.token
     if root.mean is not None:
         centred = add("SUB", centred, add("FULLY_CONNECTED", centred, mean, -1, size=row, keepNumDims=True))
