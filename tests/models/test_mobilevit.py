@@ -19,7 +19,7 @@ from vitconv.models.forms import GraphForm, graph_form
 if TYPE_CHECKING:
     import keras
 
-NAMES = ("mobilevit_xxs", "mobilevit_paper_xxs", "mobilevit_paper_xs", "mobilevit_paper_s")
+NAMES = ("mobilevit_xxs", "mobilevit_paper_xxs", "mobilevit_paper_xs", "mobilevit_paper_s", "mobilevitv2_050")
 
 
 def trainable(model: keras.Model) -> int:
