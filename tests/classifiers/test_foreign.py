@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from commands import Call
-from reference import zoo
+from reference import zoo, zoo_more
 from reference.weights import pictures
 from vitconv.classifiers.float_model import FloatModel
 from vitconv.classifiers.opening import open_model
@@ -28,6 +28,7 @@ from vitconv.tflite.inspection import inspect_graph
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 
 CODE = Path(zoo.__file__)
+NETWORKS = {**zoo.ZOO, **zoo_more.ZOO}
 LABELS = tuple(f"class {number}" for number in range(zoo.CLASSES))
 FLOAT_ERROR = 1e-4  # in a probability, as the float32 scheme promises
 
@@ -43,19 +44,20 @@ def network(name: str) -> Any:
     import keras
 
     keras.utils.set_random_seed(1)
-    model = zoo.ZOO[name]()
+    model = NETWORKS[name]()
     for weight in model.trainable_weights:
         weight.assign(weight.numpy() * (1.0 if name == "vit" else 1.5))
     return model
 
 
-@pytest.fixture(scope="module", params=sorted(zoo.ZOO))
+@pytest.fixture(scope="module", params=sorted(NETWORKS))
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, FloatModel]:
     """The network, and what its file was opened as."""
     path = tmp_path_factory.mktemp("zoo") / f"{request.param}.keras"
     network(request.param).save(path)
     pixels = None if request.param in zoo.RAW_PIXELS else Pixels.parse("0..1")
-    return network(request.param), open_model(path, Told(pixels, LABELS, code=CODE))
+    code = CODE if request.param in zoo.ZOO else Path(zoo_more.__file__)
+    return network(request.param), open_model(path, Told(pixels, LABELS, code=code))
 
 
 def keras_answers(model: Any, images: np.ndarray) -> np.ndarray:
