@@ -14,7 +14,7 @@ from PIL import Image
 import commands
 import shared
 from commands import Call
-from reference import zoo
+from reference import zoo, zoo_more
 from reference.weights import pictures
 from vitconv.classifiers.float_model import FloatModel
 from vitconv.classifiers.opening import open_model
@@ -30,6 +30,7 @@ from vitconv.tflite.inspection import inspect_graph
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 
 CODE = Path(zoo.__file__)
+NETWORKS = {**zoo.ZOO, **zoo_more.ZOO}
 LABELS = tuple(f"class {number}" for number in range(zoo.CLASSES))
 FLOAT_ERROR = 1e-4  # in a probability, as the float32 scheme promises
 
@@ -45,7 +46,7 @@ def network(name: str) -> Any:
     import keras
 
     keras.utils.set_random_seed(1)
-    model = zoo.ZOO[name]()
+    model = NETWORKS[name]()
     for weight in model.trainable_weights:
         weight.assign(weight.numpy() * (1.0 if name == "vit" else 1.5))
     return model
@@ -69,11 +70,12 @@ def answers(name: str, count: int, seed: int) -> np.ndarray:
     return keras_answers(network(name), shown(count, seed))
 
 
-@pytest.fixture(scope="module", params=sorted(zoo.ZOO))
+@pytest.fixture(scope="module", params=sorted(NETWORKS))
 def pair(request: pytest.FixtureRequest) -> tuple[str, FloatModel]:
     """The network's name, and what its file was opened as."""
     pixels = None if request.param in zoo.RAW_PIXELS else Pixels.parse("0..1")
-    return request.param, open_model(saved(request.param), Told(pixels, LABELS, code=CODE))
+    code = CODE if request.param in zoo.ZOO else Path(zoo_more.__file__)
+    return request.param, open_model(saved(request.param), Told(pixels, LABELS, code=code))
 
 
 def keras_answers(model: Any, images: np.ndarray) -> np.ndarray:

@@ -48,6 +48,8 @@ CASES = [
     ),
     ("mobilevit_paper_xs", "int8"),
     ("mobilevit_paper_s", "int8"),
+    ("mobilevitv2_050", "float32"),
+    ("mobilevitv2_050", "int8"),
 ]
 FLOAT_CASES = [name for name, scheme in CASES if scheme == "float32"]
 

@@ -66,6 +66,7 @@ def test_the_external_attention_map_is_what_the_layer_weighs_its_memory_with() -
     [
         ("mobilevit_xxs", ["stage2.mobilevit", "stage3.mobilevit", "stage4.mobilevit"], [(8, 8), (4, 4), (2, 2)]),
         ("mobilevit_paper_xxs", ["stages.2.1", "stages.3.1", "stages.4.1"], [(8, 8), (4, 4), (2, 2)]),
+        ("mobilevitv2_050", ["stages.2.1", "stages.3.1", "stages.4.1"], [(8, 8), (4, 4), (2, 2)]),
         ("eanet_self_attention", ["all layers"], [(16, 16)]),
         ("eanet", None, [(16, 16)] * UNITS),
     ],

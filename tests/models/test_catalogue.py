@@ -29,6 +29,7 @@ PARAMETERS = {
     "mobilevit_paper_xxs": (1000, 1_272_024),
     "mobilevit_paper_xs": (1000, 2_317_848),
     "mobilevit_paper_s": (1000, 5_578_632),
+    "mobilevitv2_050": (1000, 1_370_593),
     "eanet": (100, 361_380),
     "eanet_self_attention": (100, 623_268),
 }

@@ -204,7 +204,7 @@ def test_the_shift_keeps_the_weights_between_0_and_1_and_their_sums_near_each_ot
     from vitconv.models.layers import normalisation
 
     scores = scores_of(kind, count)
-    weights = np.exp(scores - np.asarray(normalisation._shift(scores, scores.mean(axis=-1, keepdims=True))))
+    weights = np.exp(scores - np.asarray(normalisation.shift_of(scores, scores.mean(axis=-1, keepdims=True))))
     sums = weights.sum(axis=-1)
     assert weights.max() <= 1
     assert sums.min() > 0.999 * count**-0.125

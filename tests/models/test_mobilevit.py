@@ -20,7 +20,7 @@ from vitconv.models.forms import GraphForm, graph_form
 if TYPE_CHECKING:
     import keras
 
-NAMES = ("mobilevit_xxs", "mobilevit_paper_xxs", "mobilevit_paper_xs", "mobilevit_paper_s")
+NAMES = ("mobilevit_xxs", "mobilevit_paper_xxs", "mobilevit_paper_xs", "mobilevit_paper_s", "mobilevitv2_050")
 
 
 def test_the_article_s_network_has_its_parameters_at_its_own_size() -> None:

@@ -51,8 +51,14 @@ def paper_s() -> keras.Model:
     return mobilevit_paper.build("s", num_classes=10, image_size=64)
 
 
+def second_version() -> keras.Model:
+    from reference import mobilevitv2_paper
+
+    return mobilevitv2_paper.build(num_classes=10, image_size=64)
+
+
 every_network = pytest.mark.parametrize(
-    "build", [article, external_attention, self_attention, paper_xxs, paper_xs, paper_s]
+    "build", [article, external_attention, self_attention, paper_xxs, paper_xs, paper_s, second_version]
 )
 
 

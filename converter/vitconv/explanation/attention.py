@@ -7,6 +7,9 @@ averages later.
 
 External attention has no map from token to token. Its map says how much each token makes of each unit of the
 memory (Guo et al., 2021): shown are units of the last layer, those that tell tokens apart most.
+
+Separable attention has one score a token: its share of the context that all tokens of its place are multiplied by.
+Shown is that of each block's last layer.
 """
 
 from __future__ import annotations
@@ -39,8 +42,9 @@ def attention_maps(network: keras.Model, picture: NDArray[np.uint8]) -> tuple[At
     import keras
 
     from vitconv.models.layers.attention import NormedExternalAttention, NormedSelfAttention
+    from vitconv.models.layers.separable_attention import SeparableAttention
 
-    kinds = (NormedSelfAttention, NormedExternalAttention)
+    kinds = (NormedSelfAttention, NormedExternalAttention, SeparableAttention)
     found = [layer for layer in network.layers if isinstance(layer, kinds)]
     if not found:
         return ()
@@ -51,10 +55,13 @@ def attention_maps(network: keras.Model, picture: NDArray[np.uint8]) -> tuple[At
     size = picture.shape[:2]
     if isinstance(found[-1], NormedExternalAttention):
         return tuple(_units(_stem(found[-1].name), maps[-1], size))
-    return tuple(
-        AttentionMap(name, _placed(rollout(block), size))
-        for name, block in _blocks([layer.name for layer in found], maps)
-    )
+    blocks = _blocks([layer.name for layer in found], maps)
+    if isinstance(found[-1], SeparableAttention):
+        # [1, P, N] of sum 1 -> [P, N] of mean 1
+        return tuple(
+            AttentionMap(name, _placed(block[-1][0] * block[-1].shape[-1], size)) for name, block in blocks
+        )
+    return tuple(AttentionMap(name, _placed(rollout(block), size)) for name, block in blocks)
 
 
 def rollout(layers: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -174,6 +174,15 @@ def _mobilevit_paper(size: str) -> Callable[[ImageSpec, int], keras.Model]:
     return build
 
 
+def _mobilevitv2(width: float) -> Callable[[ImageSpec, int], keras.Model]:
+    def build(spec: ImageSpec, classes: int) -> keras.Model:
+        from vitconv.models import mobilevitv2
+
+        return mobilevitv2.mobilevitv2(width, spec, classes)
+
+    return build
+
+
 def _eanet(attention: Literal["external", "self"]) -> Callable[[ImageSpec, int], keras.Model]:
     def build(spec: ImageSpec, classes: int) -> keras.Model:
         from vitconv.models import eanet
@@ -215,6 +224,9 @@ _EANET_FINETUNE = replace(
     _EANET_BEST, learning_rate=0.0006, epochs=5, kept_tokens=1.0, warmup_epochs=0.2, name="finetune"
 )
 _EANET_QUANTIZATION_AWARE = replace(_EANET_FINETUNE, epochs=3, fake_quantization=True, name="quantization_aware")
+# Nothing goes around MobileViTv2's blocks: no shortcut to cut, and no convolution that could fall silent unseen.
+_MOBILEVITV2_BEST = replace(_MOBILEVIT_BEST, dead_penalty=0.0, shortcut_drop=0.0, branch_gain=1.0)
+_MOBILEVITV2_FINETUNE = replace(_MOBILEVIT_FINETUNE, dead_penalty=0.0, shortcut_drop=0.0, branch_gain=1.0)
 _MOBILEVIT_IMAGE = ImageSpec(256, 256)
 _EANET_IMAGE = ImageSpec(32, 32)
 
@@ -233,6 +245,12 @@ _ENTRIES = (
             (_MOBILEVIT_BEST, _MOBILEVIT_PRETRAIN, _MOBILEVIT_FINETUNE, _MOBILEVIT_QUANTIZATION_AWARE),
         )
         for size in ("xxs", "xs", "s")
+    ),
+    ModelEntry(
+        "mobilevitv2_050",
+        "MobileViTv2 at half width; separable attention, whose cost grows with the image's area alone",
+        ImageSpec(256, 256, resize="center_crop"), 64, _MOBILEVIT_RECIPE, _mobilevitv2(0.5),
+        (_MOBILEVITV2_BEST, _MOBILEVITV2_FINETUNE),
     ),
     ModelEntry(
         "eanet",

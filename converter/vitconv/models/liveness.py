@@ -157,9 +157,11 @@ def _kind(operation: Any) -> str:
     import keras
 
     from vitconv.models.layers.attention import NormedExternalAttention, NormedSelfAttention
+    from vitconv.models.layers.separable_attention import SeparableAttention
 
+    own = (NormedSelfAttention, NormedExternalAttention, SeparableAttention)
     kinds = {
-        "attention": (NormedSelfAttention, NormedExternalAttention, keras.layers.MultiHeadAttention),
+        "attention": (*own, keras.layers.MultiHeadAttention),
         "convolution": (keras.layers.Conv2D, keras.layers.DepthwiseConv2D),
         "dense": (keras.layers.Dense,),
         "concatenation": (keras.layers.Concatenate,),

@@ -123,20 +123,21 @@ def paper(size: str, spec: ImageSpec, classes: int) -> keras.Model:
     widths = PAPER[size]
     inputs = keras.Input(spec.shape, name="image")
     x = layers.Rescaling(1 / 255, name="rescale")(inputs)
-    x = _conv_bn(x, 16, 3, "stem", strides=2)
-    x = _paper_residual(x, widths.expansion, widths.stages[0], 1, "stages.0.0")
+    x = conv_bn(x, 16, 3, "stem", strides=2)
+    x = inverted_residual(x, widths.expansion, widths.stages[0], 1, "stages.0.0")
     for index in range(3):
-        x = _paper_residual(x, widths.expansion, widths.stages[1], 2 if index == 0 else 1, f"stages.1.{index}")
+        x = inverted_residual(x, widths.expansion, widths.stages[1], 2 if index == 0 else 1, f"stages.1.{index}")
     for stage, dim, depth in zip((2, 3, 4), widths.dims, _DEPTHS, strict=True):
-        x = _paper_residual(x, widths.expansion, widths.stages[stage], 2, f"stages.{stage}.0")
+        x = inverted_residual(x, widths.expansion, widths.stages[stage], 2, f"stages.{stage}.0")
         x = _paper_block(x, dim, depth, f"stages.{stage}.1")
-    x = _conv_bn(x, widths.final, 1, "final_conv")
+    x = conv_bn(x, widths.final, 1, "final_conv")
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     outputs = layers.Dense(classes, activation="softmax", name="head.fc")(x)
     return keras.Model(inputs, outputs, name=f"mobilevit_paper_{size}")
 
 
-def _conv_bn(x: Any, filters: int, kernel: int, name: str, strides: int = 1, activated: bool = True) -> Any:
+def conv_bn(x: Any, filters: int, kernel: int, name: str, strides: int = 1, activated: bool = True) -> Any:
+    """A convolution, batch normalisation and swish, with the paper's names and padding."""
     x = _pad_for_stride(x, strides, f"{name}.pad")
     padding = "same" if strides == 1 else "valid"
     x = layers.Conv2D(filters, kernel, strides, padding=padding, use_bias=False, name=f"{name}.conv")(x)
@@ -153,14 +154,20 @@ def _bn(x: Any, name: str, activated: bool) -> Any:
     return Swish(name=f"{name}.act")(x) if activated else x
 
 
-def _paper_residual(x: Any, expansion: int, filters: int, strides: int, name: str) -> Any:
-    shortcut = x
-    x = _conv_bn(x, expansion * x.shape[-1], 1, f"{name}.conv1_1x1")
-    x = _pad_for_stride(x, strides, f"{name}.conv2_kxk.pad")
+def depthwise_bn(x: Any, strides: int, name: str) -> Any:
+    """As `conv_bn`, of each channel alone, 3×3."""
+    x = _pad_for_stride(x, strides, f"{name}.pad")
     padding = "same" if strides == 1 else "valid"
-    x = layers.DepthwiseConv2D(3, strides, padding=padding, use_bias=False, name=f"{name}.conv2_kxk.conv")(x)
-    x = _bn(x, f"{name}.conv2_kxk.bn", activated=True)
-    x = _conv_bn(x, filters, 1, f"{name}.conv3_1x1", activated=False)
+    x = layers.DepthwiseConv2D(3, strides, padding=padding, use_bias=False, name=f"{name}.conv")(x)
+    return _bn(x, f"{name}.bn", activated=True)
+
+
+def inverted_residual(x: Any, expansion: int, filters: int, strides: int, name: str) -> Any:
+    """MobileNetV2's, with the paper's names and padding."""
+    shortcut = x
+    x = conv_bn(x, expansion * x.shape[-1], 1, f"{name}.conv1_1x1")
+    x = depthwise_bn(x, strides, f"{name}.conv2_kxk")
+    x = conv_bn(x, filters, 1, f"{name}.conv3_1x1", activated=False)
     if strides == 1 and shortcut.shape[-1] == filters:
         x = Add(name=f"{name}.add")([x, shortcut])
     return x
@@ -169,16 +176,16 @@ def _paper_residual(x: Any, expansion: int, filters: int, strides: int, name: st
 def _paper_block(x: Any, dim: int, depth: int, name: str) -> Any:
     shortcut = x
     _, height, width, channels = x.shape
-    x = _conv_bn(x, channels, 3, f"{name}.conv_kxk")
+    x = conv_bn(x, channels, 3, f"{name}.conv_kxk")
     x = TokenConv(dim, 1, use_bias=False, name=f"{name}.conv_1x1")(x)
     x = UnfoldPatches(name=f"{name}.unfold")(x)  # [B, H, W, C] -> [4B, H·W/4, C]
     for index in range(depth):
         x = _paper_transformer(x, dim, f"{name}.transformer.{index}")
     x = LayerNorm(1e-5, token_stream=True, name=f"{name}.norm")(x)
     x = FoldPatches(height, width, name=f"{name}.fold")(x)  # [4B, H·W/4, C] -> [B, H, W, C]
-    x = _conv_bn(x, channels, 1, f"{name}.conv_proj")
+    x = conv_bn(x, channels, 1, f"{name}.conv_proj")
     x = ShortcutConcat(name=f"{name}.concat")([shortcut, x])
-    return _conv_bn(x, channels, 3, f"{name}.conv_fusion")
+    return conv_bn(x, channels, 3, f"{name}.conv_fusion")
 
 
 def _paper_transformer(x: Any, dim: int, name: str) -> Any:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 _PAPER = "mobilevit_paper_"
+_SECOND = "mobilevitv2_"
 
 logger = logging.getLogger("vitconv")
 
@@ -57,13 +58,14 @@ class FirstWeights:
         if not found:
             raise CheckpointError(
                 f"{path} has no weights of timm's MobileViT in it, but {_holds(tensors)}. Give such a file "
-                "(mobilevit_xxs, _xs or _s), or a checkpoint folder."
+                "(mobilevit_xxs, _xs, _s or mobilevitv2_050), or a checkpoint folder."
             )
-        if not model.startswith(_PAPER):
-            known = [name for name in catalogue.CATALOGUE if name.startswith(_PAPER)]
+        second = timm_weights.is_second_version(tensors)
+        if not model.startswith(_SECOND if second else _PAPER):
+            known = [name for name in catalogue.CATALOGUE if name.startswith(_SECOND if second else _PAPER)]
             raise CheckpointError(
-                f"{path} has weights of timm's MobileViT, the paper's network, which is called {', '.join(known)} "
-                f"here; {model} is another one. Train one of those."
+                f"{path} has weights of timm's MobileViT{'v2' if second else ''}, the paper's network, which is "
+                f"called {', '.join(known)} here; {model} is another one. Train one of those."
             )
         if len(found) > 1:
             shown = ", ".join(repr(prefix) for prefix in found)

@@ -1,4 +1,5 @@
-"""timm's names and layouts of MobileViT's weights (pytorch-image-models, mobilevit_xxs, _xs and _s)."""
+"""timm's names and layouts of MobileViT's weights (pytorch-image-models, mobilevit_xxs, _xs and _s,
+mobilevitv2_050)."""
 
 from __future__ import annotations
 
@@ -15,6 +16,9 @@ _NAMES = {
     "moving_variance": "running_var",
 }
 _PARTS = ("query", "key", "value")  # which timm keeps as one tensor, "qkv", in this order
+# Of MobileViTv2, whose dense layers timm writes as convolutions of 1×1.
+_PROJECTIONS = ("qkv_proj", "out_proj")
+_DENSE = (*_PROJECTIONS, "mlp.fc1", "mlp.fc2")
 
 
 _STEM = "stem.conv.weight"  # in every file of these networks, perhaps behind a prefix
@@ -25,6 +29,11 @@ def prefixes(names: Iterable[str]) -> tuple[str, ...]:
     they are what is evaluated; ("",) where nothing does, () where these are no weights of timm's MobileViT."""
     found = {name.removesuffix(_STEM) for name in names if name == _STEM or name.endswith(f".{_STEM}")}
     return tuple(sorted(found, key=lambda prefix: ("ema" not in prefix.lower(), prefix)))
+
+
+def is_second_version(names: Iterable[str]) -> bool:
+    """Whether tensors of these names are a MobileViTv2's."""
+    return any(name.endswith(".attn.qkv_proj.weight") for name in names)
 
 
 def without_prefix(tensors: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
@@ -42,7 +51,7 @@ def without_prefix(tensors: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray
 
 
 def source(path: str) -> tuple[str, int | None]:
-    """Where timm keeps the weight that is `path` in mobilevit_paper_*: its tensor's name, and which third of it.
+    """Where timm keeps the weight that is `path` in our networks: its tensor's name, and which third of it.
 
     "stem.conv/kernel" → ("stem.conv.weight", None); "….attn/key_bias" → ("….attn.qkv.bias", 1).
     """
@@ -51,6 +60,8 @@ def source(path: str) -> tuple[str, int | None]:
         part, _, kind = name.rpartition("_")
         if not part:  # of the normalisation that the layer begins with
             return f"{layer.removesuffix('attn')}norm1.{_NAMES[kind]}", None
+        if part in _PROJECTIONS:
+            return f"{layer}.{part}.{_NAMES[kind]}", None
         if part in _PARTS:
             return f"{layer}.qkv.{_NAMES[kind]}", _PARTS.index(part)
         return f"{layer}.proj.{_NAMES[kind]}", None
@@ -58,7 +69,7 @@ def source(path: str) -> tuple[str, int | None]:
 
 
 def to_keras(tensors: Mapping[str, np.ndarray], paths: Iterable[str]) -> dict[str, np.ndarray]:
-    """The tensors under the paths and in the layouts of mobilevit_paper_*, float32.
+    """The tensors under the paths and in the layouts of our networks, float32.
 
     What no path asks for keeps its own name, so that it is seen, except PyTorch's counters of batches; a path
     whose tensor is missing is left out.
@@ -73,6 +84,8 @@ def to_keras(tensors: Mapping[str, np.ndarray], paths: Iterable[str]) -> dict[st
         value = tensors[name]
         if third is not None and len(value) % 3 == 0:
             value = np.split(value, 3)[third]
+        if value.ndim == 4 and name.removesuffix(".weight").endswith(_DENSE):
+            value = value[:, :, 0, 0]
         values[path] = _layout(value).astype(np.float32)
     left = {name: value for name, value in tensors.items() if name not in used}
     return {**values, **{n: value for n, value in left.items() if not n.endswith(".num_batches_tracked")}}

@@ -19,7 +19,7 @@ from vitconv.models.layers import gradients
 from vitconv.models.layers.token_stream import writes_centred
 from vitconv.models.layers.transformer_layer import TransformerLayer, product
 
-_TINY = 1e-6  # keeps logarithms finite where all is zero
+TINY = 1e-6  # keeps logarithms finite where all is zero
 _OCTAVE = 7.0  # what a value in eight bits from 0 to 6, plus 1, reaches
 
 
@@ -40,9 +40,9 @@ def normalise(x: Any, epsilon: float, training: bool = False, centred: bool = Fa
     channels = x.shape[-1]
     mean = np.full((channels, 1), 1 / channels, np.float32)
     around = x if centred else x - product(x, mean)
-    magnitude = product(tf.nn.leaky_relu(around, alpha=-1.0), mean) + _TINY  # the mean of |x|
+    magnitude = product(tf.nn.leaky_relu(around, alpha=-1.0), mean) + TINY  # the mean of |x|
     near = around * ops.exp(ops.log(magnitude) * -1.0)
-    square = product(near * near, mean) + _TINY
+    square = product(near * near, mean) + TINY
     return near * ops.exp(ops.log(square) * -0.5)
 
 
@@ -55,8 +55,8 @@ def attended(query: Any, key: Any, value: Any) -> Any:
     if current_form().softmax == "fused":
         return tf.matmul(tf.nn.softmax(scores), value)
     mean = tf.matmul(query, _mean_of_tokens(key), transpose_b=True)  # of each row of scores
-    weights = _exp_by_table(scores - _shift(scores, mean))
-    return tf.matmul(weights, value) * ops.exp(_minus_log_of_sum(weights))
+    weights = exp_by_table(scores - shift_of(scores, mean))
+    return tf.matmul(weights, value) * ops.exp(minus_log_of_sum(weights))
 
 
 def _mean_of_tokens(x: Any) -> Any:
@@ -66,7 +66,7 @@ def _mean_of_tokens(x: Any) -> Any:
     return ops.reshape(mean, (-1, *outer, 1, channels))
 
 
-def _shift(scores: Any, mean: Any) -> Any:
+def shift_of(scores: Any, mean: Any) -> Any:
     """What is subtracted from the scores of a row: float [..., N, M] and their means [..., N, 1] → [..., N, 1], no
     less than their maximum.
 
@@ -85,7 +85,7 @@ def _shift(scores: Any, mean: Any) -> Any:
     return peak + rest * rest * (0.5 / log_count)
 
 
-def _minus_log_of_sum(weights: Any) -> Any:
+def minus_log_of_sum(weights: Any) -> Any:
     """−log Σ over the last axis of float [..., M], values from 0 to 1 whose sum is at least M^(−1/8) → [..., 1].
 
     In units of that least sum, a sum s is the product of s between 1 and 7, s/7 between 1 and 7, s/49 …: each of
@@ -99,7 +99,7 @@ def _minus_log_of_sum(weights: Any) -> Any:
     return product(ops.log(factors), -np.ones((octaves, 1), np.float32)) - math.log(least)
 
 
-def _exp_by_table(x: Any) -> Any:
+def exp_by_table(x: Any) -> Any:
     """eˣ of x ≤ 0, float of any shape: ELU is eˣ − 1 there, and in integers a table that XNNPACK has; of EXP it
     has none. Where eˣ is small its last digits are lost, which eight bits have no room for anyway."""
     return tf.nn.elu(x) + 1.0
@@ -127,9 +127,9 @@ def double_normalise(scores: Any) -> Any:
         weights = ops.reshape(weights, (-1, tokens, units, heads))
         return weights / (1e-9 + units * tf.nn.avg_pool2d(weights, (1, units), 1, "VALID"))
     below = flat - peak
-    mean = tf.reduce_mean(_exp_by_table(below), (1, 2), keepdims=True)
+    mean = tf.reduce_mean(exp_by_table(below), (1, 2), keepdims=True)
     logs = ops.reshape(below - ops.log(mean), (-1, tokens, units, heads))
-    raised = _exp_by_table(logs - tf.nn.max_pool2d(logs, (1, units), 1, "VALID"))
+    raised = exp_by_table(logs - tf.nn.max_pool2d(logs, (1, units), 1, "VALID"))
     over_units = np.tile(np.eye(heads, dtype=np.float32), (units, 1))
     sums = product(ops.reshape(raised, (-1, tokens, 1, units * heads)), over_units)
     return raised * ops.exp(ops.log(sums) * -1.0)

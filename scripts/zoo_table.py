@@ -1,0 +1,121 @@
+"""What `scripts/zoo` found, as a table for a terminal and as one for converter/docs/export.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from vitconv.cli.tables.layout import table
+
+BEGIN, END = "<!-- zoo: made by scripts/zoo -->\n", "<!-- end of zoo -->"
+TITLE = "### Other people's networks, converted both ways\n\n"
+BEHIND = "## How the graphs are made small and fast\n"
+HEADER = ("network", "from", "Keras top-1", "ordinary int8", "operators", "our int8", "operators",
+          "arm64 M, ordinary", "ours")  # fmt: skip
+ENOUGH = 0.6  # top-1 from which a network counts as trained
+
+
+def in_words(document: Mapping[str, Any], columns: int) -> str:
+    return table(HEADER, list(_rows(document)), columns)
+
+
+def write(path: Path, document: Mapping[str, Any]) -> None:
+    """Puts the table and what it comes to between its marks in a document, or where they belong if it has none."""
+    text = path.read_text(encoding="utf-8")
+    if BEGIN not in text:
+        text = text.replace(BEHIND, f"{TITLE}{BEGIN}{END}\n{BEHIND}")
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    lines = [
+        "| " + " | ".join(HEADER) + " |",
+        "|" + " --- |" * len(HEADER),
+        *("| " + " | ".join(row) + " |" for row in _rows(document)),
+        "",
+        *(f"- {sentence}" for sentence in summary(document)),
+        "",
+    ]
+    path.write_text(f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{after}", encoding="utf-8")
+
+
+def summary(document: Mapping[str, Any]) -> Iterator[str]:
+    """What the rows come to, in sentences."""
+    networks = document["networks"]
+    files = {name: row.get("files", {}) for name, row in networks.items()}
+    total = len(networks)
+    runs = {kind: [name for name, found in files.items() if "agreement" in found.get(kind, {})]
+            for kind in ("ordinary", "float32", "int8")}  # fmt: skip
+    whole = {kind: [name for name in runs[kind] if not files[name][kind]["float"]] for kind in runs}
+    loads = [name for name in runs["int8"] if files[name]["int8"]["loads"]]
+    yield (
+        f"Of {total} networks the ordinary file runs for {len(runs['ordinary'])} and is integers only for "
+        f"{len(whole['ordinary'])}; ours runs for {len(runs['int8'])}, is integers only for {len(whole['int8'])}, "
+        f"and loads in TFLite 2.16.1 for {len(loads)}."
+    )
+    trained = [name for name in runs["int8"] if networks[name]["top1"] >= ENOUGH]
+    if trained:
+        own = mean(files[name]["int8"]["agreement"] for name in trained)
+        worst = min(trained, key=lambda name: files[name]["int8"]["agreement"])
+        sure = [files[name]["int8"]["sure_agreement"] for name in trained]
+        yield (
+            f"Our int8 agrees with Keras on {own:.1%} of the images in the mean of the {len(trained)} networks "
+            f"that reach {ENOUGH:.0%} top-1 (least: {worst}, {files[worst]['int8']['agreement']:.1%}), and on "
+            f"{mean(sure):.1%} of those images of which Keras is sure by 10 points."
+        )
+    both = [name for name in trained if name in runs["ordinary"]]
+    if both:
+        gained = {
+            name: 100 * (files[name]["int8"]["agreement"] - files[name]["ordinary"]["agreement"]) for name in both
+        }
+        most, least = max(gained, key=gained.__getitem__), min(gained, key=gained.__getitem__)
+        yield (
+            f"Where both run, ours agrees by {mean(gained.values()):+.1f} points more in the mean, from "
+            f"{gained[least]:+.1f} ({least}) to {gained[most]:+.1f} ({most})."
+        )
+        fewer = [files[name]["int8"]["operators"] / files[name]["ordinary"]["operators"] for name in both]
+        cheaper = [
+            files[name]["int8"]["million_instructions"] / files[name]["ordinary"]["million_instructions"]
+            for name in both
+        ]  # fmt: skip
+        yield (
+            f"There it has {mean(fewer):.2f} times as many operators, and takes {mean(cheaper):.2f} times as many "
+            "instructions."
+        )
+    exact = [name for name in runs["float32"] if files[name]["float32"]["agreement"] == 1]
+    if runs["float32"]:
+        largest = max(files[name]["float32"]["largest_error"] for name in runs["float32"])
+        yield (
+            f"Our float32 files name the class that Keras names for every image of {len(exact)} of "
+            f"{len(runs['float32'])} networks; no probability is off by more than {largest:.1g}."
+        )
+
+
+def _rows(document: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    for name, row in document.get("networks", {}).items():
+        files = row.get("files", {})
+        ordinary, own = files.get("ordinary", {}), files.get("int8", {"problem": row.get("problem", "")})
+        yield (
+            name, row["from"].removeprefix("keras."), f"{row['top1']:.1%}" if "top1" in row else "–",
+            _said(ordinary), _operators(ordinary), _said(own), _operators(own), _cost(ordinary), _cost(own),
+        )  # fmt: skip
+
+
+def _said(file: Mapping[str, Any]) -> str:
+    if "agreement" in file:
+        text = f"{file['agreement']:.1%} ({-file['lost']:+.1f})"
+        return text if file["loads"] else f"{text}, not on 2.16.1"
+    return str(file.get("problem", "–"))[:90]
+
+
+def _operators(file: Mapping[str, Any]) -> str:
+    if "operators" not in file:
+        return "–"
+    floats = sum(file["float"].values())
+    return str(file["operators"]) + (f", {floats} float" if floats else "")
+
+
+def _cost(file: Mapping[str, Any]) -> str:
+    if "agreement" not in file:
+        return "–"
+    return f"{file['million_instructions']:.1f}"
