@@ -20,9 +20,9 @@ import kotlinx.coroutines.SupervisorJob
 import kotlinx.coroutines.cancel
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.withContext
-import org.vitconv.demo.core.screens.PictureException
-import org.vitconv.demo.core.screens.PictureProblem
-import org.vitconv.demo.picture.BitmapPixels
+import org.vitconv.classifier.BitmapPixels
+import org.vitconv.core.screens.PictureException
+import org.vitconv.core.screens.PictureProblem
 import org.vitconv.demo.picture.PictureReader
 import org.vitconv.demo.ui.BenchmarkScreen
 import org.vitconv.demo.ui.ClassifyScreen

@@ -27,10 +27,10 @@ import org.junit.Test
 import org.robolectric.Robolectric
 import org.robolectric.Shadows.shadowOf
 import org.robolectric.shadows.ShadowAlertDialog
-import org.vitconv.demo.core.Accelerator
-import org.vitconv.demo.core.GpuCheck
-import org.vitconv.demo.core.RunOptions
-import org.vitconv.demo.core.screens.ModelEntry
+import org.vitconv.core.Accelerator
+import org.vitconv.core.GpuCheck
+import org.vitconv.core.RunOptions
+import org.vitconv.core.screens.ModelEntry
 import java.io.ByteArrayOutputStream
 import java.util.concurrent.CountDownLatch
 
@@ -245,7 +245,7 @@ class MainActivityTest : ScreenTests() {
     fun `frames show the best classes`() {
         launch()
         tap(R.id.nav_live)
-        repeat(3) { kotlinx.coroutines.runBlocking { activity.screens.live.frame(org.vitconv.demo.core.ArrayPixels(1, 1, IntArray(1))) } }
+        repeat(3) { kotlinx.coroutines.runBlocking { activity.screens.live.frame(org.vitconv.core.ArrayPixels(1, 1, IntArray(1))) } }
         settle()
         assertTrue(answered())
         assertTrue(words().any { "frames/s" in it })
@@ -396,7 +396,7 @@ class MainActivityTest : ScreenTests() {
         waitFor("an answer", ::answered)
         screenshot("classify-$suffix")
         tap(R.id.nav_live)
-        kotlinx.coroutines.runBlocking { activity.screens.live.frame(org.vitconv.demo.core.ArrayPixels(1, 1, IntArray(1))) }
+        kotlinx.coroutines.runBlocking { activity.screens.live.frame(org.vitconv.core.ArrayPixels(1, 1, IntArray(1))) }
         settle()
         screenshot("live-$suffix")
         tap(R.id.nav_models)

@@ -5,8 +5,8 @@ import android.view.View
 import android.view.ViewGroup
 import android.widget.ProgressBar
 import android.widget.TextView
+import org.vitconv.core.Ranked
 import org.vitconv.demo.R
-import org.vitconv.demo.core.Ranked
 
 /** The best classes as bars in [parent]; its rows are made once and filled anew. */
 class Bars(private val parent: ViewGroup, private val texts: Texts) {

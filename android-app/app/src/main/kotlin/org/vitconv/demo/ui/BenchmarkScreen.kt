@@ -10,14 +10,14 @@ import android.widget.LinearLayout
 import android.widget.ProgressBar
 import android.widget.Spinner
 import android.widget.TextView
+import org.vitconv.core.Accelerator
+import org.vitconv.core.BenchmarkDocument
+import org.vitconv.core.Documents
+import org.vitconv.core.FileTiming
+import org.vitconv.core.RunOptions
+import org.vitconv.core.screens.BenchmarkState
 import org.vitconv.demo.MainActivity
 import org.vitconv.demo.R
-import org.vitconv.demo.core.Accelerator
-import org.vitconv.demo.core.BenchmarkDocument
-import org.vitconv.demo.core.Documents
-import org.vitconv.demo.core.FileTiming
-import org.vitconv.demo.core.RunOptions
-import org.vitconv.demo.core.screens.BenchmarkState
 
 /** How fast the selected model is on this device. */
 class BenchmarkScreen(activity: MainActivity, parent: ViewGroup) : Screen(activity, R.layout.benchmark, parent) {

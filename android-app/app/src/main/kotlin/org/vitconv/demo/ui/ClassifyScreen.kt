@@ -8,10 +8,10 @@ import android.view.ViewGroup
 import android.widget.Button
 import android.widget.ImageView
 import android.widget.TextView
+import org.vitconv.classifier.BitmapPixels
+import org.vitconv.core.screens.ClassifyState
 import org.vitconv.demo.MainActivity
 import org.vitconv.demo.R
-import org.vitconv.demo.core.screens.ClassifyState
-import org.vitconv.demo.picture.BitmapPixels
 import org.vitconv.demo.picture.CaptureProvider
 
 /** One picture and what the model says of it. */

@@ -7,11 +7,11 @@ import android.widget.Button
 import android.widget.TextView
 import kotlinx.coroutines.Job
 import kotlinx.coroutines.launch
+import org.vitconv.core.screens.LiveState
 import org.vitconv.demo.DemoApplication
 import org.vitconv.demo.MainActivity
 import org.vitconv.demo.R
 import org.vitconv.demo.camera.FrameCamera
-import org.vitconv.demo.core.screens.LiveState
 
 /** The camera's view with what the model says of every frame. */
 class LiveScreen(activity: MainActivity, parent: ViewGroup) : Screen(activity, R.layout.live, parent) {

@@ -7,12 +7,12 @@ import android.view.ViewGroup
 import android.widget.Button
 import android.widget.LinearLayout
 import android.widget.TextView
+import org.vitconv.core.screens.ModelEntry
+import org.vitconv.core.screens.Models
+import org.vitconv.core.screens.ModelsState
 import org.vitconv.demo.DemoApplication
 import org.vitconv.demo.MainActivity
 import org.vitconv.demo.R
-import org.vitconv.demo.core.screens.ModelEntry
-import org.vitconv.demo.core.screens.Models
-import org.vitconv.demo.core.screens.ModelsState
 import org.vitconv.demo.model.OfferedFile
 
 /** The bundled models and those that the user opened. */

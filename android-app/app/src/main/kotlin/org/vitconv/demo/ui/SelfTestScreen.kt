@@ -5,10 +5,10 @@ import android.widget.Button
 import android.widget.LinearLayout
 import android.widget.ProgressBar
 import android.widget.TextView
+import org.vitconv.core.FileCheck
+import org.vitconv.core.screens.SelfTestState
 import org.vitconv.demo.MainActivity
 import org.vitconv.demo.R
-import org.vitconv.demo.core.FileCheck
-import org.vitconv.demo.core.screens.SelfTestState
 
 /** Every bundled model against Keras on the golden images. */
 class SelfTestScreen(activity: MainActivity, parent: ViewGroup) : Screen(activity, R.layout.selftest, parent) {

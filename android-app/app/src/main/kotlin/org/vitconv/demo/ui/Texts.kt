@@ -1,13 +1,13 @@
 package org.vitconv.demo.ui
 
 import android.content.Context
+import org.vitconv.core.Accelerator
+import org.vitconv.core.CheckProblem
+import org.vitconv.core.ModelProblem
+import org.vitconv.core.RunOptions
+import org.vitconv.core.screens.PictureProblem
+import org.vitconv.core.screens.Plan
 import org.vitconv.demo.R
-import org.vitconv.demo.core.Accelerator
-import org.vitconv.demo.core.CheckProblem
-import org.vitconv.demo.core.ModelProblem
-import org.vitconv.demo.core.RunOptions
-import org.vitconv.demo.core.screens.PictureProblem
-import org.vitconv.demo.core.screens.Plan
 import java.text.NumberFormat
 
 /** What the screens say of figures and problems, in the user's language. */
