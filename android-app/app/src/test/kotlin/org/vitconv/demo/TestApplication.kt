@@ -24,7 +24,8 @@ import org.vitconv.demo.camera.Pictures
 
 /** The app with models that need no file: the screens are looked at with these. */
 class TestApplication : DemoApplication() {
-    override fun createScreens(): Screens {
+    /** Also what the app would have after it was killed and started again. */
+    public override fun createScreens(): Screens {
         beforeScreens?.invoke()
         return fakeScreens()
     }
@@ -37,6 +38,8 @@ class TestApplication : DemoApplication() {
         accelerators = listOf(Accelerator.CPU, Accelerator.XNNPACK, Accelerator.NNAPI),
         // Alone on its thread where it takes time, as in the app.
         inference = if (runMs == 0L) Dispatchers.Unconfined else Dispatchers.IO.limitedParallelism(1),
+        choices = choices(),
+        keep = ::keep,
     )
 
     override fun cameraPictures(size: FrameSize): Pictures = FakePictures(size).also { pictures = it }
@@ -52,6 +55,9 @@ class TestApplication : DemoApplication() {
 
         /** Called before the screens' logic is made; it may take its time. */
         var beforeScreens: (() -> Unit)? = null
+
+        /** How long a model says that it takes. */
+        var medianMs = 8.25
 
         /** How long a model really takes, in milliseconds. */
         var runMs = 0L
@@ -85,7 +91,7 @@ class FakeClassifier(private val runMs: Long = 0) : Classifier {
 
     override fun run(): Double {
         if (runMs > 0) Thread.sleep(runMs)
-        return 8.25
+        return TestApplication.medianMs
     }
 
     override fun close() = Unit

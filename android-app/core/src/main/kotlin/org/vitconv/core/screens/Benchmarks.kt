@@ -45,6 +45,9 @@ interface Machine {
     fun peakMemoryMb(): Double?
 }
 
+/** How fast a file was when it was last run like this. */
+data class Timed(val path: String, val options: RunOptions, val medianMs: Double)
+
 /** State of the benchmark's screen. */
 sealed interface BenchmarkState {
     data object NoModel : BenchmarkState
@@ -54,8 +57,15 @@ sealed interface BenchmarkState {
 
     data class Running(val done: Int, val total: Int) : BenchmarkState
 
-    /** [change] is what else than the user's choice was timed. */
-    data class Done(val document: BenchmarkDocument, val change: Plan.Change? = null) : BenchmarkState
+    /**
+     * [change] is what else than the user's choice was timed. [compared] is what was timed since the app was started,
+     * this one included, the fastest first.
+     */
+    data class Done(
+        val document: BenchmarkDocument,
+        val change: Plan.Change? = null,
+        val compared: List<Timed> = emptyList(),
+    ) : BenchmarkState
 
     data class Failed(val name: String, val problem: ModelProblem) : BenchmarkState
 
@@ -70,17 +80,25 @@ class Benchmarks(
     private val machine: Machine,
     private val available: List<Accelerator>,
     private val scope: CoroutineScope,
+    runs: Int = TaskRequest.DEFAULT_RUNS,
 ) {
     private val states = MutableStateFlow<BenchmarkState>(BenchmarkState.Choosing(available))
     private var work: Job? = null
+    private var timed: List<Timed> = emptyList()
 
     /** What there is to see; that there is no model is over as soon as one is opened. */
     val state: Flow<BenchmarkState> = combine(states, selection.state) { state, models ->
         if (state is BenchmarkState.Choosing && models.models.selected == null) BenchmarkState.NoModel else state
     }.distinctUntilChanged()
 
+    private val chosenRuns = MutableStateFlow(runs)
+
     /** How often the user wants the model run. */
-    var runs = TaskRequest.DEFAULT_RUNS
+    var runs: Int by chosenRuns::value
+
+    /** What the user chose, whenever that changes. */
+    val choices: Flow<Choices> =
+        combine(selection.state, chosenRuns) { state, runs -> Choices.of(state.models, runs) }.distinctUntilChanged()
 
     /** Times the selected model as the user chose; on the GPU, its file for the GPU. */
     fun start() {
@@ -100,7 +118,10 @@ class Benchmarks(
                     val next = BenchmarkState.Running(done, runs)
                     if (states.compareAndSet(shown, next)) shown = next
                 }
-                BenchmarkState.Done(document, planned.change)
+                val file = document.files.single()
+                val latest = Timed(file.path, planned.options, file.p50Ms)
+                timed = timed.filterNot { it.path == latest.path && it.options == latest.options } + latest
+                BenchmarkState.Done(document, planned.change, timed.sortedBy { it.medianMs })
             } catch (error: ModelException) {
                 BenchmarkState.Failed(planned.model.name, error.problem)
             }

@@ -4,6 +4,7 @@ import kotlinx.coroutines.flow.MutableStateFlow
 import kotlinx.coroutines.flow.StateFlow
 import kotlinx.coroutines.flow.asStateFlow
 import kotlinx.coroutines.flow.update
+import org.vitconv.core.Accelerator
 import org.vitconv.core.ModelException
 import org.vitconv.core.ModelProblem
 import org.vitconv.core.RunOptions
@@ -31,8 +32,13 @@ sealed interface ModelsState {
 }
 
 /** Which of the [models] all screens use. */
-class ModelSelection(models: List<ModelEntry>, private val engine: Engine) {
-    private val states = MutableStateFlow<ModelsState>(ModelsState.Ready(first(models)))
+class ModelSelection(
+    models: List<ModelEntry>,
+    private val engine: Engine,
+    choices: Choices = Choices(),
+    available: List<Accelerator> = Accelerator.entries,
+) {
+    private val states = MutableStateFlow<ModelsState>(ModelsState.Ready(first(models, choices, available)))
     val state: StateFlow<ModelsState> = states.asStateFlow()
     val selected: ModelEntry? get() = states.value.models.selected
 
@@ -85,7 +91,11 @@ class ModelSelection(models: List<ModelEntry>, private val engine: Engine) {
     }
 
     private companion object {
-        fun first(models: List<ModelEntry>) = models.map { it.knownFrom(models) }.let { Models(it, it.defaultModel()) }
+        fun first(models: List<ModelEntry>, choices: Choices, available: List<Accelerator>): Models {
+            val entries = models.map { it.knownFrom(models) }
+            val selected = choices.modelAmong(entries) ?: entries.defaultModel()
+            return Models(entries, selected, options = choices.options(available))
+        }
 
         /** A file that the user opened may be one that is bundled as well. */
         fun ModelEntry.knownFrom(models: List<ModelEntry>): ModelEntry {
