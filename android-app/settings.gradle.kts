@@ -16,4 +16,4 @@ dependencyResolutionManagement {
 }
 
 rootProject.name = "vitconv-demo"
-include(":core", ":app")
+include(":core", ":classifier", ":app")

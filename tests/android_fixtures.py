@@ -25,9 +25,22 @@ from vitconv.runtimes.process import TensorDetail
 
 APP = Path(__file__).resolve().parent.parent / "android-app"
 PREPROCESSING = APP / "core/src/test/resources/preprocessing.json"
+CAMERA = APP / "core/src/test/resources/camera.json"
 PICTURES = APP / "app/src/test/resources/pictures"
 
 _ORIENTATION = 0x0112
+
+# EXIF orientation → what turns an upright picture into one that is stored like that.
+_STORED = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
 
 _CASES = [  # width, height of the picture; the model's image; EXIF orientation
     (32, 32, ImageSpec(32, 32), 1),
@@ -129,6 +142,43 @@ def inputs() -> list[dict[str, Any]]:
     return found
 
 
+def camera() -> dict[str, Any]:
+    """The content of CAMERA: one picture as a PNG, as the camera frames that show it, and as models' inputs.
+
+    A frame has chroma for every 2×2 pixels alone. The picture's is the same in each of these squares, and its
+    sides are even, so that frame and PNG show the same however the camera is turned.
+    """
+    height, width = 28, 36
+    noise = picture(width, height)[:, :, :3].astype(float) / 255
+    luma = np.rint(75 + 105 * noise[:, :, 0]).astype(np.uint8)
+    blue, red = (np.rint(88 + 80 * noise[::2, ::2, channel]).astype(np.uint8) for channel in (1, 2))
+    frames = []
+    for orientation, transpose in _STORED.items():
+        planes = [Image.fromarray(plane) for plane in (luma, blue, red)]
+        y, u, v = (plane if transpose is None else plane.transpose(transpose) for plane in planes)
+        encoded = {name: _base64(np.asarray(plane)) for name, plane in (("y", y), ("u", u), ("v", v))}
+        frames.append({"orientation": orientation, "width": y.width, "height": y.height, **encoded})
+    image = Image.fromarray(_rgb(luma, blue, red))
+    inputs = []
+    for spec in (ImageSpec(16, 16), ImageSpec(24, 20, resize="center_crop"), ImageSpec(28, 36)):
+        inputs.append({"image": spec.to_json(), "expected": _base64(spec.prepare(image))})
+    return {"png": base64.b64encode(_encode(image, "PNG")).decode(), "inputs": inputs, "frames": frames}
+
+
+def _rgb(luma: np.ndarray, blue: np.ndarray, red: np.ndarray) -> np.ndarray:
+    """ITU-T T.871; chroma is given for every 2×2 pixels. No colour of the picture is cut off at 0 or 255."""
+    y = luma.astype(float)
+    cb, cr = (np.repeat(np.repeat(plane, 2, axis=0), 2, axis=1).astype(float) - 128 for plane in (blue, red))
+    rgb = np.stack([y + 1.402 * cr, y - 0.344136 * cb - 0.714136 * cr, y + 1.772 * cb], axis=2)
+    assert rgb.min() >= 0
+    assert rgb.max() <= 255
+    return np.rint(rgb).astype(np.uint8)
+
+
+def _base64(values: np.ndarray) -> str:
+    return base64.b64encode(values.tobytes()).decode()
+
+
 def pictures() -> dict[str, bytes]:
     """The content of PICTURES: picture files, and pictures.json with what the converter makes of each."""
     pixels = picture(60, 44)
@@ -166,6 +216,7 @@ def _encode(image: Image.Image, kind: str, **options: Any) -> bytes:
 def main() -> None:
     PREPROCESSING.parent.mkdir(parents=True, exist_ok=True)
     PREPROCESSING.write_text(json.dumps(preprocessing(), indent=1) + "\n", encoding="utf-8")
+    CAMERA.write_text(json.dumps(camera(), indent=1) + "\n", encoding="utf-8")
     PICTURES.mkdir(parents=True, exist_ok=True)
     for name, data in pictures().items():
         (PICTURES / name).write_bytes(data)

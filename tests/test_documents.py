@@ -18,7 +18,14 @@ from vitconv.cli.main import cli
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted(
     path
-    for pattern in ("*.md", "calibration/*.md", "converter/**/*.md", "android-app/*.md", "scripts/*.md")
+    for pattern in (
+        "*.md",
+        "calibration/*.md",
+        "converter/**/*.md",
+        "android-app/*.md",
+        "android-app/*/*.md",
+        "scripts/*.md",
+    )
     for path in ROOT.glob(pattern)
     if path.name != "CHANGELOG.md"
 )

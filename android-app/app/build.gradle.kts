@@ -1,6 +1,5 @@
 plugins {
     alias(libs.plugins.android.application)
-    alias(libs.plugins.kotlin.android)
     alias(libs.plugins.kotlin.serialization)
 }
 
@@ -17,7 +16,7 @@ android {
     }
 
     // What `vitconv app build` staged last.
-    sourceSets["main"].assets.srcDir("../target/models")
+    sourceSets.named("main") { assets.directories += "../target/models" }
 
     buildTypes {
         debug { ndk { abiFilters += listOf("arm64-v8a", "armeabi-v7a", "x86_64") } }
@@ -31,20 +30,16 @@ android {
     androidResources { noCompress += "tflite" }
     testOptions { unitTests.isIncludeAndroidResources = true }
 
+    // Kotlin follows these.
     compileOptions {
         sourceCompatibility = JavaVersion.VERSION_11
         targetCompatibility = JavaVersion.VERSION_11
     }
-    kotlinOptions { jvmTarget = "11" }
 }
 
 dependencies {
-    implementation(project(":core"))
+    implementation(project(":classifier"))
     implementation(libs.coroutines.android)
-    // The same Java package as org.tensorflow:tensorflow-lite, newer, and aligned for 16 KB pages.
-    implementation(libs.litert)
-    implementation(libs.litert.gpu)
-    implementation(libs.tflite.metadata)
     testImplementation(libs.junit)
     testImplementation(libs.coroutines.test)
     testImplementation(libs.robolectric)

@@ -40,7 +40,7 @@ public class BuildApks {
       "release", List.of("arm64-v8a", "armeabi-v7a"),
       "debug", List.of("arm64-v8a", "armeabi-v7a", "x86_64"));
 
-  private static final List<String> NATIVE_LIBRARIES = List.of("tensorflow-lite", "tensorflow-lite-gpu");
+  private static final List<String> NATIVE_LIBRARIES = List.of("runtime", "runtime-gpu");
 
   public static void main(String[] args) throws Exception {
     List<Path> program = Stream.of(args[0].split(File.pathSeparator)).map(Path::of).collect(Collectors.toList());
@@ -51,7 +51,7 @@ public class BuildApks {
     if (System.getenv("VITCONV_KEYSTORE") == null) {
       System.out.println("Both APKs are signed with Android's debug key, the release as well: for trying, not for publishing.");
     }
-    Path dex = dex(program, framework, project.resolve("proguard-rules.pro"), minSdk, work);
+    Path dex = dex(program, framework, List.of(project.resolve("proguard-rules.pro"), project.resolve("../classifier/consumer-rules.pro")), minSdk, work);
     for (String variant : List.of("release", "debug")) {
       Path unsigned = work.resolve("unsigned-" + variant + ".apk");
       pack(linked.resolve(variant + ".apk"), dex, aars, ABIS.get(variant), unsigned);
@@ -63,7 +63,7 @@ public class BuildApks {
   }
 
   /** The program as dex, shrunk and optimized; a zip file. R8 takes by far the most time of all, so both share it. */
-  private static Path dex(List<Path> program, Path framework, Path rules, int minSdk, Path out) throws Exception {
+  private static Path dex(List<Path> program, Path framework, List<Path> rules, int minSdk, Path out) throws Exception {
     Path dex = out.resolve("dex.zip");
     R8.run(R8Command.builder()
         .addProgramFiles(program)

@@ -12,25 +12,29 @@ import java.util.stream.Stream;
 /**
  * Compiles and links resources, manifest and assets with aapt2.
  *
- * <p>LinkResources SOURCE FRAMEWORK_JAR MODELS TEST_MODELS MIN_SDK TARGET_SDK VERSION_CODE VERSION_NAME APPLICATION_ID OUT writes
- * OUT/AndroidManifest.xml, with the application ID in the place of ${applicationId}; OUT/java/…/R.java; OUT/release.apk
- * and OUT/debug.apk, which hold no code yet; and OUT/test.apk, with the models of the tests, if there are any.
+ * <p>LinkResources SOURCE FRAMEWORK_JAR MODELS TEST_MODELS MIN_SDK TARGET_SDK VERSION_CODE VERSION_NAME APPLICATION_ID NAMESPACE OUT
+ * writes OUT/AndroidManifest.xml, with the namespace as its package, which the source leaves to the build, and the
+ * application ID in the place of ${applicationId}; OUT/java/…/R.java; OUT/release.apk and OUT/debug.apk, which hold no
+ * code yet; OUT/bundle.apk, the release in the form that app bundles want; and OUT/test.apk, with the models of the
+ * tests, if there are any.
  */
 public class LinkResources {
   public static void main(String[] args) throws Exception {
     Path source = Path.of(args[0]);
     String applicationId = args[8];
-    Path out = Path.of(args[9]);
+    String namespace = args[9];
+    Path out = Path.of(args[10]);
     Path models = Path.of(args[2]);
     Path testModels = Files.isDirectory(Path.of(args[3])) ? Path.of(args[3]) : models;
     if (!Files.isDirectory(models)) throw new IOException("there is no folder of models " + models);
     String aapt2 = findAapt2();
     Path java = Files.createDirectories(out.resolve("java"));
     Path manifest = out.resolve("AndroidManifest.xml");
-    Files.writeString(manifest, Files.readString(source.resolve("AndroidManifest.xml")).replace("${applicationId}", applicationId));
+    Files.writeString(manifest, Files.readString(source.resolve("AndroidManifest.xml"))
+        .replace("<manifest ", "<manifest package=\"" + namespace + "\" ").replace("${applicationId}", applicationId));
     Path compiled = out.resolve("resources.zip");
     run(List.of(aapt2, "compile", "--dir", source.resolve("res").toString(), "-o", compiled.toString()));
-    for (String variant : List.of("release", "debug", "test")) {
+    for (String variant : List.of("release", "debug", "bundle", "test")) {
       List<String> link = new ArrayList<>(List.of(
           aapt2, "link", "-I", args[1],
           "--manifest", manifest.toString(), "--rename-manifest-package", applicationId,
@@ -41,7 +45,11 @@ public class LinkResources {
           "-A", (variant.equals("test") ? testModels : models).toString(),
           "-o", out.resolve(variant + ".apk").toString(),
           compiled.toString()));
-      link.addAll(variant.equals("release") ? List.of("--java", java.toString()) : List.of("--debug-mode"));
+      link.addAll(switch (variant) {
+        case "release" -> List.of("--java", java.toString());
+        case "bundle" -> List.of("--proto-format");
+        default -> List.of("--debug-mode");
+      });
       run(link);
     }
   }

@@ -27,6 +27,16 @@ def test_the_apps_preprocessing_is_held_to_the_converters() -> None:
     assert statistics["median_interval"] == expected["median_interval"]
 
 
+def test_the_apps_camera_frames_are_held_to_the_converter() -> None:
+    committed = json.loads(android_fixtures.CAMERA.read_text(encoding="utf-8"))
+    computed = android_fixtures.camera()
+    assert committed["frames"] == computed["frames"]
+    picture = Image.open(io.BytesIO(base64.b64decode(committed["png"])))
+    for case in committed["inputs"]:
+        prepared = ImageSpec.from_json(case["image"]).prepare(picture)
+        assert np.abs(prepared.astype(int).ravel() - _pixels(case["expected"])).max() <= 1
+
+
 def _pixels(encoded: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(encoded), np.uint8).astype(int)
 

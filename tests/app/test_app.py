@@ -276,12 +276,14 @@ def test_a_build_is_followed_and_its_packages_are_weighed(
 ) -> None:
     stand_in(tmp_path, monkeypatch, f'{BUILDS}\necho "$@" > {tmp_path}/arguments\n{packing(tmp_path / "made")}')
     told: list[str] = []
+    monkeypatch.delenv("VITCONV_KEYSTORE", raising=False)
     result = build.build(build.BuildConfig((exported_digits,)), lambda what, done, total: told.append(what))
     assert [package.variant for package in result.packages] == ["release", "debug"]
     assert result.packages[0].parts == {
         "code": 10, "golden images and labels": 5, "lib/arm64-v8a": 20, "models": 30, "resources": 7,
     }  # fmt: skip
     assert told == [
+        "building the app: looking for LiteRT",
         "building the app: fetching libraries",
         "building the app: compiling the logic",
         "building the app: packaging and signing",
@@ -293,6 +295,75 @@ def test_a_build_is_followed_and_its_packages_are_weighed(
     assert "apk" in (source / "target" / "build.log").read_text()
     # Not where Maven alone leaves its packages, which hold no models.
     assert result.packages[0].path.parent == tools.built_apks() == source / "target" / "apks"
+
+
+KEY = {"VITCONV_KEYSTORE": "my.keystore", "VITCONV_KEYSTORE_PASSWORD": "x", "VITCONV_KEY_ALIAS": "me"}
+# A Maven that reaches Google's repository where `reached` is true, and keeps what it was asked for.
+FETCHES = 'echo "$@" >> {arguments}\ncase "$*" in *generate-resources*) {reached}; exit ;; esac\n'
+
+
+@unix
+@pytest.mark.parametrize(("reached", "runtime"), [("true", "litert"), ("false", "tflite")])
+def test_litert_is_taken_where_it_can_be_fetched_and_the_command_says_so(
+    reached: str, runtime: str, source: Path, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = tmp_path / "arguments"
+    fetches = FETCHES.format(arguments=asked, reached=reached)
+    stand_in(tmp_path, monkeypatch, fetches + packing(tmp_path / "made"))
+    folder = export_folder(tmp_path / "export")
+    text = " ".join(call("app", "build", folder).out.split())
+    assert ("Google Play does not take this package" in text) is (runtime == "tflite")
+    assert json.loads(call("app", "build", folder, "--json").out)["runtime"] == runtime
+    looked, built = asked.read_text().splitlines()[:2]
+    assert "-Druntime=litert" in looked
+    assert str(source / "libraries" / "pom.xml") in looked
+    assert f"-Druntime={runtime}" in built.split()
+    asked.unlink()
+    assert json.loads(call("app", "build", folder, "--runtime", "tflite", "--json").out)["runtime"] == "tflite"
+    assert "generate-resources" not in asked.read_text()
+
+
+@unix
+def test_what_a_store_knows_the_app_by_goes_to_the_build(
+    source: Path, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = tmp_path / "arguments"
+    packs = packing(tmp_path / "made") + 'touch "$apks/vitconv-demo-release.aab"\n'
+    stand_in(tmp_path, monkeypatch, FETCHES.format(arguments=asked, reached="true") + packs)
+    for name, value in KEY.items():
+        monkeypatch.setenv(name, value)
+    folder = export_folder(tmp_path / "export")
+    store = ("--application-id", "com.example.flowers", "--version-code", "7", "--bundle")
+    ended = call("app", "build", folder, *store, "--json")
+    assert json.loads(ended.out)["bundle"] == str(tools.built_apks() / "vitconv-demo-release.aab")
+    given = asked.read_text().splitlines()[-1].split()
+    assert {"-Dapplication.id=com.example.flowers", "-Dversion.code=7", "-Dbundle=true"} <= set(given)
+    call("app", "build", folder)
+    given = asked.read_text().splitlines()[-1].split()
+    assert {"-Dapplication.id=org.vitconv.demo", "-Dversion.code=1"} <= set(given)
+    assert "-Dbundle=true" not in given
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--application-id", "flowers"), "'flowers' is no application ID"),
+        (("--application-id", "com.1flower"), "'com.1flower' is no application ID"),
+        (("--application-id", "com.example -Dx"), "is no application ID"),
+        (("--version-code", "0"), "the version code must be 1 to 2100000000"),
+        (("--version-code", "2100000001"), "the version code must be 1 to 2100000000"),
+        (("--bundle",), "which takes no debug key: set VITCONV_KEYSTORE_PASSWORD, VITCONV_KEY_ALIAS for a key"),
+    ],
+)
+def test_what_no_store_takes_is_refused_before_anything_is_built(
+    arguments: tuple[str, ...], reason: str, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VITCONV_KEYSTORE", "my.keystore")
+    for name in ("VITCONV_KEYSTORE_PASSWORD", "VITCONV_KEY_ALIAS"):
+        monkeypatch.delenv(name, raising=False)
+    ended = call("app", "build", tmp_path, *arguments)
+    assert ended.status == 2
+    assert reason in " ".join(ended.err.split())
 
 
 @unix
@@ -382,7 +453,7 @@ def test_a_release_with_the_debug_key_is_said_to_have_it(
 
 
 def test_gradle_and_maven_use_the_same_versions() -> None:
-    """Those that both builds know. Gradle takes LiteRT, which Maven Central doesn't have, instead of TFLite."""
+    """Those that both builds know. Gradle always takes LiteRT, Maven does in its profile."""
     source = tools.find_source()
     text = (source / "gradle" / "libs.versions.toml").read_text(encoding="utf-8")
     catalogue = dict(re.findall(r'^([\w-]+) = "([^"]*)"$', text.partition("[libraries]")[0], re.MULTILINE))
@@ -401,4 +472,11 @@ def test_gradle_and_maven_use_the_same_versions() -> None:
         "versionCode": "version.code",
     }
     assert {name: catalogue[name] for name in shared} == {name: properties[key] for name, key in shared.items()}
+    libraries = ElementTree.parse(source / "libraries" / "pom.xml")
+    (litert,) = (
+        profile
+        for profile in libraries.findall("m:profiles/m:profile", space)
+        if profile.findtext("m:id", namespaces=space) == "litert"
+    )
+    assert catalogue["litert"] == litert.findtext("m:properties/m:runtime.version", namespaces=space)
     assert catalogue["versionName"] == pom.findtext("m:version", namespaces=space)

@@ -262,7 +262,7 @@ def test_wrong_values(call: Call, arguments: tuple[str, ...], words: str) -> Non
 
 
 def test_the_app_takes_as_much_as_the_command_line_lets_through() -> None:
-    core = Path(__file__).resolve().parents[2] / "android-app/core/src/main/kotlin/org/vitconv/demo/core"
+    core = Path(__file__).resolve().parents[2] / "android-app/core/src/main/kotlin/org/vitconv/core"
     for file, name, expected in (
         ("TaskRequest.kt", "MOST_RUNS", app_tasks.MOST_RUNS),
         ("Classifier.kt", "MOST_THREADS", app_tasks.MOST_THREADS),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import struct
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from standin.system import REFUSED
 
 if TYPE_CHECKING:
     from standin.phone import StandInPhone, Stream
@@ -84,7 +87,8 @@ def _give(stream: Stream, path: Path) -> None:
     try:
         data = path.read_bytes()
     except OSError as error:
-        _fail(stream, f"open failed: {error.strerror}")
+        # Where only apps may look; see system.py.
+        _fail(stream, f"open failed: {REFUSED if error.errno == errno.ELOOP else error.strerror}")
         return
     for start in range(0, len(data), _BLOCK):
         block = data[start : start + _BLOCK]

@@ -1,15 +1,19 @@
 """The inside of the stand-in phone: a folder as its file system, and a handful of Android's programs.
 
 Commands run in this machine's `sh`, with the phone's absolute paths (/data, /sdcard, /sys) pointing into the
-folder, and the folder's name taken out of what they print. The programs are small scripts over plain files, which
-tests write:
+folder, and the folder's name taken out of what they print. What the shell and the small programs say of an error
+is put into the words of Android's (mksh and toybox). The programs are small scripts over plain files, which tests
+write:
 
-    props/NAME            what getprop says
+    props/NAME            what getprop says, and setprop writes; log.tag.TAG drops quieter lines of the log
     thermal               what dumpsys thermalservice says
+    screen                on, off, locked, or covered: an app that wants to be seen is not (see app.py)
     installed             there where org.vitconv.demo is installed
     app.py                what `am start` runs for the app's task, in the background (see app.py)
-    log                   what logcat says
+    log                   what logcat says (see android.py)
     taskset.log           the masks that taskset was given
+
+/data/data belongs to the apps: every look into it is refused, as SELinux does, though all here runs as one user.
 """
 
 from __future__ import annotations
@@ -28,24 +32,34 @@ _PROGRAMS = {
     "getprop": 'cat "$STANDIN/props/$1" 2>/dev/null || echo',
     "dumpsys": '[ "$1" = thermalservice ] && cat "$STANDIN/thermal"',
     "taskset": 'echo "$1" >> "$STANDIN/taskset.log"; shift; exec "$@"',
-    "logcat": 'cat "$STANDIN/log" 2>/dev/null; exit 0',
-    "pidof": '[ "$1" = org.vitconv.demo ] && pid=$(cat "$STANDIN/app.pid") && kill -0 "$pid" && echo "$pid"',
+    "setprop": 'echo "$2" > "$STANDIN/props/$1"',
+    "am": 'exec $PYTHON -S "$ANDROID" am "$@"',
+    "logcat": 'exec $PYTHON -S "$ANDROID" logcat "$@"',
+    "pidof": 'exec $PYTHON -S "$ANDROID" pidof "$@"',
     "pm": """
 case "$1" in
     path) [ -e "$STANDIN/installed" ] && echo "package:/data/app/org.vitconv.demo/base.apk" ;;
     install) shift; for file; do :; done; cp "$file" "$STANDIN/installed" && echo Success ;;
 esac""",
-    "am": """
-printf '%s\\n' "$@" > "$STANDIN/am.arguments"
-if [ ! -e "$STANDIN/installed" ]; then
-    echo "Error type 3"; echo "Error: Activity class does not exist."; exit 1
-fi
-echo "Starting: Intent { }"
-[ -e "$STANDIN/app.py" ] || exit 0
-setsid $PYTHON "$STANDIN/app.py" "$@" < /dev/null > "$STANDIN/app.log" 2>&1 &
-echo $! > "$STANDIN/app.pid"
-""",
 }
+_ANDROID = Path(__file__).with_name("android.py")
+_QUOTED = rb"['\xe2\x80\x98]*([^'\xe2]*)['\xe2\x80\x99]*"  # plain quotes, or UTF-8's curved ones
+# What this machine's shell and programs say of an error → what Android's say.
+_WORDS = (
+    (
+        rb"^(?:/bin/)?sh: \d+: cannot open (.*?): No such file$",
+        rb"/system/bin/sh: can't open \1: No such file or directory",
+    ),
+    (rb"^(?:/bin/)?sh: \d+: cannot (open|create) (.*)$", rb"/system/bin/sh: can't \1 \2"),
+    (rb"^(?:/bin/)?sh: \d+: (?:exec: )?(.*): not found$", rb"/system/bin/sh: \1: inaccessible or not found"),
+    (
+        rb"^(?:/bin/)?sh: \d+: (?:exec: )?(.*): Permission denied$",
+        rb"/system/bin/sh: \1: can't execute: Permission denied",
+    ),
+    (rb"^(?:/bin/)?sh: \d+: ", rb"/system/bin/sh: "),
+    (rb"^(\w+): cannot (?:access|remove|stat|create \w+|open) " + _QUOTED + rb"(?: for reading)?: ", rb"\1: \2: "),
+)
+REFUSED = "Permission denied"
 _ROOTS = re.compile(r"(?<![\w.-])/(?:data|sdcard|sys)/")  # where a path begins, not in its middle
 
 
@@ -58,6 +72,9 @@ class System:
         if not (folder / "bin").exists():
             for place in ("data/local/tmp", "data/app", "sdcard/Android/data", "sys", "props", "bin"):
                 (folder / place).mkdir(parents=True)
+            # A link to itself: nobody gets anywhere through it, not even root, which the tests may run as.
+            (folder / "data/data").symlink_to("data")
+            (folder / "screen").write_text("on\n")
             for name, text in _PROGRAMS.items():
                 program = folder / "bin" / name
                 program.write_text(f"#!/bin/sh\n{text}\n")
@@ -90,6 +107,17 @@ class System:
         return Process(_ROOTS.sub(lambda found: f"{self.folder}{found[0]}", command), self.folder)
 
 
+def in_androids_words(line: bytes) -> bytes:
+    """A line of standard error as Android's shell and toybox would say it."""
+    line = line.replace(b"Too many levels of symbolic links", REFUSED.encode())
+    for pattern, words in _WORDS:
+        line, found = re.subn(pattern, words, line.rstrip(b"\n"))
+        line += b"\n"
+        if found:
+            break
+    return line
+
+
 class Process:
     """A command of the phone's shell."""
 
@@ -100,6 +128,7 @@ class Process:
             "PATH": f"{folder}/bin:/usr/bin:/bin",
             "STANDIN": str(folder),
             "PYTHON": shlex.quote(sys.executable),
+            "ANDROID": str(_ANDROID),
         }
         self._process = subprocess.Popen(
             ["/bin/sh", "-c", command],
@@ -116,7 +145,11 @@ class Process:
         stream = self._process.stdout if number == 1 else self._process.stderr
         assert stream
         for line in stream:
-            yield line.replace(self._folder, b"")
+            yield (
+                in_androids_words(line.replace(self._folder, b""))
+                if number == 2
+                else line.replace(self._folder, b"")
+            )
         stream.close()
 
     def wait(self) -> int:

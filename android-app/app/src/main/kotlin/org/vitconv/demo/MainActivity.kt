@@ -20,9 +20,10 @@ import kotlinx.coroutines.SupervisorJob
 import kotlinx.coroutines.cancel
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.withContext
-import org.vitconv.demo.core.screens.PictureException
-import org.vitconv.demo.core.screens.PictureProblem
-import org.vitconv.demo.picture.BitmapPixels
+import org.vitconv.classifier.BitmapPixels
+import org.vitconv.core.FileTitle
+import org.vitconv.core.screens.PictureException
+import org.vitconv.core.screens.PictureProblem
 import org.vitconv.demo.picture.PictureReader
 import org.vitconv.demo.ui.BenchmarkScreen
 import org.vitconv.demo.ui.ClassifyScreen
@@ -113,6 +114,9 @@ class MainActivity : Activity() {
         startForResult(Intent(Settings.ACTION_APPLICATION_DETAILS_SETTINGS, app), SETTINGS_REQUEST)
     }
 
+    /** Where models are chosen: the way out where there is none, or one that cannot be used. */
+    fun openModels() = nav.check(Tab.MODELS.button)
+
     /** Classifies a picture of another app. */
     fun classify(picture: Uri) {
         val reader = PictureReader(applicationContext.contentResolver)
@@ -156,7 +160,7 @@ class MainActivity : Activity() {
         content.addView(shown.view)
         findViewById<TextView>(R.id.title).setText(tab.title)
         val model = findViewById<TextView>(R.id.model)
-        until.launch { screens.models.state.collect { model.text = it.models.selected?.name?.removeSuffix(".tflite") } }
+        until.launch { screens.models.state.collect { model.text = it.models.selected?.let { model -> FileTitle.of(model.name).whole } } }
         shown.show(until)
         screen = shown
     }

@@ -21,11 +21,11 @@ import kotlinx.coroutines.sync.Mutex
 import kotlinx.coroutines.sync.withLock
 import kotlinx.coroutines.withContext
 import kotlinx.coroutines.withTimeoutOrNull
-import org.vitconv.demo.core.BenchmarkDocument
-import org.vitconv.demo.core.Documents
-import org.vitconv.demo.core.ModelException
-import org.vitconv.demo.core.SelfTestDocument
-import org.vitconv.demo.core.TaskRequest
+import org.vitconv.core.BenchmarkDocument
+import org.vitconv.core.Documents
+import org.vitconv.core.ModelException
+import org.vitconv.core.SelfTestDocument
+import org.vitconv.core.TaskRequest
 import java.io.File
 import java.io.IOException
 

@@ -8,6 +8,7 @@ import android.database.Cursor
 import android.graphics.Bitmap
 import android.graphics.Canvas
 import android.graphics.Color
+import android.graphics.Insets
 import android.graphics.LinearGradient
 import android.graphics.Paint
 import android.graphics.Shader
@@ -16,6 +17,7 @@ import android.os.Bundle
 import android.os.Looper
 import android.view.View
 import android.view.ViewGroup
+import android.view.WindowInsets
 import android.widget.LinearLayout
 import android.widget.Spinner
 import org.junit.Assert.assertEquals
@@ -27,10 +29,10 @@ import org.junit.Test
 import org.robolectric.Robolectric
 import org.robolectric.Shadows.shadowOf
 import org.robolectric.shadows.ShadowAlertDialog
-import org.vitconv.demo.core.Accelerator
-import org.vitconv.demo.core.GpuCheck
-import org.vitconv.demo.core.RunOptions
-import org.vitconv.demo.core.screens.ModelEntry
+import org.vitconv.core.Accelerator
+import org.vitconv.core.GpuCheck
+import org.vitconv.core.RunOptions
+import org.vitconv.core.screens.ModelEntry
 import java.io.ByteArrayOutputStream
 import java.util.concurrent.CountDownLatch
 
@@ -245,7 +247,7 @@ class MainActivityTest : ScreenTests() {
     fun `frames show the best classes`() {
         launch()
         tap(R.id.nav_live)
-        repeat(3) { kotlinx.coroutines.runBlocking { activity.screens.live.frame(org.vitconv.demo.core.ArrayPixels(1, 1, IntArray(1))) } }
+        repeat(3) { kotlinx.coroutines.runBlocking { activity.screens.live.frame(org.vitconv.core.ArrayPixels(1, 1, IntArray(1))) } }
         settle()
         assertTrue(answered())
         assertTrue(words().any { "frames/s" in it })
@@ -259,10 +261,10 @@ class MainActivityTest : ScreenTests() {
         launch()
         tap(R.id.nav_models)
         val list = activity.findViewById<LinearLayout>(R.id.models_list)
-        list.getChildAt(0).performClick()
+        list.getChildAt(1).performClick() // below what all have in common
         settle()
         assertEquals("mobilevit_xxs-tf_flowers-float32.tflite", activity.screens.models.selected?.name)
-        assertTrue(activity.findViewById<LinearLayout>(R.id.models_list).getChildAt(0).isSelected)
+        assertTrue(activity.findViewById<LinearLayout>(R.id.models_list).getChildAt(1).isSelected)
         screenshot("models-light")
     }
 
@@ -375,6 +377,72 @@ class MainActivityTest : ScreenTests() {
     }
 
     @Test
+    fun `what was chosen is still chosen after the app was killed`() {
+        launch()
+        tap(R.id.nav_models)
+        activity.findViewById<LinearLayout>(R.id.models_list).getChildAt(2).performClick()
+        tap(R.id.nav_benchmark)
+        spinner(R.id.benchmark_with).setSelection(2)
+        spinner(R.id.benchmark_runs).setSelection(2)
+        settle()
+        val chosen = activity.screens.models.state.value.models
+        assertEquals("float16" to Accelerator.NNAPI, chosen.selected?.scheme to chosen.options.accelerator)
+        val again = (activity.application as TestApplication).createScreens()
+        assertNotSame(activity.screens, again)
+        val found = again.models.state.value.models
+        assertEquals(listOf(chosen.selected, chosen.options, 200), listOf(found.selected, found.options, again.benchmarks.runs))
+    }
+
+    @Test
+    fun `a choice that is damaged or no longer there is forgotten`() {
+        launch()
+        val application = activity.application as TestApplication
+        for (text in listOf("no JSON", "{\"model\": \"gone.tflite\", \"accelerator\": \"gpu\", \"threads\": 900}")) {
+            application.getSharedPreferences("choices", 0).edit().putString("choices", text).commit()
+            val found = application.createScreens().models.state.value.models
+            assertEquals(listOf("int8", RunOptions()), listOf(found.selected?.scheme, found.options))
+        }
+    }
+
+    @Test
+    fun `models that were timed are compared, the fastest first`() {
+        launch()
+        tap(R.id.nav_benchmark)
+        tap(R.id.benchmark_button)
+        waitFor("the table") { activity.getString(R.string.row_p95) in words() }
+        assertFalse(activity.getString(R.string.benchmark_compared) in words())
+        activity.screens.models.select(TestApplication.models.first())
+        TestApplication.medianMs = 4.0
+        tap(R.id.benchmark_button)
+        waitFor("the comparison") { activity.getString(R.string.benchmark_compared) in words() }
+        val bars = activity.findViewById<LinearLayout>(R.id.benchmark_bars)
+        val shown = (0 until bars.childCount).map { bars.getChildAt(it) }
+        assertEquals(
+            listOf("mobilevit_xxs · tf_flowers · float32, CPU, XNNPACK · 1 thread, 4.00 ms", "mobilevit_xxs · tf_flowers · int8, CPU, XNNPACK · 1 thread, 8.25 ms"),
+            shown.map { it.contentDescription.toString() },
+        )
+        assertEquals(listOf(484, 1000), shown.map { it.findViewById<android.widget.ProgressBar>(R.id.bar_progress).progress })
+        activity.findViewById<View>(R.id.content).let { (it as ViewGroup).getChildAt(0).scrollTo(0, 100_000) }
+        screenshot("benchmark-compared")
+    }
+
+    @Test
+    fun `where there is no model, or one that cannot be used, a button leads to the models`() {
+        TestApplication.models = emptyList()
+        launch()
+        for (tab in listOf(R.id.nav_classify to R.id.to_models, R.id.nav_selftest to R.id.selftest_button, R.id.nav_benchmark to R.id.benchmark_button)) {
+            tap(tab.first)
+            assertTrue(activity.getString(R.string.open_models) in words())
+            tap(tab.second)
+            assertTrue(activity.getString(R.string.models_open) in words())
+        }
+        shadowOf(activity.application).grantPermissions("android.permission.CAMERA")
+        tap(R.id.nav_live)
+        tap(R.id.live_action)
+        assertTrue(activity.getString(R.string.models_open) in words())
+    }
+
+    @Test
     fun `a benchmark ends when the app goes to the background, and keeps the screen on until then`() {
         TestApplication.runMs = 200 // fifty runs outlast what comes, on a busy machine, too
         launch()
@@ -396,7 +464,7 @@ class MainActivityTest : ScreenTests() {
         waitFor("an answer", ::answered)
         screenshot("classify-$suffix")
         tap(R.id.nav_live)
-        kotlinx.coroutines.runBlocking { activity.screens.live.frame(org.vitconv.demo.core.ArrayPixels(1, 1, IntArray(1))) }
+        kotlinx.coroutines.runBlocking { activity.screens.live.frame(org.vitconv.core.ArrayPixels(1, 1, IntArray(1))) }
         settle()
         screenshot("live-$suffix")
         tap(R.id.nav_models)
@@ -409,6 +477,68 @@ class MainActivityTest : ScreenTests() {
         tap(R.id.benchmark_button)
         waitFor("the table") { activity.getString(R.string.row_p95) in words() }
         screenshot("benchmark-$suffix")
+    }
+
+    @Test
+    fun `what can be touched or read is clear of the bars and of a cut-out`() {
+        launch(share(offered(flower)))
+        waitFor("an answer", ::answered)
+        fun insets(bars: Insets, cutout: Insets) = WindowInsets.Builder()
+            .setInsets(WindowInsets.Type.statusBars(), Insets.of(0, bars.top, 0, 0))
+            .setInsets(WindowInsets.Type.navigationBars(), Insets.of(bars.left, 0, bars.right, bars.bottom))
+            .setInsets(WindowInsets.Type.displayCutout(), cutout)
+            .build()
+        fun padding(id: Int) = activity.findViewById<View>(id).run { listOf(paddingLeft, paddingTop, paddingRight, paddingBottom) }
+        fun apply(bars: Insets, cutout: Insets) {
+            activity.findViewById<View>(R.id.root).dispatchApplyWindowInsets(insets(bars, cutout))
+            settle()
+        }
+        // Upright: a camera in the status bar that is lower than the bar, and three buttons.
+        apply(Insets.of(0, 48, 0, 96), Insets.of(0, 80, 0, 0))
+        assertEquals(listOf(0, 80, 0, 0) to listOf(0, 0, 0, 96), padding(R.id.root) to padding(R.id.nav))
+        screenshot("classify-bars")
+        // Sideways: the camera on the left, the buttons on the right.
+        launch(share(offered(flower)), "w786dp-h393dp-land-xhdpi")
+        waitFor("an answer", ::answered)
+        apply(Insets.of(0, 48, 96, 0), Insets.of(80, 0, 0, 0))
+        assertEquals(listOf(0, 0, 96, 0) to listOf(80, 48, 0, 0), padding(R.id.root) to padding(R.id.nav))
+        screenshot("classify-bars-landscape")
+        launch(share(offered(flower)), "+ar-ldrtl")
+        waitFor("an answer", ::answered)
+        apply(Insets.of(0, 48, 96, 0), Insets.of(80, 0, 0, 0))
+        assertEquals(listOf(80, 0, 0, 0) to listOf(0, 48, 96, 0), padding(R.id.root) to padding(R.id.nav))
+    }
+
+    @Test
+    fun `a name is broken into lines between its parts alone, however large the text is`() {
+        launch(share(offered(flower)), fontScale = 2f)
+        waitFor("an answer", ::answered)
+        for (tab in listOf(R.id.nav_classify, R.id.nav_models, R.id.nav_selftest, R.id.nav_benchmark)) {
+            tap(tab)
+            if (tab == R.id.nav_selftest) {
+                tap(R.id.selftest_button)
+                waitFor("the verdict") { activity.getString(R.string.selftest_failed) in words() }
+            }
+            var names = 0
+            forEachView(activity.window.decorView) { view ->
+                if (view !is android.widget.TextView || !view.isShown || view.layout == null) return@forEachView
+                if ("mobilevit" !in view.text && view.text.toString() !in SCHEMES) return@forEachView
+                val layout = view.layout
+                names++
+                for (line in 0 until layout.lineCount) {
+                    assertEquals("$line of ${view.text}", 0, layout.getEllipsisCount(line))
+                    val end = layout.getLineEnd(line)
+                    assertTrue("${view.text} at $end", end == view.text.length || view.text[end - 1] == ' ')
+                }
+            }
+            assertTrue("$names names", names > 0)
+        }
+    }
+
+    @Test
+    fun `every screen is drawn on a tablet`() {
+        launch(share(offered(flower)), "w1280dp-h800dp-land-mdpi")
+        everyScreen("tablet")
     }
 
     @Test
@@ -471,5 +601,9 @@ class MainActivityTest : ScreenTests() {
         launch()
         tap(R.id.nav_models)
         assertTrue(words().any { "opened by you" in it })
+    }
+
+    private companion object {
+        val SCHEMES = setOf("float32", "float16", "dynamic", "int8")
     }
 }

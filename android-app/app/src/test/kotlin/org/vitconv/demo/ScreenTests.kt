@@ -36,6 +36,7 @@ abstract class ScreenTests {
     fun withTheUsualModels() {
         TestApplication.models = TestApplication.defaultModels()
         TestApplication.runMs = 0
+        TestApplication.medianMs = 8.25
         TestApplication.beforeScreens = null
     }
 

@@ -23,7 +23,7 @@ import org.robolectric.android.controller.ActivityController
 import org.robolectric.annotation.Config
 import org.robolectric.annotation.GraphicsMode
 import org.robolectric.shadows.ShadowLog
-import org.vitconv.demo.core.Documents
+import org.vitconv.core.Documents
 import java.io.File
 import java.time.Duration
 

@@ -1,30 +1,31 @@
 package org.vitconv.demo
 
 import kotlinx.coroutines.Dispatchers
+import org.vitconv.core.Accelerator
+import org.vitconv.core.Answer
+import org.vitconv.core.Classifier
+import org.vitconv.core.Delegation
+import org.vitconv.core.Device
+import org.vitconv.core.FrameSize
+import org.vitconv.core.GoldenImage
+import org.vitconv.core.GoldenSet
+import org.vitconv.core.ImageSpec
+import org.vitconv.core.Limits
+import org.vitconv.core.ModelInfo
+import org.vitconv.core.Normalization
+import org.vitconv.core.PixelSource
+import org.vitconv.core.TensorSpec
+import org.vitconv.core.TensorType
+import org.vitconv.core.screens.GoldenImages
+import org.vitconv.core.screens.Machine
+import org.vitconv.core.screens.ModelEntry
 import org.vitconv.demo.camera.FakePictures
 import org.vitconv.demo.camera.Pictures
-import org.vitconv.demo.core.Accelerator
-import org.vitconv.demo.core.Answer
-import org.vitconv.demo.core.Classifier
-import org.vitconv.demo.core.Delegation
-import org.vitconv.demo.core.Device
-import org.vitconv.demo.core.FrameSize
-import org.vitconv.demo.core.GoldenImage
-import org.vitconv.demo.core.GoldenSet
-import org.vitconv.demo.core.ImageSpec
-import org.vitconv.demo.core.Limits
-import org.vitconv.demo.core.ModelInfo
-import org.vitconv.demo.core.Normalization
-import org.vitconv.demo.core.PixelSource
-import org.vitconv.demo.core.TensorSpec
-import org.vitconv.demo.core.TensorType
-import org.vitconv.demo.core.screens.GoldenImages
-import org.vitconv.demo.core.screens.Machine
-import org.vitconv.demo.core.screens.ModelEntry
 
 /** The app with models that need no file: the screens are looked at with these. */
 class TestApplication : DemoApplication() {
-    override fun createScreens(): Screens {
+    /** Also what the app would have after it was killed and started again. */
+    public override fun createScreens(): Screens {
         beforeScreens?.invoke()
         return fakeScreens()
     }
@@ -37,6 +38,8 @@ class TestApplication : DemoApplication() {
         accelerators = listOf(Accelerator.CPU, Accelerator.XNNPACK, Accelerator.NNAPI),
         // Alone on its thread where it takes time, as in the app.
         inference = if (runMs == 0L) Dispatchers.Unconfined else Dispatchers.IO.limitedParallelism(1),
+        choices = choices(),
+        keep = ::keep,
     )
 
     override fun cameraPictures(size: FrameSize): Pictures = FakePictures(size).also { pictures = it }
@@ -52,6 +55,9 @@ class TestApplication : DemoApplication() {
 
         /** Called before the screens' logic is made; it may take its time. */
         var beforeScreens: (() -> Unit)? = null
+
+        /** How long a model says that it takes. */
+        var medianMs = 8.25
 
         /** How long a model really takes, in milliseconds. */
         var runMs = 0L
@@ -85,7 +91,7 @@ class FakeClassifier(private val runMs: Long = 0) : Classifier {
 
     override fun run(): Double {
         if (runMs > 0) Thread.sleep(runMs)
-        return 8.25
+        return TestApplication.medianMs
     }
 
     override fun close() = Unit
@@ -95,7 +101,7 @@ object FakeGolden : GoldenImages {
     override fun read(model: ModelEntry) =
         GoldenSet("validation", List(8) { GoldenImage("$it.png", 2, listOf(0.02, 0.01, 0.86, 0.01, 0.1)) })
 
-    override fun picture(model: ModelEntry, file: String) = org.vitconv.demo.core.ArrayPixels(1, 1, IntArray(1))
+    override fun picture(model: ModelEntry, file: String) = org.vitconv.core.ArrayPixels(1, 1, IntArray(1))
 
     /** The dynamic model is held to more than it can give. */
     override fun limits(model: ModelEntry) = Limits(0.9, if (model.scheme == "dynamic") 1e-4 else 0.1)

@@ -29,12 +29,13 @@ import kotlinx.coroutines.channels.Channel
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.suspendCancellableCoroutine
 import kotlinx.coroutines.withContext
-import org.vitconv.demo.core.FrameSize
-import org.vitconv.demo.core.Orientation
-import org.vitconv.demo.core.PixelSource
-import org.vitconv.demo.core.YuvFrame
-import org.vitconv.demo.core.analysisSize
-import org.vitconv.demo.core.previewSize
+import org.vitconv.classifier.read
+import org.vitconv.core.FrameSize
+import org.vitconv.core.Orientation
+import org.vitconv.core.PixelSource
+import org.vitconv.core.YuvFrame
+import org.vitconv.core.analysisSize
+import org.vitconv.core.previewSize
 import kotlin.coroutines.resume
 
 /**

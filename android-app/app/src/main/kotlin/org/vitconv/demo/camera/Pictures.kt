@@ -6,11 +6,7 @@ import android.media.ImageReader
 import android.os.Handler
 import android.os.Looper
 import android.view.Surface
-import org.vitconv.demo.core.FrameSize
-import org.vitconv.demo.core.Orientation
-import org.vitconv.demo.core.PixelSource
-import org.vitconv.demo.core.Plane
-import org.vitconv.demo.core.YuvFrame
+import org.vitconv.core.FrameSize
 
 /** The pictures that a camera streams onto [surface]. Not to be closed while one is read. */
 interface Pictures : AutoCloseable {
@@ -38,10 +34,4 @@ class ReaderPictures(size: FrameSize) : Pictures {
     }
 
     override fun close() = reader.close()
-}
-
-/** [image]'s pixels, upright. Its planes are Y, U and V, in this order: Android promises it for YUV_420_888. */
-fun YuvFrame.read(image: Image, orientation: Orientation): PixelSource {
-    val (y, u, v) = image.planes.map { Plane(it.buffer, it.rowStride, it.pixelStride) }
-    return read(image.width, image.height, y, u, v, orientation)
 }

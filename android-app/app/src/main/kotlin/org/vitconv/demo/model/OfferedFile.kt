@@ -3,8 +3,8 @@ package org.vitconv.demo.model
 import android.content.ContentResolver
 import android.net.Uri
 import android.provider.OpenableColumns
-import org.vitconv.demo.core.ModelException
-import org.vitconv.demo.core.ModelProblem
+import org.vitconv.core.ModelException
+import org.vitconv.core.ModelProblem
 import java.io.IOException
 import java.io.InputStream
 

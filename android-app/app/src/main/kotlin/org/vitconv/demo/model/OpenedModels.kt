@@ -1,9 +1,10 @@
 package org.vitconv.demo.model
 
-import org.vitconv.demo.core.ModelException
-import org.vitconv.demo.core.ModelProblem
-import org.vitconv.demo.core.schemeOf
-import org.vitconv.demo.core.screens.ModelEntry
+import org.vitconv.classifier.ModelReader
+import org.vitconv.core.ModelException
+import org.vitconv.core.ModelProblem
+import org.vitconv.core.schemeOf
+import org.vitconv.core.screens.ModelEntry
 import java.io.File
 import java.io.IOException
 import java.io.InputStream

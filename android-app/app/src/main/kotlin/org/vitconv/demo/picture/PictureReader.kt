@@ -2,8 +2,10 @@ package org.vitconv.demo.picture
 
 import android.content.ContentResolver
 import android.net.Uri
-import org.vitconv.demo.core.screens.PictureException
-import org.vitconv.demo.core.screens.PictureProblem
+import org.vitconv.classifier.BitmapPixels
+import org.vitconv.classifier.PictureDecoder
+import org.vitconv.core.screens.PictureException
+import org.vitconv.core.screens.PictureProblem
 
 /** Reads pictures of other apps. */
 class PictureReader(private val resolver: ContentResolver) {

@@ -5,10 +5,12 @@ import android.view.View
 import android.view.ViewGroup
 import android.widget.ProgressBar
 import android.widget.TextView
+import org.vitconv.core.FileTitle
+import org.vitconv.core.Ranked
+import org.vitconv.core.screens.Timed
 import org.vitconv.demo.R
-import org.vitconv.demo.core.Ranked
 
-/** The best classes as bars in [parent]; its rows are made once and filled anew. */
+/** Classes, or times, as bars in [parent]; its rows are made once and filled anew. */
 class Bars(private val parent: ViewGroup, private val texts: Texts) {
     private class Row(val view: View) {
         val label: TextView = view.findViewById(R.id.bar_label)
@@ -18,24 +20,34 @@ class Bars(private val parent: ViewGroup, private val texts: Texts) {
 
     private val rows = mutableListOf<Row>()
 
-    fun draw(best: List<Ranked>) {
-        while (rows.size < best.size) {
+    fun draw(best: List<Ranked>) = show(best) { ranked ->
+        val share = texts.percent(ranked.probability.toDouble())
+        fill(ranked.label, share, if (ranked.probability.isNaN()) 0.0 else ranked.probability.toDouble())
+    }
+
+    /** Times beside each other: the slowest has the whole length. */
+    fun drawTimes(times: List<Timed>) {
+        val slowest = times.maxOfOrNull { it.medianMs } ?: 1.0
+        show(times) { fill("${FileTitle.of(it.path).whole}\n${texts.runWith(it.options)}", texts.ms(it.medianMs), it.medianMs / slowest) }
+    }
+
+    private fun <T : Any> show(all: List<T>, fill: Row.(T) -> Unit) {
+        while (rows.size < all.size) {
             val view = LayoutInflater.from(parent.context).inflate(R.layout.bar, parent, false)
             parent.addView(view)
             rows += Row(view)
         }
         rows.forEachIndexed { index, row ->
-            val ranked = best.getOrNull(index)
-            row.view.show(ranked != null)
-            if (ranked != null) row.fill(ranked)
+            val one = all.getOrNull(index)
+            row.view.show(one != null)
+            if (one != null) row.fill(one)
         }
     }
 
-    private fun Row.fill(ranked: Ranked) {
-        val share = texts.percent(ranked.probability.toDouble())
-        label.text = ranked.label
-        percent.text = share
-        progress.progress = if (ranked.probability.isNaN()) 0 else (ranked.probability * progress.max).toInt()
-        view.contentDescription = view.context.getString(R.string.bar_description, ranked.label, share)
+    private fun Row.fill(name: String, value: String, length: Double) {
+        label.text = name
+        percent.text = value
+        progress.progress = (length * progress.max).toInt()
+        view.contentDescription = view.context.getString(R.string.bar_description, name.replace("\n", ", "), value)
     }
 }

@@ -10,14 +10,15 @@ import android.widget.LinearLayout
 import android.widget.ProgressBar
 import android.widget.Spinner
 import android.widget.TextView
+import org.vitconv.core.Accelerator
+import org.vitconv.core.BenchmarkDocument
+import org.vitconv.core.Documents
+import org.vitconv.core.FileTiming
+import org.vitconv.core.FileTitle
+import org.vitconv.core.RunOptions
+import org.vitconv.core.screens.BenchmarkState
 import org.vitconv.demo.MainActivity
 import org.vitconv.demo.R
-import org.vitconv.demo.core.Accelerator
-import org.vitconv.demo.core.BenchmarkDocument
-import org.vitconv.demo.core.Documents
-import org.vitconv.demo.core.FileTiming
-import org.vitconv.demo.core.RunOptions
-import org.vitconv.demo.core.screens.BenchmarkState
 
 /** How fast the selected model is on this device. */
 class BenchmarkScreen(activity: MainActivity, parent: ViewGroup) : Screen(activity, R.layout.benchmark, parent) {
@@ -28,6 +29,8 @@ class BenchmarkScreen(activity: MainActivity, parent: ViewGroup) : Screen(activi
     private val message: TextView = find(R.id.benchmark_message)
     private val results: LinearLayout = find(R.id.benchmark_results)
     private val share: Button = find(R.id.benchmark_share)
+    private val comparison: View = find(R.id.benchmark_comparison)
+    private val comparedBars = Bars(find(R.id.benchmark_bars), texts)
     private val accelerators: List<Accelerator> get() = screens.accelerators
     private val threads = listOf(1, 2, 4, 8).filter { it == 1 || it <= Runtime.getRuntime().availableProcessors() }
 
@@ -61,15 +64,21 @@ class BenchmarkScreen(activity: MainActivity, parent: ViewGroup) : Screen(activi
         val running = state as? BenchmarkState.Running
         view.keepScreenOn = running != null
         choice.show(running == null && state != BenchmarkState.NoModel)
-        button.show(state != BenchmarkState.NoModel)
         button.setText(
             when (state) {
-                is BenchmarkState.Choosing, BenchmarkState.NoModel -> R.string.benchmark_start
+                BenchmarkState.NoModel -> R.string.open_models
+                is BenchmarkState.Choosing -> R.string.benchmark_start
                 is BenchmarkState.Running -> R.string.stop
                 is BenchmarkState.Done, is BenchmarkState.Failed, BenchmarkState.Interrupted -> R.string.benchmark_again
             },
         )
-        button.setOnClickListener { if (running == null) screens.benchmarks.start() else screens.benchmarks.stop() }
+        button.setOnClickListener {
+            when {
+                state == BenchmarkState.NoModel -> activity.openModels()
+                running == null -> screens.benchmarks.start()
+                else -> screens.benchmarks.stop()
+            }
+        }
         progress.show(running != null)
         running?.let {
             progress.max = it.total
@@ -84,15 +93,19 @@ class BenchmarkScreen(activity: MainActivity, parent: ViewGroup) : Screen(activi
             is BenchmarkState.Choosing -> null
         }
         message.show(!message.text.isNullOrEmpty())
+        message.beError(state is BenchmarkState.Failed)
         results.show(document != null)
         share.show(document != null)
         document?.let(::drawResults)
+        val compared = (state as? BenchmarkState.Done)?.compared.orEmpty()
+        comparison.show(compared.size > 1)
+        comparedBars.drawTimes(compared)
     }
 
     private fun drawResults(document: BenchmarkDocument) {
         results.removeAllViews()
         for (file in document.files) {
-            results.addView(title(file.path.removeSuffix(".tflite")))
+            results.addView(title(FileTitle.of(file.path).whole))
             row(R.string.benchmark_with, Accelerator.ofId(file.delegate)?.let(texts::accelerator) ?: file.delegate)
             row(R.string.benchmark_threads, file.threads.toString())
             row(R.string.benchmark_runs, file.runs.toString())

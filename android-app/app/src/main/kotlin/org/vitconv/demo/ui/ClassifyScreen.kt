@@ -8,10 +8,10 @@ import android.view.ViewGroup
 import android.widget.Button
 import android.widget.ImageView
 import android.widget.TextView
+import org.vitconv.classifier.BitmapPixels
+import org.vitconv.core.screens.ClassifyState
 import org.vitconv.demo.MainActivity
 import org.vitconv.demo.R
-import org.vitconv.demo.core.screens.ClassifyState
-import org.vitconv.demo.picture.BitmapPixels
 import org.vitconv.demo.picture.CaptureProvider
 
 /** One picture and what the model says of it. */
@@ -21,11 +21,13 @@ class ClassifyScreen(activity: MainActivity, parent: ViewGroup) : Screen(activit
     private val hint: TextView = find(R.id.hint)
     private val message: TextView = find(R.id.message)
     private val timing: TextView = find(R.id.timing)
+    private val toModels: Button = find(R.id.to_models)
     private val bars = Bars(find(R.id.bars), texts)
 
     override fun onShow() {
         find<Button>(R.id.gallery).setOnClickListener { activity.startForResult(gallery(), PICKED) }
         find<Button>(R.id.camera).setOnClickListener { takePicture() }
+        toModels.setOnClickListener { activity.openModels() }
         screens.classify.again()
         follow(screens.classify.state, ::draw)
     }
@@ -69,6 +71,8 @@ class ClassifyScreen(activity: MainActivity, parent: ViewGroup) : Screen(activit
         }
         message.text = words
         message.show(words != null)
+        message.beError(state is ClassifyState.BadPicture || state is ClassifyState.BadModel)
+        toModels.show(state == ClassifyState.NoModel || state is ClassifyState.BadModel)
         val verdict = (state as? ClassifyState.Answered)?.verdict
         bars.draw(verdict?.best.orEmpty())
         timing.text = verdict?.let {

@@ -7,11 +7,11 @@ import android.widget.Button
 import android.widget.TextView
 import kotlinx.coroutines.Job
 import kotlinx.coroutines.launch
+import org.vitconv.core.screens.LiveState
 import org.vitconv.demo.DemoApplication
 import org.vitconv.demo.MainActivity
 import org.vitconv.demo.R
 import org.vitconv.demo.camera.FrameCamera
-import org.vitconv.demo.core.screens.LiveState
 
 /** The camera's view with what the model says of every frame. */
 class LiveScreen(activity: MainActivity, parent: ViewGroup) : Screen(activity, R.layout.live, parent) {
@@ -67,7 +67,9 @@ class LiveScreen(activity: MainActivity, parent: ViewGroup) : Screen(activity, R
         message.text = words
         messageCard.show(words != null)
         view.keepScreenOn = state == LiveState.Starting || state is LiveState.Running
-        action.show(state == LiveState.NeedsPermission || state == LiveState.Denied || state == LiveState.NoCamera)
+        val noModel = state == LiveState.NoModel || state is LiveState.BadModel
+        message.beError(state == LiveState.NoCamera || state is LiveState.BadModel)
+        action.show(state == LiveState.NeedsPermission || state == LiveState.Denied || state == LiveState.NoCamera || noModel)
         when (state) {
             LiveState.NoCamera -> {
                 action.setText(R.string.live_retry)
@@ -80,6 +82,10 @@ class LiveScreen(activity: MainActivity, parent: ViewGroup) : Screen(activity, R
             LiveState.Denied -> {
                 action.setText(R.string.live_settings)
                 action.setOnClickListener { activity.openSettings() }
+            }
+            LiveState.NoModel, is LiveState.BadModel -> {
+                action.setText(R.string.open_models)
+                action.setOnClickListener { activity.openModels() }
             }
             else -> Unit
         }

@@ -7,12 +7,13 @@ import android.view.ViewGroup
 import android.widget.Button
 import android.widget.LinearLayout
 import android.widget.TextView
+import org.vitconv.core.FileTitle
+import org.vitconv.core.screens.ModelEntry
+import org.vitconv.core.screens.Models
+import org.vitconv.core.screens.ModelsState
 import org.vitconv.demo.DemoApplication
 import org.vitconv.demo.MainActivity
 import org.vitconv.demo.R
-import org.vitconv.demo.core.screens.ModelEntry
-import org.vitconv.demo.core.screens.Models
-import org.vitconv.demo.core.screens.ModelsState
 import org.vitconv.demo.model.OfferedFile
 
 /** The bundled models and those that the user opened. */
@@ -52,14 +53,21 @@ class ModelsScreen(activity: MainActivity, parent: ViewGroup) : Screen(activity,
         }
         status.text = words
         status.show(words != null)
+        status.beError(state is ModelsState.Refused)
     }
 
     private fun drawList(models: Models) {
         empty.show(models.entries.isEmpty())
         list.removeAllViews()
+        var common: String? = null
         for (model in models.entries) {
+            val title = FileTitle.of(model.name)
+            if (title.common != common) {
+                common = title.common
+                title.common?.let { list.addView(heading(it)) }
+            }
             val row = activity.layoutInflater.inflate(R.layout.model_row, list, false)
-            row.findViewById<TextView>(R.id.row_title).text = model.name.removeSuffix(".tflite")
+            row.findViewById<TextView>(R.id.row_title).text = title.own
             row.findViewById<TextView>(R.id.row_details).text = details(model, models)
             row.isSelected = model == models.selected
             row.setOnClickListener { screens.models.select(model) }
@@ -68,7 +76,6 @@ class ModelsScreen(activity: MainActivity, parent: ViewGroup) : Screen(activity,
     }
 
     private fun details(model: ModelEntry, models: Models): String = listOfNotNull(
-        model.scheme,
         texts.megabytes(model.bytes),
         models.speeds[model]?.let { activity.getString(R.string.models_speed, texts.number(it)) },
         activity.getString(R.string.models_opened).takeIf { model.source == ModelEntry.Source.Opened },

@@ -1,8 +1,11 @@
 package org.vitconv.demo.ui
 
+import android.annotation.TargetApi
 import android.content.Intent
+import android.os.Build
 import android.view.View
 import android.view.ViewGroup
+import android.widget.TextView
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.launch
@@ -47,7 +50,25 @@ abstract class Screen(protected val activity: MainActivity, layout: Int, parent:
         scope.launch { flow.collect { draw(it) } }
     }
 
+    @TargetApi(Build.VERSION_CODES.P)
+    private fun beHeading(view: View) {
+        view.isAccessibilityHeading = true
+    }
+
     protected fun <V : View> find(id: Int): V = view.findViewById(id)
+
+    /** Above rows that have [text] in common. */
+    protected fun heading(text: String): View = TextView(activity, null, 0, R.style.Text_Small).apply {
+        this.text = text
+        if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.P) beHeading(this)
+        setPaddingRelative(0, resources.getDimensionPixelSize(R.dimen.gap_small), 0, 0)
+    }
+}
+
+/** Puts a sign before the text that says that something went wrong, so that colour is not all that tells. */
+fun TextView.beError(error: Boolean) {
+    compoundDrawablePadding = resources.getDimensionPixelSize(R.dimen.gap_small)
+    setCompoundDrawablesRelativeWithIntrinsicBounds(if (error) R.drawable.error else 0, 0, 0, 0)
 }
 
 fun View.show(visible: Boolean) {

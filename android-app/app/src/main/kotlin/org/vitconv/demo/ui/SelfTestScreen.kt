@@ -5,10 +5,11 @@ import android.widget.Button
 import android.widget.LinearLayout
 import android.widget.ProgressBar
 import android.widget.TextView
+import org.vitconv.core.FileCheck
+import org.vitconv.core.FileTitle
+import org.vitconv.core.screens.SelfTestState
 import org.vitconv.demo.MainActivity
 import org.vitconv.demo.R
-import org.vitconv.demo.core.FileCheck
-import org.vitconv.demo.core.screens.SelfTestState
 
 /** Every bundled model against Keras on the golden images. */
 class SelfTestScreen(activity: MainActivity, parent: ViewGroup) : Screen(activity, R.layout.selftest, parent) {
@@ -23,9 +24,15 @@ class SelfTestScreen(activity: MainActivity, parent: ViewGroup) : Screen(activit
     private fun draw(state: SelfTestState) {
         val running = state as? SelfTestState.Running
         val done = (state as? SelfTestState.Done)?.document
-        button.show(state != SelfTestState.NothingToTest)
-        button.setText(if (running != null) R.string.stop else R.string.selftest_start)
-        button.setOnClickListener { if (running != null) screens.selfTests.stop() else screens.selfTests.start() }
+        val nothing = state == SelfTestState.NothingToTest
+        button.setText(if (nothing) R.string.open_models else if (running != null) R.string.stop else R.string.selftest_start)
+        button.setOnClickListener {
+            when {
+                nothing -> activity.openModels()
+                running != null -> screens.selfTests.stop()
+                else -> screens.selfTests.start()
+            }
+        }
         progress.show(running != null)
         running?.let {
             progress.max = it.files
@@ -34,21 +41,28 @@ class SelfTestScreen(activity: MainActivity, parent: ViewGroup) : Screen(activit
         verdict.text = when (state) {
             SelfTestState.NothingToTest -> activity.getText(R.string.selftest_nothing)
             is SelfTestState.Ready -> null
-            is SelfTestState.Running -> state.current
+            is SelfTestState.Running -> FileTitle.of(state.current).whole
             is SelfTestState.Failed -> activity.getString(R.string.selftest_unreadable, state.reason)
             is SelfTestState.Done ->
                 activity.getText(if (state.document.passed) R.string.selftest_passed else R.string.selftest_failed)
         }
         verdict.setTextColor(activity.getColor(if (done == null) R.color.text else colour(done.passed)))
         verdict.show(!verdict.text.isNullOrEmpty())
+        verdict.beError(state is SelfTestState.Failed)
         drawResults(done?.files ?: running?.done.orEmpty())
     }
 
     private fun drawResults(files: List<FileCheck>) {
         results.removeAllViews()
+        var common: String? = null
         for (file in files) {
+            val title = FileTitle.of(file.path)
+            if (title.common != common) {
+                common = title.common
+                title.common?.let { results.addView(heading(it)) }
+            }
             val row = activity.layoutInflater.inflate(R.layout.selftest_row, results, false)
-            row.findViewById<TextView>(R.id.row_title).text = file.path.removeSuffix(".tflite")
+            row.findViewById<TextView>(R.id.row_title).text = title.own
             row.findViewById<TextView>(R.id.row_verdict).apply {
                 // A sign beside the word, so that colour is not all that tells them apart.
                 text = if (file.passed) "✓ ${activity.getString(R.string.passed)}" else "✗ ${activity.getString(R.string.failed)}"

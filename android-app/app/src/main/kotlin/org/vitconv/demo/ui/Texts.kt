@@ -1,13 +1,14 @@
 package org.vitconv.demo.ui
 
 import android.content.Context
+import org.vitconv.core.Accelerator
+import org.vitconv.core.CheckProblem
+import org.vitconv.core.FileTitle
+import org.vitconv.core.ModelProblem
+import org.vitconv.core.RunOptions
+import org.vitconv.core.screens.PictureProblem
+import org.vitconv.core.screens.Plan
 import org.vitconv.demo.R
-import org.vitconv.demo.core.Accelerator
-import org.vitconv.demo.core.CheckProblem
-import org.vitconv.demo.core.ModelProblem
-import org.vitconv.demo.core.RunOptions
-import org.vitconv.demo.core.screens.PictureProblem
-import org.vitconv.demo.core.screens.Plan
 import java.text.NumberFormat
 
 /** What the screens say of figures and problems, in the user's language. */
@@ -55,7 +56,7 @@ class Texts(private val context: Context) {
             Plan.Change.GPU_FILE -> R.string.change_gpu_file
             Plan.Change.REFUSED_ON_GPU -> R.string.change_refused_on_gpu
         },
-        name.removeSuffix(".tflite"),
+        FileTitle.of(name).whole,
     )
 
     /** One of Android's thermal statuses. */
@@ -90,7 +91,7 @@ class Texts(private val context: Context) {
     )
 
     /** Why the file [name] cannot be used. */
-    fun problem(name: String, problem: ModelProblem): String = context.getString(R.string.model_failed, name) + problem(problem)
+    fun problem(name: String, problem: ModelProblem): String = context.getString(R.string.model_failed, FileTitle.of(name).whole) + problem(problem)
 
     fun problem(problem: ModelProblem): String = when (problem) {
         ModelProblem.NotAModel -> context.getString(R.string.problem_not_a_model)

@@ -15,7 +15,7 @@ import java.io.File
  */
 class ApiIT {
     private val build = File(System.getProperty("vitconv.build"))
-    private val classes = listOf(File(build, "classes"), File(build, "../../core/target/classes")).onEach { assertTrue("$it", it.isDirectory) }
+    private val classes = listOf(File(build, "classes"), File(build, "../../core/target/classes"), File(build, "../../classifier/target/classes")).onEach { assertTrue("$it", it.isDirectory) }
 
     private class Collected : Logger {
         val errors = mutableListOf<String>()

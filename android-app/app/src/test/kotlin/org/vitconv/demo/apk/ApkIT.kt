@@ -107,6 +107,22 @@ class ApkIT {
         }
     }
 
+    /** ELF: the alignment of each part that is loaded (type 1), in the program header of 64-bit and 32-bit files. */
+    private fun Apk.pageBytes(library: String): Long {
+        val elf = content(library).order(ByteOrder.LITTLE_ENDIAN)
+        val is64 = elf.get(4).toInt() == 2
+        val start = if (is64) elf.getLong(32).toInt() else elf.getInt(28)
+        val (size, count) = if (is64) elf.getShort(54) to elf.getShort(56) else elf.getShort(42) to elf.getShort(44)
+        return (0 until count).map { start + it * size }.filter { elf.getInt(it) == 1 }
+            .minOf { if (is64) elf.getLong(it + 48) else elf.getInt(it + 28).toLong() }
+    }
+
+    @Test
+    fun `with LiteRT the libraries fit pages of 16 KB, which a store demands`() {
+        val found = release.entries.filter { it.name.startsWith("lib/arm64-v8a/") }.map { release.pageBytes(it.name) }
+        assertTrue("$found", found.isNotEmpty() && found.all { if (System.getProperty("vitconv.runtime") == "litert") it >= 16384 else it == 4096L })
+    }
+
     /** Dex: a map of sections, of which 7 are call sites and 8 are method handles; only invoke-custom needs them. */
     @Test
     fun `no instruction depends on a bootstrap method that Android may not have`() {

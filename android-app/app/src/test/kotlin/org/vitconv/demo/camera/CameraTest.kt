@@ -23,10 +23,10 @@ import org.robolectric.shadows.ShadowCameraManager
 import org.robolectric.shadows.ShadowDisplay
 import org.robolectric.shadows.StreamConfigurationMapBuilder
 import org.robolectric.util.ReflectionHelpers
+import org.vitconv.core.FrameSize
 import org.vitconv.demo.R
 import org.vitconv.demo.ScreenTests
 import org.vitconv.demo.TestApplication
-import org.vitconv.demo.core.FrameSize
 import java.util.concurrent.CountDownLatch
 import java.util.concurrent.TimeUnit
 

@@ -4,7 +4,7 @@ import android.graphics.ImageFormat
 import android.graphics.SurfaceTexture
 import android.media.Image
 import android.view.Surface
-import org.vitconv.demo.core.FrameSize
+import org.vitconv.core.FrameSize
 import java.nio.ByteBuffer
 
 /** Pictures that a test gives. */
@@ -34,6 +34,33 @@ class FakePictures(val size: FrameSize) : Pictures {
     override fun close() {
         closed = true
     }
+}
+
+/** A camera's picture whose planes are [given]: Y, U and V. */
+class PlanesImage(private val width: Int, private val height: Int, private val given: List<org.vitconv.core.Plane>) : Image() {
+    private class GivenPlane(private val plane: org.vitconv.core.Plane) : Plane() {
+        override fun getRowStride() = plane.rowStride
+
+        override fun getPixelStride() = plane.pixelStride
+
+        override fun getBuffer(): ByteBuffer = plane.bytes
+    }
+
+    override fun getFormat() = ImageFormat.YUV_420_888
+
+    override fun getWidth() = width
+
+    override fun getHeight() = height
+
+    override fun getTimestamp() = 0L
+
+    override fun getTransform() = 0
+
+    override fun getScalingMode() = 0
+
+    override fun getPlanes(): Array<Plane> = given.map { GivenPlane(it) }.toTypedArray()
+
+    override fun close() = Unit
 }
 
 /** A picture of [luma] and of one colour, with chroma as most cameras give it: interleaved, U first. */

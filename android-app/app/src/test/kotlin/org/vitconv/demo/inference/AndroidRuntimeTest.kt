@@ -13,22 +13,35 @@ import org.robolectric.RobolectricTestRunner
 import org.robolectric.RuntimeEnvironment
 import org.robolectric.annotation.Config
 import org.robolectric.annotation.GraphicsMode
+import org.vitconv.classifier.BitmapPixels
+import org.vitconv.classifier.BundledModels
+import org.vitconv.classifier.ImageClassifier
+import org.vitconv.classifier.RuntimeLog
+import org.vitconv.classifier.TfLiteClassifier
+import org.vitconv.classifier.read
+import org.vitconv.core.Accelerator
+import org.vitconv.core.Delegation
+import org.vitconv.core.Documents
+import org.vitconv.core.ExportManifest
+import org.vitconv.core.ModelException
+import org.vitconv.core.ModelProblem
+import org.vitconv.core.Orientation
+import org.vitconv.core.OrientedPixels
+import org.vitconv.core.PixelSource
+import org.vitconv.core.Plane
+import org.vitconv.core.RunOptions
+import org.vitconv.core.SelfTest
+import org.vitconv.core.YuvFrame
+import org.vitconv.core.screens.ModelEntry
+import org.vitconv.core.screens.ModelsState
+import org.vitconv.core.topK
 import org.vitconv.demo.DemoApplication
-import org.vitconv.demo.core.Accelerator
-import org.vitconv.demo.core.Delegation
-import org.vitconv.demo.core.Documents
-import org.vitconv.demo.core.ExportManifest
-import org.vitconv.demo.core.ModelException
-import org.vitconv.demo.core.ModelProblem
-import org.vitconv.demo.core.PixelSource
-import org.vitconv.demo.core.RunOptions
-import org.vitconv.demo.core.SelfTest
-import org.vitconv.demo.core.screens.ModelEntry
-import org.vitconv.demo.core.screens.ModelsState
-import org.vitconv.demo.core.topK
-import org.vitconv.demo.model.BundledModels
+import org.vitconv.demo.camera.PlanesImage
 import org.vitconv.demo.model.StagedModels
 import java.io.File
+import java.io.IOException
+import java.nio.ByteBuffer
+import kotlin.math.roundToInt
 
 /**
  * The app as it is, on the library that it ships: Android's x86_64 build of TensorFlow Lite in this process, with
@@ -58,7 +71,7 @@ class AndroidRuntimeTest {
     @Test
     fun `every bundled file passes the app's self-test`() {
         val document = runBlocking { screens.selfTests.run() }
-        assertTrue(Documents.encodeToString(org.vitconv.demo.core.SelfTestDocument.serializer(), document), document.passed)
+        assertTrue(Documents.encodeToString(org.vitconv.core.SelfTestDocument.serializer(), document), document.passed)
         assertEquals(StagedModels.files().size, document.files.size)
         assertTrue(document.files.all { it.images == 8 })
     }
@@ -111,6 +124,78 @@ class AndroidRuntimeTest {
                 assertEquals(labels[image.probabilities.indices.maxBy { image.probabilities[it] }], best.label)
             }
         }
+    }
+
+    /** What a camera whose sensor is turned as [orientation] says makes of [upright]; its sides must be even. */
+    private fun frameOf(upright: PixelSource, orientation: Orientation): PlanesImage {
+        val rows = List(upright.height) { y -> IntArray(upright.width).also { upright.readRow(y, it) } }
+        val (width, height) = if (orientation.swapsSides) upright.height to upright.width else upright.width to upright.height
+        // Where OrientedPixels takes each upright pixel from is where it lies in the frame.
+        val places = OrientedPixels(IntArray(width * height) { it }, width, height, orientation)
+        val stored = IntArray(width * height)
+        val row = IntArray(upright.width)
+        for (y in 0 until upright.height) {
+            places.readRow(y, row)
+            for (x in row.indices) stored[row[x]] = rows[y][x]
+        }
+        fun chroma(red: Double, green: Double, blue: Double) = ByteArray(width / 2 * (height / 2)) { at ->
+            val (y, x) = at / (width / 2) * 2 to at % (width / 2) * 2
+            val four = listOf(0, 1, width, width + 1).map { stored[y * width + x + it] }
+            (128 + four.sumOf { red * (it shr 16 and 255) + green * (it shr 8 and 255) + blue * (it and 255) } / 4).roundToInt().coerceIn(0, 255).toByte()
+        }
+        val luma = ByteArray(stored.size) { (0.299 * (stored[it] shr 16 and 255) + 0.587 * (stored[it] shr 8 and 255) + 0.114 * (stored[it] and 255)).roundToInt().toByte() }
+        val planes = listOf(
+            Plane(ByteBuffer.wrap(luma), width, 1),
+            Plane(ByteBuffer.wrap(chroma(-0.168736, -0.331264, 0.5)), width / 2, 1),
+            Plane(ByteBuffer.wrap(chroma(0.5, -0.418688, -0.081312)), width / 2, 1),
+        )
+        return PlanesImage(width, height, planes)
+    }
+
+    @Test
+    fun `the camera's label is the gallery's and Keras's, however the sensor lies`() {
+        val model = models.entries.first { it.scheme == "float32" }
+        val frame = YuvFrame()
+        TfLiteClassifier.load(models.map(model), RunOptions(), NoLog).use { classifier ->
+            for (image in models.read(model).images) {
+                val picture = models.picture(model, image.file)
+                val expected = image.probabilities.indices.maxBy { image.probabilities[it] }
+                fun label(pixels: PixelSource) = topK(classifier.classify(pixels).probabilities, classifier.info.labels, 1).single().index
+                assertEquals(expected, label(picture))
+                for (orientation in Orientation.entries) {
+                    assertEquals("$orientation", expected, label(frame.read(frameOf(picture, orientation), orientation)))
+                }
+            }
+        }
+    }
+
+    @Test
+    fun `the five lines of the library's README do what they say`() {
+        val context = application
+        val bitmap = (models.picture(models.entries.first(), models.read(models.entries.first()).images.first().file) as BitmapPixels).bitmap
+        val exports = BundledModels(context.assets)
+        val classifier = ImageClassifier.ofExport(exports, options = RunOptions(accelerator = Accelerator.XNNPACK))
+        val best = classifier.classify(bitmap)
+        check(classifier.selfTest().passed)
+        classifier.close()
+        assertEquals(5, best.size)
+        assertEquals(models.read(models.entries.first()).images.first().probabilities.let { all -> all.indices.maxBy { all[it] } }, best[0].index)
+        val readme = File("../classifier/README.md").readText().substringAfter("```kotlin\n").substringBefore("```").trim().lines()
+        assertEquals(5, readme.size)
+        val test = File("src/test/kotlin/org/vitconv/demo/inference/AndroidRuntimeTest.kt").readLines().map { it.trim() }
+        assertTrue(test.windowed(5).any { it == readme })
+    }
+
+    @Test
+    fun `a file alone is a classifier, too, and one that no export has is said to be missing`() {
+        val model = models.entries.first()
+        val folder = (model.source as ModelEntry.Source.Bundled).folder
+        ImageClassifier.ofAsset(application.assets, "models/$folder/${model.name}").use { alone ->
+            assertTrue(alone.info.labels.size > 1)
+            assertThrows(IllegalStateException::class.java) { alone.selfTest() }
+        }
+        assertThrows(IOException::class.java) { ImageClassifier.ofExport(models, "nothing.tflite") }
+        ImageClassifier.ofExport(models, models.entries.last().name).use { assertTrue(it.selfTest().passed) }
     }
 
     @Test

@@ -3,11 +3,14 @@ package org.vitconv.demo.inference
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertThrows
 import org.junit.Test
-import org.vitconv.demo.core.Accelerator
-import org.vitconv.demo.core.Delegation
-import org.vitconv.demo.core.ModelException
-import org.vitconv.demo.core.ModelProblem
-import org.vitconv.demo.core.RunOptions
+import org.vitconv.classifier.Delegates
+import org.vitconv.classifier.RuntimeLog
+import org.vitconv.classifier.TfLiteClassifier
+import org.vitconv.core.Accelerator
+import org.vitconv.core.Delegation
+import org.vitconv.core.ModelException
+import org.vitconv.core.ModelProblem
+import org.vitconv.core.RunOptions
 import org.vitconv.demo.model.StagedModels
 
 /** Delegates of devices that promise more than they have. */

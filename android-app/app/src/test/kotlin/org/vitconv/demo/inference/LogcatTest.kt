@@ -7,6 +7,7 @@ import org.junit.runner.RunWith
 import org.robolectric.RobolectricTestRunner
 import org.robolectric.annotation.Config
 import org.robolectric.shadows.ShadowLog
+import org.vitconv.classifier.Logcat
 import org.vitconv.demo.TestApplication
 
 @RunWith(RobolectricTestRunner::class)

@@ -4,11 +4,12 @@ import org.junit.Assert.assertEquals
 import org.junit.Assert.assertThrows
 import org.junit.Assert.assertTrue
 import org.junit.Test
-import org.vitconv.demo.core.ModelException
-import org.vitconv.demo.core.ModelProblem
-import org.vitconv.demo.core.Normalization
-import org.vitconv.demo.core.Quantization
-import org.vitconv.demo.core.TensorType
+import org.vitconv.classifier.ModelReader
+import org.vitconv.core.ModelException
+import org.vitconv.core.ModelProblem
+import org.vitconv.core.Normalization
+import org.vitconv.core.Quantization
+import org.vitconv.core.TensorType
 import org.vitconv.demo.picture.damage
 import java.io.File
 import kotlin.random.Random

@@ -1,6 +1,7 @@
 package org.vitconv.demo.model
 
 import org.junit.Assume.assumeTrue
+import org.vitconv.classifier.BundledModels
 import java.io.File
 import java.nio.ByteBuffer
 
