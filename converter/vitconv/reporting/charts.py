@@ -226,8 +226,8 @@ def effect_of_layers(parts: Sequence[Effect]) -> Markup:
 
 
 def error_against_cost(search: Search) -> Markup:
-    """A mark a file that a search tried: its error over what it costs, both on logarithmic axes; a ring around the
-    one that was taken."""
+    """A mark a file that a search tried: its error, on a logarithmic axis, over what it costs; a ring around the one
+    that was taken."""
     fastest = search.limit.cheapest == "fastest"
     files = [one for one in search.tried if one.error is not None]
     costs = {one.name: max(one.instructions if fastest else one.bytes, 1.0) / 1e6 for one in files}
@@ -246,12 +246,9 @@ def error_against_cost(search: Search) -> Markup:
         for name in dict.fromkeys(one.scheme for one in files):
             axes.plot([], [], SCHEMES[name].marker, color=COLOURS[name], label=name)
         axes.plot([], [], "o", color=INK, markerfacecolor="none", markersize=11, label="taken")
-        axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlabel("million instructions on arm64 for one image, estimated" if fastest else "MB")
         axes.set_ylabel("mean squared error, nats²")
-        axes.xaxis.set_minor_formatter("{x:g}")
-        axes.xaxis.set_major_formatter("{x:g}")
         axes.margins(0.12)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, fontsize=9, handletextpad=0.3)
 
