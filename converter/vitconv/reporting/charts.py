@@ -226,8 +226,8 @@ def effect_of_layers(parts: Sequence[Effect]) -> Markup:
 
 
 def error_against_cost(search: Search) -> Markup:
-    """A mark a file that a search tried: its error, on a logarithmic axis, over what it costs; a ring around the one
-    that was taken."""
+    """A mark a file that a search tried: its error, on a logarithmic axis, over what it costs; a ring around the
+    one that was taken."""
     fastest = search.limit.cheapest == "fastest"
     files = [one for one in search.tried if one.error is not None]
     costs = {one.name: max(one.instructions if fastest else one.bytes, 1.0) / 1e6 for one in files}
