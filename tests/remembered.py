@@ -174,11 +174,15 @@ def _measure_ranges(
 
 def _search(search: Callable[..., Kept]) -> Callable[..., Kept]:
     def found(
-        graph: Graph, ranges: tuple[TensorRange, ...], images: np.ndarray, progress: Progress | None = None
+        graph: Graph,
+        ranges: tuple[TensorRange, ...],
+        images: np.ndarray,
+        progress: Progress | None = None,
+        **how: Any,
     ) -> Kept:
         if not _usable():
-            return search(graph, ranges, images, progress)
-        made_from = sha256(graph.data).digest() + repr(ranges).encode() + _of_array(images)
-        return shared.kept("search", made_from, lambda: search(graph, ranges, images, progress))
+            return search(graph, ranges, images, progress, **how)
+        made_from = sha256(graph.data).digest() + repr((ranges, sorted(how.items()))).encode() + _of_array(images)
+        return shared.kept("search", made_from, lambda: search(graph, ranges, images, progress, **how))
 
     return found

@@ -195,7 +195,7 @@ def test_the_examples_of_help_texts_are_commands() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["vitconv verify export --max-dropp 1", "vitconv verifi export", "vitconv export x --out y", "vitconv run f"],
+    ["vitconv verify export --max-dropp 1", "vitconv verifi export", "vitconv calibrate x", "vitconv run f"],
 )
 def test_a_line_that_would_not_run_is_found(line: str) -> None:
     with pytest.raises((click.ClickException, AssertionError)):

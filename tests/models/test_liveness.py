@@ -16,7 +16,7 @@ from vitconv.models import liveness
 PARTS = {
     "mobilevit_xxs": {"residual": 3, "attention": 9, "mlp": 9, "layer": 9, "block": 3},
     "mobilevit_paper_xxs": {"residual": 3, "attention": 9, "mlp": 9, "layer": 9, "block": 3},
-    "mobilevitv2_050": {"residual": 2, "attention": 9, "mlp": 9, "layer": 9},
+    "mobilevitv2_050": {"residual": 1, "attention": 9, "mlp": 9, "layer": 9},
     "eanet": {"attention": 8, "mlp": 8, "layer": 8},
 }
 

@@ -146,7 +146,7 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportResu
         made = _quantized(graphs, wanted, calibration, config.keep_float, progress)
         if config.limit is not None and dataset is not None and calibration is not None:
             asked = choose_pictures(model, dataset, estimated_instructions(graphs["float32"]), progress)
-            choice = list(candidates(graphs, calibration, config.probabilities))
+            choice = list(candidates(graphs, calibration, config.probabilities, model.in_blocks))
             found, trace = search(config.limit, choice, asked, progress)
             made, wanted = iter([found]), [found.scheme]
         files, cut = [], []

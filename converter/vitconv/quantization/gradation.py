@@ -21,18 +21,17 @@ _LEAST = 1.0  # instructions: a unit that is no dearer in float comes first
 _MORE_BYTES = 3  # that a weight takes in float32, of which an int8 file's bytes are most
 
 
-def gradation(graph: Graph, kept: Kept) -> tuple[Kept, ...]:
+def gradation(graph: Graph, kept: Kept, by_branches: bool = False) -> tuple[Kept, ...]:
     """What stays float in a few files of the float graph, each with all that stays float in the one before it.
 
     kept: what `sensitivity.search` found. Its units are taken, whether it keeps them or not, until they remove a
     quarter, a half, and so on of the error that all of them remove alone. A unit whose weights would make the file
-    too large, as `search` has it, is left out. Empty where it has measured none.
+    too large, as `search` has it, is left out. Empty where it has measured none. by_branches: as it was searched.
     """
     found: dict[tuple[str, ...], Kept] = {}
-    for chosen in _prefixes(kept, _growth(graph)):
-        tensors = {
-            operation.tensor for unit in chosen for operation in units(graph, unit.weights).get(unit.unit, ())
-        }
+    members = {weights: units(graph, weights, by_branches) for weights in (False, True)}
+    for chosen in _prefixes(kept, _growth(graph, by_branches)):
+        tensors = {operation.tensor for unit in chosen for operation in members[unit.weights].get(unit.unit, ())}
         costs = (replace(unit, kept_float=unit in chosen) for unit in kept.units)
         step = keeping(graph, tensors, costs)
         found.setdefault(step.tensors, step)
@@ -61,7 +60,7 @@ def _prefixes(kept: Kept, growth: Mapping[str, float]) -> Iterator[tuple[UnitCos
             return
 
 
-def _growth(graph: Graph) -> dict[str, float]:
+def _growth(graph: Graph, by_branches: bool) -> dict[str, float]:
     """Unit → what its weights in float32 add to the size of an int8 file, as a fraction."""
     model = graph.model
     subgraph = model.subgraphs[0]
@@ -76,7 +75,7 @@ def _growth(graph: Graph) -> dict[str, float]:
         name: _MORE_BYTES
         * weights(index for one in unit for index in flatbuffer.inputs(subgraph.operators[one.index]))
         / total
-        for name, unit in units(graph, weights=True).items()
+        for name, unit in units(graph, True, by_branches).items()
     }
 
 

@@ -53,9 +53,10 @@ class Candidate:
 
 
 def candidates(
-    graphs: Mapping[str, Graph], calibration: Calibration, probabilities: Probabilities
+    graphs: Mapping[str, Graph], calibration: Calibration, probabilities: Probabilities, in_blocks: bool
 ) -> Iterator[Candidate]:
-    """Every file that may be taken. `graphs` are those of all schemes, as `FloatModel.float_graphs` gives them."""
+    """Every file that may be taken. graphs: those of all schemes, as `FloatModel.float_graphs` gives them.
+    in_blocks: the model's."""
     for name, graph in graphs.items():
         scheme = schemes.find(name).giving(probabilities)
         if not scheme.needs_calibration:
@@ -64,7 +65,7 @@ def candidates(
         measured = calibration.of_graph(name, graph)
         ways: list[tuple[str, Kept | None]] = [(name, measured.kept)]
         if measured.kept is not None:
-            steps = gradation(graph, measured.kept)
+            steps = gradation(graph, measured.kept, by_branches=not in_blocks)
             ways += [(f"{name} {number}/{len(steps)}", step) for number, step in enumerate(steps, 1)]
         for named, kept in ways:
             tensors = kept.tensors if kept else ()
