@@ -178,10 +178,10 @@ def test_an_integer_file_with_signed_ends_is_noticed() -> None:
 
 def test_dynamic_range_that_left_most_weights_in_float_is_noticed() -> None:
     file = inspected("eanet", "dynamic")
-    sizes = {"int8": 100, "float32": 101}
+    sizes = {"int8": 100, "float32": 4 * 101}
     with pytest.raises(PromiseError, match="its weights are 50% int8, 50% float32, not int8"):
         schemes.find("dynamic").check(replace(file, weight_bytes=sizes))
-    schemes.find("dynamic").check(replace(file, weight_bytes={"int8": 101, "float32": 100}))
+    schemes.find("dynamic").check(replace(file, weight_bytes={"int8": 101, "float32": 4 * 100}))
 
 
 def test_every_broken_promise_is_named() -> None:

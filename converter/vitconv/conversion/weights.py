@@ -19,6 +19,7 @@ from vitconv.tflite.graph import Graph
 
 _LEAST = 1024  # values of a kernel, below which eight bits save nothing; TensorFlow's converter has the same
 _STEPS = 127
+_LARGEST_HALF = float(np.finfo(np.float16).max)
 _FLOAT_BYTES = 4
 # Operator → the axis that has a scale of its own for each place (None: one scale for all), and the operator's
 # version that takes an int8 kernel with float activations.
@@ -30,8 +31,8 @@ _KERNELS: dict[str, tuple[int | None, int]] = {
 
 
 def in_half_precision(graph: Graph) -> Graph:
-    """Every float constant as float16, with a DEQUANTIZE before those who read it. XNNPACK takes them as they
-    are."""
+    """Every float constant as float16, clipped to what that reaches, with a DEQUANTIZE before those who read it.
+    XNNPACK takes them as they are."""
     model = graph.draft()
     subgraph = model.subgraphs[0]
     float32, float16 = schema.TensorType.FLOAT32, schema.TensorType.FLOAT16
@@ -44,10 +45,8 @@ def in_half_precision(graph: Graph) -> Graph:
             or not flatbuffer.tensor_shape(tensor)
         ):
             continue
-        with np.errstate(over="ignore"):
-            halves = _values(model, tensor).astype(np.float16)
-        if not np.isfinite(halves).all():
-            continue
+        # As TensorFlow's converter does: a mask of −10⁹ is as good at the end of half precision.
+        halves = np.clip(_values(model, tensor), -_LARGEST_HALF, _LARGEST_HALF).astype(np.float16)
         stored = schema.TensorT(name=tensor.name, shape=tensor.shape, type=float16, buffer=_buffer(model, halves))
         subgraph.tensors.append(stored)
         tensor.buffer = 0
