@@ -147,7 +147,8 @@ class Scheme:
         # On-the-fly quantization leaves small weights and tables in float32, and so does what is kept in float.
         mixed = self.weights == "int8" and (self.hybrid or not self.integer)
         allowed = {self.weights, "float32"} if mixed else {self.weights}
-        # Most of the values have to be of its kind. Of the bytes, a table that no operator takes in int8 has fourfold.
+        # Most values have to be of its kind: of the bytes, a table that no operator takes in int8 has four times
+        # as many.
         values = {dtype: 8 * size // _bits(dtype) for dtype, size in file.weight_bytes.items()}
         total = sum(values.values())
         if not set(values) <= allowed or 2 * values.get(self.weights, 0) < total:
