@@ -55,7 +55,7 @@ def ranges(unsure_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
     out = tmp_path_factory.mktemp("ranges") / "ranges.json"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sensitivity, "search", lambda *_: sensitivity.Kept((), ()))
+        patch.setattr(sensitivity, "search", lambda *_, **__: sensitivity.Kept((), ()))
         calibration.calibrate(calibration.CalibrateConfig(unsure_checkpoint, out, samples=40))
     return out
 
