@@ -19,7 +19,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitconv.conversion.rules.layer_norm import MR, TINY, XR, M, Polynomial, R, X, base, product, square_of
+from vitconv.conversion.rules.magnitudes import (
+    CONSTANT,
+    MR,
+    TINY,
+    XR,
+    M,
+    Polynomial,
+    R,
+    X,
+    base,
+    both_ways,
+    product,
+    square_of,
+    total,
+    unit_by_magnitudes,
+)
 from vitconv.conversion.sketch import Sketch, fused_activation
 from vitconv.tflite import flatbuffer
 
@@ -47,16 +62,6 @@ class _Norm:
     shift: NDArray[np.float64]
 
 
-def without_epsilon(sketch: Sketch) -> int:
-    """ε is left out, which matters only where the variance is tiny."""
-    return _rewrite(sketch, with_epsilon=False)
-
-
-def with_epsilon(sketch: Sketch) -> int:
-    """For what the rule without it does not compute exactly enough."""
-    return _rewrite(sketch, with_epsilon=True)
-
-
 def _rewrite(sketch: Sketch, with_epsilon: bool) -> int:
     places = 0
     for operator in sketch.operators:
@@ -66,6 +71,9 @@ def _rewrite(sketch: Sketch, with_epsilon: bool) -> int:
             _write(sketch, norm, with_epsilon)
             places += 1
     return places
+
+
+without_epsilon, with_epsilon = both_ways(_rewrite)
 
 
 # --- finding ---
@@ -145,8 +153,8 @@ def _norm(sketch: Sketch, groups: _Groups) -> _Norm | None:
             continue
         if not fused_activation(operator):
             known[outputs[0]] = polynomial
-        scale, shift = polynomial.get(XR), polynomial.get((0, 0, 0), np.zeros(channels))
-        rest = {powers for powers, factor in polynomial.items() if np.any(factor)} - {(0, 0, 0)}
+        scale, shift = polynomial.get(XR), polynomial.get(CONSTANT, np.zeros(channels))
+        rest = {powers for powers, factor in polynomial.items() if np.any(factor)} - {CONSTANT}
         if scale is None or rest != {XR, MR} or not np.allclose(polynomial[MR], -scale, rtol=1e-5, atol=0):
             continue
         if sketch.kind(operator) != "RESHAPE":
@@ -163,7 +171,7 @@ def _follow(
     if kind == "RESHAPE":
         return known.get(operands[0])
     if kind == "NEG":
-        return {powers: -factor for powers, factor in known[operands[0]].items()}
+        return total({}, known[operands[0]], -1)
     if kind not in ("ADD", "SUB", "MUL"):
         return None
     first, second = (known.get(one) or _number(sketch, one, groups, channels) for one in operands)
@@ -171,12 +179,7 @@ def _follow(
         return None
     if kind == "MUL":
         return product(first, second)
-    sign = -1 if kind == "SUB" else 1
-    zero = np.zeros(channels)
-    return {
-        powers: first.get(powers, zero) + sign * second.get(powers, zero)
-        for powers in dict.fromkeys([*first, *second])
-    }
+    return total(first, second, -1 if kind == "SUB" else 1)
 
 
 def _number(sketch: Sketch, tensor: int, groups: _Groups, channels: int) -> Polynomial | None:
@@ -184,7 +187,7 @@ def _number(sketch: Sketch, tensor: int, groups: _Groups, channels: int) -> Poly
     values = sketch.constant(tensor)
     if values is None or values.dtype != np.float32 or values.size not in (1, groups.count, channels):
         return None
-    return {(0, 0, 0): values.reshape(-1).astype(np.float64).repeat(channels // values.size)}
+    return {CONSTANT: values.reshape(-1).astype(np.float64).repeat(channels // values.size)}
 
 
 # --- writing ---
@@ -210,15 +213,9 @@ def _write(sketch: Sketch, norm: _Norm, with_epsilon: bool) -> None:
         return add("FULLY_CONNECTED", over_pixels, kernel, bias, size=row, keepNumDims=True)
 
     centred = add("SUB", pixels_of, mean(pixels_of))
-    magnitude = mean(add("LEAKY_RELU", centred, alpha=-1.0), tiny)
-    minus_log = add("MUL", add("LOG", magnitude, size=row), sketch.put([-1.0]), size=row)
-    near = add("MUL", centred, add("EXP", minus_log, size=row))
-    square = mean(add("MUL", near, near), tiny)
-    if with_epsilon:
-        inverse = add("EXP", add("MUL", minus_log, sketch.put([2.0]), size=row), size=row)
-        square = add("ADD", square, add("MUL", inverse, sketch.put([groups.epsilon]), size=row), size=row)
-    half = add("MUL", add("LOG", square, size=row), sketch.put([-0.5]), size=row)
-    unit = add("MUL", near, add("EXP", half, size=row))
+    unit = unit_by_magnitudes(
+        sketch, add, centred, row, lambda tensor: mean(tensor, tiny), groups.epsilon if with_epsilon else None
+    )
     scaled = add("MUL", unit, sketch.put(norm.scale.astype(np.float32)))
     shift = sketch.put(norm.shift.astype(np.float32))
     activation = fused_activation(last)

@@ -17,16 +17,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vitconv.conversion.rules.magnitudes import (
+    CONSTANT,
+    MR,
+    TINY,
+    XR,
+    M,
+    Polynomial,
+    R,
+    X,
+    base,
+    both_ways,
+    product,
+    square_of,
+    total,
+    unit_by_magnitudes,
+)
 from vitconv.conversion.sketch import Sketch, fused_activation
 from vitconv.tflite import flatbuffer
-
-TINY = 1e-6  # keeps logarithms finite where all is zero
-
-# Powers of x, m and r → the factor, float64 [1] or [C].
-Polynomial = Mapping[tuple[int, int, int], NDArray[np.float64]]
-
-CONSTANT, X, M, R = (0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)
-XR, MR = (1, 0, 1), (0, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -51,16 +59,6 @@ class _Norm:
     shift: NDArray[np.float64] | None
 
 
-def without_epsilon(sketch: Sketch) -> int:
-    """ε is left out, which matters only where the variance is tiny."""
-    return _rewrite(sketch, with_epsilon=False)
-
-
-def with_epsilon(sketch: Sketch) -> int:
-    """For what the rule without it does not compute exactly enough."""
-    return _rewrite(sketch, with_epsilon=True)
-
-
 def _rewrite(sketch: Sketch, with_epsilon: bool) -> int:
     places = 0
     for operator in sketch.operators:
@@ -69,6 +67,9 @@ def _rewrite(sketch: Sketch, with_epsilon: bool) -> int:
             _write(sketch, norm, with_epsilon)
             places += 1
     return places
+
+
+without_epsilon, with_epsilon = both_ways(_rewrite)
 
 
 # --- finding ---
@@ -122,14 +123,6 @@ def _squared(sketch: Sketch, tensor: int) -> tuple[int, int | None] | None:
     return inner, None
 
 
-def square_of(sketch: Sketch, tensor: int) -> int | None:
-    operator = sketch.maker(base(sketch, tensor), "SQUARE", "MUL")
-    if operator is None or fused_activation(operator):
-        return None
-    operands = flatbuffer.inputs(operator)
-    return operands[0] if len(set(operands)) == 1 else None
-
-
 def _mean_of(sketch: Sketch, tensor: int) -> int | None:
     """What a tensor is the mean of, over the last axis."""
     operator = sketch.maker(base(sketch, tensor), "MEAN", "MUL")
@@ -149,13 +142,6 @@ def _mean_of(sketch: Sketch, tensor: int) -> int | None:
     if sketch.kind(operator) == "SUM" and abs(factor * shape[-1] - 1) > 1e-5:
         return None
     return source
-
-
-def base(sketch: Sketch, tensor: int) -> int:
-    """What a tensor is only another view of."""
-    while (operator := sketch.maker(tensor, "RESHAPE")) is not None:
-        tensor = flatbuffer.inputs(operator)[0]
-    return tensor
 
 
 def _norms(sketch: Sketch, root: _Root) -> list[_Norm]:
@@ -194,7 +180,7 @@ def _follow(
         only = known.get(operands[0])
         return only if only is not None and all(powers[0] == 0 for powers in only) else None
     if kind == "NEG":
-        return {powers: -factor for powers, factor in known[operands[0]].items()}
+        return total({}, known[operands[0]], -1)
     if kind == "DIV" and root.is_root and operands[1] == root.tensor and operands[0] in known:
         return product(known[operands[0]], {R: np.ones(1)})
     if kind not in ("ADD", "SUB", "MUL") or (root.is_root and root.tensor in operands):
@@ -205,11 +191,7 @@ def _follow(
         return None
     if kind == "MUL":
         return product(first, second)
-    sign = -1 if kind == "SUB" else 1
-    return {
-        powers: first.get(powers, np.zeros(1)) + sign * second.get(powers, np.zeros(1))
-        for powers in dict.fromkeys([*first, *second])
-    }
+    return total(first, second, -1 if kind == "SUB" else 1)
 
 
 def _number(sketch: Sketch, tensor: int, width: int) -> Polynomial | None:
@@ -220,17 +202,6 @@ def _number(sketch: Sketch, tensor: int, width: int) -> Polynomial | None:
     if values.size != 1 and (values.size != width or values.shape[-1] != width):
         return None
     return {CONSTANT: values.reshape(-1).astype(np.float64)}
-
-
-def product(first: Polynomial, second: Polynomial) -> Polynomial | None:
-    result: dict[tuple[int, int, int], NDArray[np.float64]] = {}
-    for (x, m, r), factor in first.items():
-        for (x2, m2, r2), factor2 in second.items():
-            powers = (x + x2, m + m2, r + r2)
-            if max(powers) > 1 or powers[:2] == (1, 1):
-                return None
-            result[powers] = result.get(powers, np.zeros(1)) + factor * factor2
-    return result
 
 
 def _as_norm(root: _Root, target: int, polynomial: Polynomial) -> _Norm | None:
@@ -260,16 +231,11 @@ def _write(sketch: Sketch, norm: _Norm, with_epsilon: bool) -> None:
     centred = root.token
     if root.mean is not None:
         centred = add("SUB", centred, add("FULLY_CONNECTED", centred, mean, -1, size=row, keepNumDims=True))
-    size_of = add("LEAKY_RELU", centred, alpha=-1.0)
-    magnitude = add("FULLY_CONNECTED", size_of, mean, tiny, size=row, keepNumDims=True)
-    minus_log = add("MUL", add("LOG", magnitude, size=row), sketch.put([-1.0]), size=row)
-    near = add("MUL", centred, add("EXP", minus_log, size=row))
-    square = add("FULLY_CONNECTED", add("MUL", near, near), mean, tiny, size=row, keepNumDims=True)
-    if with_epsilon:
-        inverse = add("EXP", add("MUL", minus_log, sketch.put([2.0]), size=row), size=row)
-        square = add("ADD", square, add("MUL", inverse, sketch.put([root.epsilon]), size=row), size=row)
-    half = add("MUL", add("LOG", square, size=row), sketch.put([-0.5]), size=row)
-    unit = add("MUL", near, add("EXP", half, size=row))
+
+    def mean_of(tensor: int) -> int:
+        return add("FULLY_CONNECTED", tensor, mean, tiny, size=row, keepNumDims=True)
+
+    unit = unit_by_magnitudes(sketch, add, centred, row, mean_of, root.epsilon if with_epsilon else None)
     scale = sketch.put(np.broadcast_to(norm.scale, (channels,)).astype(np.float32))
     if norm.shift is None or not np.any(norm.shift):
         add("MUL", unit, scale, into=norm.target)

@@ -7,7 +7,6 @@ subtracted that is no larger than it has to be.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -102,7 +101,7 @@ def bound(sketch: Sketch) -> int:
             continue
         scores = flatbuffer.inputs(operator)[0]
         masked = find(sketch, scores)
-        if masked is None or math.prod(masked.whole) != math.prod(sketch.shape(masked.visible)):
+        if masked is None:
             continue
         label = sketch.label(flatbuffer.outputs(operator)[0])
         view = sketch.reshape(operator, masked.visible, masked.whole, label)
