@@ -54,20 +54,20 @@ def build(variant: Variant = "xxs", num_classes: int = 1000, image_size: int = 2
     widths = WIDTHS[variant]
     image = keras.Input((image_size, image_size, 3), name="image")
     x = layers.Rescaling(1 / 255, name="rescale")(image)
-    x = _convolution(x, STEM_WIDTH, kernel=3, stride=2, name="stem")
-    x = _inverted_residual(x, widths.early[0], widths.expansion, stride=1, name="stage1_ir1")
+    x = convolution(x, STEM_WIDTH, kernel=3, stride=2, name="stem")
+    x = inverted_residual(x, widths.early[0], widths.expansion, stride=1, name="stage1_ir1")
     for number, stride in ((1, 2), (2, 1), (3, 1)):
-        x = _inverted_residual(x, widths.early[1], widths.expansion, stride=stride, name=f"stage2_ir{number}")
+        x = inverted_residual(x, widths.early[1], widths.expansion, stride=stride, name=f"stage2_ir{number}")
     for number, channels, dim, depth in zip((3, 4, 5), widths.late, widths.transformer, DEPTHS, strict=True):
-        x = _inverted_residual(x, channels, widths.expansion, stride=2, name=f"stage{number}_ir1")
+        x = inverted_residual(x, channels, widths.expansion, stride=2, name=f"stage{number}_ir1")
         x = _mobilevit_block(x, dim, depth=depth, name=f"stage{number}_vit")
-    x = _convolution(x, widths.final, kernel=1, stride=1, name="final")
+    x = convolution(x, widths.final, kernel=1, stride=1, name="final")
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     probabilities = layers.Dense(num_classes, activation="softmax", name="head")(x)
     return keras.Model(image, probabilities, name=f"mobilevit_paper_{variant}")
 
 
-def _convolution(x: keras.KerasTensor, filters: int, *, kernel: int, stride: int, name: str) -> keras.KerasTensor:
+def convolution(x: keras.KerasTensor, filters: int, *, kernel: int, stride: int, name: str) -> keras.KerasTensor:
     if kernel == 3:
         x = layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
     x = layers.Conv2D(filters, kernel, strides=stride, use_bias=False, name=f"{name}_conv")(x)
@@ -75,16 +75,20 @@ def _convolution(x: keras.KerasTensor, filters: int, *, kernel: int, stride: int
     return layers.Activation("silu", name=f"{name}_silu")(x)
 
 
-def _inverted_residual(
+def depthwise(x: keras.KerasTensor, *, stride: int, name: str) -> keras.KerasTensor:
+    # PyTorch pads all four sides alike, with a stride too; "same" would pad below and right only.
+    x = layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
+    x = layers.DepthwiseConv2D(3, strides=stride, use_bias=False, name=f"{name}_conv")(x)
+    x = layers.BatchNormalization(epsilon=EPSILON, name=f"{name}_norm")(x)
+    return layers.Activation("silu", name=f"{name}_silu")(x)
+
+
+def inverted_residual(
     x: keras.KerasTensor, filters: int, expansion: int, *, stride: int, name: str
 ) -> keras.KerasTensor:
     channels = x.shape[-1]
-    y = _convolution(x, channels * expansion, kernel=1, stride=1, name=f"{name}_expand")
-    # PyTorch pads all four sides alike, with a stride too; "same" would pad below and right only.
-    y = layers.ZeroPadding2D(1, name=f"{name}_depthwise_pad")(y)
-    y = layers.DepthwiseConv2D(3, strides=stride, use_bias=False, name=f"{name}_depthwise_conv")(y)
-    y = layers.BatchNormalization(epsilon=EPSILON, name=f"{name}_depthwise_norm")(y)
-    y = layers.Activation("silu", name=f"{name}_depthwise_silu")(y)
+    y = convolution(x, channels * expansion, kernel=1, stride=1, name=f"{name}_expand")
+    y = depthwise(y, stride=stride, name=f"{name}_depthwise")
     y = layers.Conv2D(filters, 1, use_bias=False, name=f"{name}_project_conv")(y)
     y = layers.BatchNormalization(epsilon=EPSILON, name=f"{name}_project_norm")(y)
     if stride == 1 and channels == filters:
@@ -114,7 +118,7 @@ def _mobilevit_block(x: keras.KerasTensor, dim: int, *, depth: int, name: str) -
     """[batch, H, W, C] → the same shape. A pixel attends to those at its own place in all 2 × 2 patches."""
     _, height, width, channels = x.shape
     rows, columns = -(-height // PATCH), -(-width // PATCH)
-    y = _convolution(x, channels, kernel=3, stride=1, name=f"{name}_local")
+    y = convolution(x, channels, kernel=3, stride=1, name=f"{name}_local")
     y = layers.Conv2D(dim, 1, use_bias=False, name=f"{name}_widen")(y)
 
     y = _interpolate(y, rows * PATCH, columns * PATCH)
@@ -131,9 +135,9 @@ def _mobilevit_block(x: keras.KerasTensor, dim: int, *, depth: int, name: str) -
     y = ops.reshape(y, (-1, rows * PATCH, columns * PATCH, dim))
     y = _interpolate(y, height, width)
 
-    y = _convolution(y, channels, kernel=1, stride=1, name=f"{name}_narrow")
+    y = convolution(y, channels, kernel=1, stride=1, name=f"{name}_narrow")
     y = layers.Concatenate(name=f"{name}_concatenate")([x, y])
-    return _convolution(y, channels, kernel=3, stride=1, name=f"{name}_fuse")
+    return convolution(y, channels, kernel=3, stride=1, name=f"{name}_fuse")
 
 
 def _transformer_layer(x: keras.KerasTensor, dim: int, *, name: str) -> keras.KerasTensor:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
-EPSILON = 1e-5
+from reference.mobilevit_paper import EPSILON, convolution, depthwise, inverted_residual
+
 STAGES = (32, 64, 128, 192, 256)
 STEM_WIDTH = 16
 DEPTHS = (2, 4, 3)
@@ -22,49 +23,22 @@ def build(num_classes: int = 1000, image_size: int = 256) -> keras.Model:
         raise ValueError(f"image_size must be a multiple of 64, not {image_size}.")
     image = keras.Input((image_size, image_size, 3), name="image")
     x = layers.Rescaling(1 / 255, name="rescale")(image)
-    x = _convolution(x, STEM_WIDTH, kernel=3, stride=2, name="stem")
-    x = _inverted_residual(x, STAGES[0], stride=1, name="stage1_ir1")
+    x = convolution(x, STEM_WIDTH, kernel=3, stride=2, name="stem")
+    x = inverted_residual(x, STAGES[0], 2, stride=1, name="stage1_ir1")
     for number, stride in ((1, 2), (2, 1)):
-        x = _inverted_residual(x, STAGES[1], stride=stride, name=f"stage2_ir{number}")
+        x = inverted_residual(x, STAGES[1], 2, stride=stride, name=f"stage2_ir{number}")
     for number, channels, depth in zip((3, 4, 5), STAGES[2:], DEPTHS, strict=True):
-        x = _inverted_residual(x, channels, stride=2, name=f"stage{number}_ir1")
+        x = inverted_residual(x, channels, 2, stride=2, name=f"stage{number}_ir1")
         x = _block(x, depth, name=f"stage{number}_vit")
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     probabilities = layers.Dense(num_classes, activation="softmax", name="head")(x)
     return keras.Model(image, probabilities, name="mobilevitv2_050")
 
 
-def _convolution(x: keras.KerasTensor, filters: int, *, kernel: int, stride: int, name: str) -> keras.KerasTensor:
-    if kernel == 3:
-        x = layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
-    x = layers.Conv2D(filters, kernel, strides=stride, use_bias=False, name=f"{name}_conv")(x)
-    x = layers.BatchNormalization(epsilon=EPSILON, name=f"{name}_norm")(x)
-    return layers.Activation("silu", name=f"{name}_silu")(x)
-
-
-def _depthwise(x: keras.KerasTensor, *, stride: int, name: str) -> keras.KerasTensor:
-    # PyTorch pads all four sides alike, with a stride too; "same" would pad below and right only.
-    x = layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
-    x = layers.DepthwiseConv2D(3, strides=stride, use_bias=False, name=f"{name}_conv")(x)
-    x = layers.BatchNormalization(epsilon=EPSILON, name=f"{name}_norm")(x)
-    return layers.Activation("silu", name=f"{name}_silu")(x)
-
-
-def _inverted_residual(x: keras.KerasTensor, filters: int, *, stride: int, name: str) -> keras.KerasTensor:
-    channels = x.shape[-1]
-    y = _convolution(x, 2 * channels, kernel=1, stride=1, name=f"{name}_expand")
-    y = _depthwise(y, stride=stride, name=f"{name}_depthwise")
-    y = layers.Conv2D(filters, 1, use_bias=False, name=f"{name}_project_conv")(y)
-    y = layers.BatchNormalization(epsilon=EPSILON, name=f"{name}_project_norm")(y)
-    if stride == 1 and channels == filters:
-        y = layers.Add(name=f"{name}_add")([x, y])
-    return y
-
-
 def _block(x: keras.KerasTensor, depth: int, *, name: str) -> keras.KerasTensor:
     """[batch, H, W, C] → the same shape."""
     channels = x.shape[-1]
-    y = _depthwise(x, stride=1, name=f"{name}_local")
+    y = depthwise(x, stride=1, name=f"{name}_local")
     y = layers.Conv2D(channels // 2, 1, use_bias=False, name=f"{name}_narrow")(y)
     for number in range(1, depth + 1):
         y = _transformer_layer(y, name=f"{name}_layer{number}")

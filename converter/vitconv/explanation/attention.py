@@ -41,11 +41,11 @@ def attention_maps(network: keras.Model, picture: NDArray[np.uint8]) -> tuple[At
     uint8 [H, W, 3] as it takes it."""
     import keras
 
-    from vitconv.models.layers.attention import NormedExternalAttention, NormedSelfAttention
+    from vitconv.models.layers.attention import NormedExternalAttention
     from vitconv.models.layers.separable_attention import SeparableAttention
+    from vitconv.models.layers.transformer_layer import Attention
 
-    kinds = (NormedSelfAttention, NormedExternalAttention, SeparableAttention)
-    found = [layer for layer in network.layers if isinstance(layer, kinds)]
+    found = [layer for layer in network.layers if isinstance(layer, Attention)]
     if not found:
         return ()
     tokens = keras.Model(network.input, [layer.input for layer in found])

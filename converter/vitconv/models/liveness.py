@@ -156,12 +156,10 @@ def find_cuts(model: keras.Model) -> tuple[Cut, ...]:
 def _kind(operation: Any) -> str:
     import keras
 
-    from vitconv.models.layers.attention import NormedExternalAttention, NormedSelfAttention
-    from vitconv.models.layers.separable_attention import SeparableAttention
+    from vitconv.models.layers.transformer_layer import Attention
 
-    own = (NormedSelfAttention, NormedExternalAttention, SeparableAttention)
     kinds = {
-        "attention": (*own, keras.layers.MultiHeadAttention),
+        "attention": (Attention, keras.layers.MultiHeadAttention),
         "convolution": (keras.layers.Conv2D, keras.layers.DepthwiseConv2D),
         "dense": (keras.layers.Dense,),
         "concatenation": (keras.layers.Concatenate,),

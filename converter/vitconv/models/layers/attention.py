@@ -18,7 +18,7 @@ from vitconv.models.layers import gradients
 from vitconv.models.layers.dropout import Dropout
 from vitconv.models.layers.normalisation import attended, double_normalise, normalise
 from vitconv.models.layers.token_stream import centred, writes_centred
-from vitconv.models.layers.transformer_layer import TransformerLayer, constants, product
+from vitconv.models.layers.transformer_layer import Attention, constants, product
 
 
 class _FlattenedGlorot(keras.initializers.GlorotUniform):
@@ -36,7 +36,7 @@ class _FlattenedGlorot(keras.initializers.GlorotUniform):
 
 
 @keras.saving.register_keras_serializable("vitconv")
-class NormedSelfAttention(TransformerLayer):
+class NormedSelfAttention(Attention):
     """Layer normalisation, then multi-head scaled dot-product self-attention over the second axis (Vaswani et al.,
     2017, in the pre-norm order): MultiHeadAttention(LayerNorm(x)).
 
@@ -77,6 +77,10 @@ class NormedSelfAttention(TransformerLayer):
         if current_form().attention == "merged" and not training and self.key_dim >= x.shape[-1]:
             return self._merged(unit)
         return self._projected(unit * self.gamma + self.beta, training)
+
+    @property
+    def last_kernel(self) -> Any:
+        return self.output_kernel
 
     def attention_map(self, x: Any) -> Any:
         """How much of each token's value goes into each token, as published: float [B, N, C] → [B, h, N, N], rows
@@ -173,7 +177,7 @@ class NormedSelfAttention(TransformerLayer):
 
 
 @keras.saving.register_keras_serializable("vitconv")
-class NormedExternalAttention(TransformerLayer):
+class NormedExternalAttention(Attention):
     """Layer normalisation, then external attention (Guo et al., 2021): every head looks up the same small memory
     of M_k and M_v, and the attention map is normalised twice.
 
@@ -224,6 +228,10 @@ class NormedExternalAttention(TransformerLayer):
         scores = product(x, ops.take(into, order, axis=1)) + ops.take(into_bias, order)
         weights = double_normalise(ops.reshape(scores, (-1, x.shape[1], self.units, self.heads)))
         return product(self._by_token(weights), ops.take(out_of, order, axis=0)) + out_bias
+
+    @property
+    def last_kernel(self) -> Any:
+        return self.project_kernel
 
     def attention_map(self, x: Any) -> Any:
         """How much each token makes of each memory unit: float [B, N, C] → [B, N, units, h], 1 in sum over the

@@ -7,6 +7,7 @@ algebra: `forms.current_form()` says which arrangement to write, and tests hold 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -19,7 +20,7 @@ from vitconv.models.layers import gradients
 from vitconv.models.layers.token_stream import writes_centred
 from vitconv.models.layers.transformer_layer import TransformerLayer, product
 
-TINY = 1e-6  # keeps logarithms finite where all is zero
+_TINY = 1e-6  # keeps logarithms finite where all is zero
 _OCTAVE = 7.0  # what a value in eight bits from 0 to 6, plus 1, reaches
 
 
@@ -39,10 +40,15 @@ def normalise(x: Any, epsilon: float, training: bool = False, centred: bool = Fa
     # added up in 32 bits.
     channels = x.shape[-1]
     mean = np.full((channels, 1), 1 / channels, np.float32)
-    around = x if centred else x - product(x, mean)
-    magnitude = product(tf.nn.leaky_relu(around, alpha=-1.0), mean) + TINY  # the mean of |x|
-    near = around * ops.exp(ops.log(magnitude) * -1.0)
-    square = product(near * near, mean) + TINY
+    return unit_by_magnitudes(x if centred else x - product(x, mean), lambda values: product(values, mean))
+
+
+def unit_by_magnitudes(x: Any, mean: Callable[[Any], Any]) -> Any:
+    """x over the root of its mean square, of any shape. Eight bits do not hold a square beside small values: x is
+    divided by its mean magnitude first."""
+    magnitude = mean(tf.nn.leaky_relu(x, alpha=-1.0)) + _TINY  # the mean of |x|
+    near = x * ops.exp(ops.log(magnitude) * -1.0)
+    square = mean(near * near) + _TINY
     return near * ops.exp(ops.log(square) * -0.5)
 
 

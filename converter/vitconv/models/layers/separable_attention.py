@@ -18,8 +18,8 @@ import tensorflow as tf
 from keras import layers, ops
 
 from vitconv.models.forms import current_form
-from vitconv.models.layers.normalisation import TINY, exp_by_table, minus_log_of_sum, shift_of
-from vitconv.models.layers.transformer_layer import TransformerLayer, product
+from vitconv.models.layers.normalisation import exp_by_table, minus_log_of_sum, shift_of, unit_by_magnitudes
+from vitconv.models.layers.transformer_layer import Attention, TransformerLayer, product
 
 
 @keras.saving.register_keras_serializable("vitconv")
@@ -73,11 +73,7 @@ class MapNorm(TransformerLayer):
             wide = tf.cast(x, tf.float32)  # eight digits of bfloat16 do not hold a variance
             around = wide - _mean(wide)
             return tf.cast(around * tf.math.rsqrt(_mean(around * around) + self.epsilon), x.dtype)
-        around = x - _mean(x)
-        magnitude = _mean(tf.nn.leaky_relu(around, alpha=-1.0)) + TINY
-        near = around * ops.exp(ops.log(magnitude) * -1.0)
-        square = _mean(near * near) + TINY
-        return near * ops.exp(ops.log(square) * -0.5)
+        return unit_by_magnitudes(x - _mean(x), _mean)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "epsilon": self.epsilon}
@@ -90,7 +86,7 @@ def _mean(x: Any) -> Any:
 
 
 @keras.saving.register_keras_serializable("vitconv")
-class SeparableAttention(TransformerLayer):
+class SeparableAttention(Attention):
     """Separable self-attention (Mehta & Rastegari, 2022, "Separable Self-attention for Mobile Vision
     Transformers"): one score for each token, whose softmax over the patches weighs the keys; their sum, the
     context, multiplies each token's value.
@@ -112,6 +108,10 @@ class SeparableAttention(TransformerLayer):
         else:
             context = self._context(query, key)
         return product(tf.nn.relu(value) * context, self.out_proj_kernel) + self.out_proj_bias
+
+    @property
+    def last_kernel(self) -> Any:
+        return self.out_proj_kernel
 
     def attention_map(self, x: Any) -> Any:
         """How much of each token's key goes into the context: float [B, N, P, C] → [B, P, N], rows that sum to

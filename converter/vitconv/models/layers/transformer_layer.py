@@ -36,3 +36,16 @@ class TransformerLayer(layers.Layer):
     def add_norm(self, channels: int) -> tuple[Any, Any]:
         gamma = self.add_weight(name="gamma", shape=(channels,), initializer="ones")
         return gamma, self.add_weight(name="beta", shape=(channels,), initializer="zeros")
+
+
+class Attention(TransformerLayer):
+    """A layer that mixes tokens: float [B, N, …, C] → the same."""
+
+    @property
+    def last_kernel(self) -> Any:
+        """The weight that leads out of it, a matrix."""
+        raise NotImplementedError
+
+    def attention_map(self, x: Any) -> Any:
+        """How much is taken of each token; each kind of attention says in which shape."""
+        raise NotImplementedError

@@ -44,16 +44,11 @@ def widen_branches(model: keras.Model, gain: float) -> None:
     """Multiplies the kernels that lead out of each attention and each MLP of a fresh network's transformers."""
     import keras
 
-    from vitconv.models.layers.attention import NormedExternalAttention, NormedSelfAttention
-    from vitconv.models.layers.separable_attention import SeparableAttention
+    from vitconv.models.layers.transformer_layer import Attention
 
     for layer in model.layers:
-        if isinstance(layer, NormedSelfAttention):
-            layer.output_kernel.assign(layer.output_kernel * gain)
-        elif isinstance(layer, NormedExternalAttention):
-            layer.project_kernel.assign(layer.project_kernel * gain)
-        elif isinstance(layer, SeparableAttention):
-            layer.out_proj_kernel.assign(layer.out_proj_kernel * gain)
+        if isinstance(layer, Attention):
+            layer.last_kernel.assign(layer.last_kernel * gain)
         elif isinstance(layer, keras.layers.Dense) and layer.name.endswith((".mlp2", ".mlp.fc2")):
             layer.kernel.assign(layer.kernel * gain)
 
