@@ -12,7 +12,7 @@ DIR/golden/                          eight images as PNG, golden.json with Keras
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ from vitconv.foundation.disk.files import writable_directory, write_json, write_
 from vitconv.foundation.errors import InputError
 from vitconv.foundation.progress import Progress
 from vitconv.quantization import calibration as calibrations
-from vitconv.quantization import integers, sensitivity
+from vitconv.quantization import sensitivity
 from vitconv.quantization.calibration import Calibration
 from vitconv.quantization.cost_model import estimated_instructions
 from vitconv.quantization.sensitivity import Kept
@@ -142,13 +142,15 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportResu
         if calibration is not None and earlier.calibration:
             calibration = calibration.joined(calibrations.read(out / manifest.CALIBRATION))
         described = describe(model, dataset)
+        made: Iterable[Candidate]
         trace: Search | None = None
-        made = _quantized(graphs, wanted, calibration, config.keep_float, progress)
         if config.limit is not None and dataset is not None and calibration is not None:
             asked = choose_pictures(model, dataset, estimated_instructions(graphs["float32"]), progress)
             choice = list(candidates(graphs, calibration, config.probabilities, model.in_blocks))
             found, trace = search(config.limit, choice, asked, progress)
-            made, wanted = iter([found]), [found.scheme]
+            made, wanted = [found], [found.scheme]
+        else:
+            made = _quantized(graphs, wanted, calibration, config.keep_float, progress)
         files, cut = [], []
         for one in made:
             path = staging / model_name(model, described["name"], one.scheme)
@@ -230,15 +232,15 @@ def _quantized(
     for done, scheme in enumerate(wanted):
         if progress:
             progress(f"exporting {scheme.name}", done, len(wanted))
-        graph, kept = graphs[scheme.name], None
-        if calibration is not None and scheme.needs_calibration:
-            measured = calibration.of_graph(scheme.name, graph)
-            kept = measured.kept
-            if scheme.hybrid and keep_float is not None:
-                kept = sensitivity.matching(graph, keep_float)
-            tensors = kept.tensors if kept else ()
-            graph = integers.quantize(graph, measured.ranges, tensors, scheme.float_output)
-        yield Candidate(scheme.name, scheme, graph, kept)
+        graph = graphs[scheme.name]
+        if calibration is None or not scheme.needs_calibration:
+            yield Candidate(scheme.name, scheme, graph)
+            continue
+        measured = calibration.of_graph(scheme.name, graph)
+        kept = measured.kept
+        if scheme.hybrid and keep_float is not None:
+            kept = sensitivity.matching(graph, keep_float)
+        yield Candidate.quantized(scheme.name, scheme, graph, measured, kept)
     if progress:
         progress("exporting", len(wanted), len(wanted))
 

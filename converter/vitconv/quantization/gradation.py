@@ -8,12 +8,13 @@ limit has another price: the least that keeps it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from vitconv.quantization.sensitivity import LARGEST_TOGETHER, Kept, UnitCost, keeping, units
 from vitconv.tflite import flatbuffer
 from vitconv.tflite.graph import Graph
+from vitconv.tflite.layer_names import Operation
 
 # Of the error that all measured units together remove.
 _SHARES = (0.25, 0.5, 0.75, 0.9, 1.0)
@@ -30,7 +31,7 @@ def gradation(graph: Graph, kept: Kept, by_branches: bool = False) -> tuple[Kept
     """
     found: dict[tuple[str, ...], Kept] = {}
     members = {weights: units(graph, weights, by_branches) for weights in (False, True)}
-    for chosen in _prefixes(kept, _growth(graph, by_branches)):
+    for chosen in _prefixes(kept, _growth(graph, members[True])):
         tensors = {operation.tensor for unit in chosen for operation in members[unit.weights].get(unit.unit, ())}
         costs = (replace(unit, kept_float=unit in chosen) for unit in kept.units)
         step = keeping(graph, tensors, costs)
@@ -60,8 +61,9 @@ def _prefixes(kept: Kept, growth: Mapping[str, float]) -> Iterator[tuple[UnitCos
             return
 
 
-def _growth(graph: Graph, by_branches: bool) -> dict[str, float]:
-    """Unit → what its weights in float32 add to the size of an int8 file, as a fraction."""
+def _growth(graph: Graph, members: Mapping[str, Sequence[Operation]]) -> dict[str, float]:
+    """Unit → what its weights in float32 add to the size of an int8 file, as a fraction. `members`: unit → its
+    operations, weights and all."""
     model = graph.model
     subgraph = model.subgraphs[0]
 
@@ -75,7 +77,7 @@ def _growth(graph: Graph, by_branches: bool) -> dict[str, float]:
         name: _MORE_BYTES
         * weights(index for one in unit for index in flatbuffer.inputs(subgraph.operators[one.index]))
         / total
-        for name, unit in units(graph, True, by_branches).items()
+        for name, unit in members.items()
     }
 
 

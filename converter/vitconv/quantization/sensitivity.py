@@ -1,12 +1,11 @@
 """Which operations an int8-hybrid file keeps in float: decided by measurement, on calibration images.
 
 They are taken unit by unit: an attention or normalisation layer, or all other layers of a block; of other people's
-networks a branch beside a residual connection (`branches`). First come the
-operations without weights (softmax, products of activations, normalisation, swish): starting from a file in which
-all of them are float, each unit's are quantized alone. Then whole units, weights and all: starting from what the
-first choice left, each small one is put back to float alone. Float costs instructions, and for weights
-also size. A unit stays float if that removes more error than it costs, and without being
-measured where it costs next to nothing.
+networks a branch beside a residual connection (`branches`). First come the operations without weights (softmax,
+products of activations, normalisation, swish): starting from a file in which all of them are float, each unit's
+are quantized alone. Then whole units, weights and all: starting from what the first choice left, each small one is
+put back to float alone. Float costs instructions, and for weights also size. A unit stays float if that removes
+more error than it costs, and without being measured where it costs next to nothing.
 """
 
 from __future__ import annotations

@@ -102,6 +102,20 @@ class Shown:
     top1_drop: float | None = None
     top1_drop_interval: tuple[float, float] | None = None
 
+    @property
+    def lost(self) -> str:
+        """ "+0.20 (-0.10 to 0.50)", in points; "" without classes."""
+        if self.top1_drop is None or self.top1_drop_interval is None:
+            return ""
+        low, high = self.top1_drop_interval
+        return f"{self.top1_drop:+.2f} ({low:.2f} to {high:.2f})"
+
+    @property
+    def agreeing(self) -> str:
+        """ "97.00% (95.30 to 98.20)" """
+        low, high = self.agreement_interval
+        return f"{self.agreement:.2%} ({100 * low:.2f} to {100 * high:.2f})"
+
 
 @dataclass(frozen=True)
 class Tried:

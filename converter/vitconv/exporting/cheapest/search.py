@@ -17,7 +17,7 @@ from vitconv.exporting.cheapest.pictures import Pictures
 from vitconv.foundation.errors import PromiseError
 from vitconv.foundation.progress import Progress
 from vitconv.quantization import integers
-from vitconv.quantization.calibration import Calibration
+from vitconv.quantization.calibration import Calibration, GraphRanges
 from vitconv.quantization.cost_model import estimated_instructions
 from vitconv.quantization.gradation import gradation
 from vitconv.quantization.sensitivity import Kept
@@ -35,6 +35,14 @@ class Candidate:
     graph: Graph = field(repr=False)
     kept: Kept | None = None
     broken: str = ""
+
+    @classmethod
+    def quantized(
+        cls, name: str, scheme: Scheme, graph: Graph, measured: GraphRanges, kept: Kept | None
+    ) -> Candidate:
+        """Of a scheme that needs calibration: `graph` is its float graph, of which `measured` has the ranges."""
+        tensors = kept.tensors if kept else ()
+        return cls(name, scheme, integers.quantize(graph, measured.ranges, tensors, scheme.float_output), kept)
 
     def tried(self) -> Tried:
         """What is known of it before it is asked."""
@@ -68,9 +76,7 @@ def candidates(
             steps = gradation(graph, measured.kept, by_branches=not in_blocks)
             ways += [(f"{name} {number}/{len(steps)}", step) for number, step in enumerate(steps, 1)]
         for named, kept in ways:
-            tensors = kept.tensors if kept else ()
-            made = integers.quantize(graph, measured.ranges, tensors, scheme.float_output)
-            yield _checked(Candidate(named, scheme, made, kept))
+            yield _checked(Candidate.quantized(named, scheme, graph, measured, kept))
 
 
 def search(

@@ -54,11 +54,6 @@ def _searched(found: Search) -> Searched:
 
 
 def _row(one: Tried, chosen: str) -> TriedRow:
-    lost = agreement = ""
-    if one.shown is not None:
-        agreement = f"{one.shown.agreement:.2%} ({_range(one.shown.agreement_interval, 100)})"
-        if one.shown.top1_drop is not None and one.shown.top1_drop_interval is not None:
-            lost = f"{one.shown.top1_drop:+.2f} ({_range(one.shown.top1_drop_interval, 1)})"
     outcome = "taken" if one.name == chosen else OUTCOMES[one.outcome]
     return TriedRow(
         name=one.name,
@@ -67,11 +62,7 @@ def _row(one: Tried, chosen: str) -> TriedRow:
         megabytes=f"{one.bytes / 1e6:.2f}",
         error="" if one.error is None else f"{one.error:.4f}",
         asked=str(one.asked),
-        lost=lost,
-        agreement=agreement,
+        lost=one.shown.lost if one.shown else "",
+        agreement=one.shown.agreeing if one.shown else "",
         outcome=f"{outcome}: {one.why}" if one.why else outcome,
     )
-
-
-def _range(interval: tuple[float, float], times: float) -> str:
-    return f"{times * interval[0]:.2f} to {times * interval[1]:.2f}"
