@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from marked import replaced
 from vitconv.cli.tables.layout import table
 
 BEGIN, END = "<!-- zoo: made by scripts/zoo -->\n", "<!-- end of zoo -->"
@@ -26,8 +27,6 @@ def write(path: Path, document: Mapping[str, Any]) -> None:
     text = path.read_text(encoding="utf-8")
     if BEGIN not in text:
         text = text.replace(BEHIND, f"{TITLE}{BEGIN}{END}\n{BEHIND}")
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
     lines = [
         "| " + " | ".join(HEADER) + " |",
         "|" + " --- |" * len(HEADER),
@@ -36,7 +35,7 @@ def write(path: Path, document: Mapping[str, Any]) -> None:
         *(f"- {sentence}" for sentence in summary(document)),
         "",
     ]
-    path.write_text(f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{after}", encoding="utf-8")
+    path.write_text(replaced(text, BEGIN, END, "\n".join(lines)), encoding="utf-8")
 
 
 def summary(document: Mapping[str, Any]) -> Iterator[str]:

@@ -5,7 +5,6 @@ Imports nothing of vitconv, which is not in keras-hub's environment.
 
 from __future__ import annotations
 
-import itertools
 import json
 import time
 from collections.abc import Iterator
@@ -57,7 +56,7 @@ def gives_logits(model: Any) -> bool:
 def _batches(
     images: np.ndarray, labels: np.ndarray, random: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    for _ in itertools.count():
+    while True:
         order = random.permutation(len(images))
         for start in range(0, len(order) - BATCH + 1, BATCH):
             chosen = order[start : start + BATCH]
