@@ -113,8 +113,9 @@ def test_a_file_gives_what_litert_gives(scheme: str, xnnpack: bool, abi: str, ea
         again = android.probabilities(pictures.astype(np.float32))
     np.testing.assert_array_equal(actual, again)
     # Measured: 3e-7 in float, with activations quantized on the fly 4e-4 on an EPYC with AVX2 and 1.1e-3 on a Xeon
-    # with AVX-512 VNNI, 3 steps of 1/256 in int8 (these weights are no trained ones, and harder).
-    limit = {"float32": 1e-5, "float16": 1e-5, "dynamic": 3e-3, "int8": 4 / 256}[scheme]
+    # with AVX-512 VNNI (a kernel whose scale is off by a fifth: 7e-3, in the median of 32), 3 steps of 1/256
+    # in int8 (these weights are no trained ones, and harder).
+    limit = {"float32": 1e-5, "float16": 1e-5, "dynamic": 2e-3, "int8": 4 / 256}[scheme]
     np.testing.assert_allclose(actual, expected, atol=limit, rtol=0)
     assert actual.std() > 0.02
     if xnnpack:
