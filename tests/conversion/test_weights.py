@@ -35,6 +35,14 @@ def by_tensorflow(name: str, scheme: schemes.Scheme) -> Graph:
     return compact(as_row_products(Graph.parse(data, name)))
 
 
+def asymmetric_inputs(graph: Graph) -> int:
+    """Operators that quantize their inputs on the fly with a zero point."""
+    model = graph.draft()
+    return sum(
+        getattr(one.builtinOptions, "asymmetricQuantizeInputs", False) for one in model.subgraphs[0].operators
+    )
+
+
 @pytest.mark.parametrize("scheme", ["float16", "dynamic"])
 @pytest.mark.parametrize("name", NAMES)
 def test_the_weights_are_tensorflow_s(name: str, scheme: str, tmp_path: Path) -> None:
@@ -44,6 +52,7 @@ def test_the_weights_are_tensorflow_s(name: str, scheme: str, tmp_path: Path) ->
     kept = [inspect_bytes(graph.data, scheme) for graph in (ours, theirs)]
     assert set(kept[0].ops) == set(kept[1].ops)
     assert len(ours.data) <= len(theirs.data)
+    assert asymmetric_inputs(ours) == asymmetric_inputs(theirs)
     answers = []
     for file, graph in (("ours", ours), ("theirs", theirs)):
         (tmp_path / f"{file}.tflite").write_bytes(graph.data)

@@ -146,7 +146,8 @@ def test_trained_like_leaves_no_weight_as_it_was_made() -> None:
     made = [weight.numpy() for weight in model.weights]
     trained_like(model, seed=0)
     for weight, before in zip(model.weights, made, strict=True):
-        assert not np.any(weight.numpy() == before), weight.path
+        # Of a million values one or two are the same by chance; of statistics that stayed, all are.
+        assert np.mean(weight.numpy() == before) < 0.01, weight.path
 
 
 def test_the_published_eanet_answers_at_inference_as_the_one_without_augmentation() -> None:

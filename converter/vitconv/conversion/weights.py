@@ -20,7 +20,6 @@ from vitconv.tflite.graph import Graph
 _LEAST = 1024  # values of a kernel, below which eight bits save nothing; TensorFlow's converter has the same
 _STEPS = 127
 _LARGEST_HALF = float(np.finfo(np.float16).max)
-_FLOAT_BYTES = 4
 # Operator → the axis that has a scale of its own for each place (None: one scale for all), and the operator's
 # version that takes an int8 kernel with float activations.
 _KERNELS: dict[str, tuple[int | None, int]] = {
@@ -93,12 +92,13 @@ def in_eight_bits(graph: Graph) -> Graph:
         operator.inputs = np.array([done.get(int(one), int(one)) for one in operator.inputs], np.int32)
         operator.opcodeIndex = _code(model, name, version)
         if name == "FULLY_CONNECTED":
-            operator.builtinOptions.asymmetricQuantizeInputs = False
+            # XNNPACK's products of such inputs; without it TFLite 2.16.1 keeps them to its own slower kernels.
+            operator.builtinOptions.asymmetricQuantizeInputs = True
     return Graph(model, graph.name)
 
 
 def _least(model: Any, names: Sequence[str]) -> int:
-    """Values from which a kernel is worth eight bits: 1 where large ones alone would leave most bytes float."""
+    """Values from which a kernel is worth eight bits: 1 where large ones alone would leave most values float."""
     subgraph = model.subgraphs[0]
     kernels = {flatbuffer.inputs(op)[1] for op in subgraph.operators if names[op.opcodeIndex] in _KERNELS}
     sizes = {
@@ -107,7 +107,7 @@ def _least(model: Any, names: Sequence[str]) -> int:
         if tensor.type == schema.TensorType.FLOAT32 and flatbuffer.is_constant(model, tensor)
     }
     large = sum(size for index, size in sizes.items() if index in kernels and size >= _LEAST)
-    return _LEAST if large >= _FLOAT_BYTES * (sum(sizes.values()) - large) else 1
+    return _LEAST if large >= (sum(sizes.values()) - large) else 1
 
 
 def _quantized(model: Any, tensor: Any, values: NDArray[np.float32], axis: int | None) -> Any:

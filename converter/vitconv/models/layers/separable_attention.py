@@ -120,12 +120,11 @@ class SeparableAttention(Attention):
 
     def _projected(self, x: Any) -> Any:
         """Scores [B, N, P, 1], keys and values [B, N, P, C]."""
+        # In three products, since XNNPACK and the GPU take no split into parts that differ in size.
         sizes = (1, x.shape[-1], x.shape[-1])
-        if current_form().projections == "separate":
-            kernels = tf.split(tf.convert_to_tensor(self.qkv_proj_kernel), sizes, axis=1)
-            biases = tf.split(tf.convert_to_tensor(self.qkv_proj_bias), sizes)
-            return [product(x, kernel) + bias for kernel, bias in zip(kernels, biases, strict=True)]
-        return tf.split(product(x, self.qkv_proj_kernel) + self.qkv_proj_bias, sizes, axis=-1)
+        kernels = tf.split(tf.convert_to_tensor(self.qkv_proj_kernel), sizes, axis=1)
+        biases = tf.split(tf.convert_to_tensor(self.qkv_proj_bias), sizes)
+        return [product(x, kernel) + bias for kernel, bias in zip(kernels, biases, strict=True)]
 
     def _context(self, query: Any, key: Any) -> Any:
         """As published, with weights that are divided by their sum at the end, of the keys' mean."""
