@@ -16,8 +16,10 @@ import pytest
 
 from commands import Call, run
 from vitconv.app import tools
-from vitconv.cli import doctor
-from vitconv.cli.doctor import COMMANDS, EVERY, PACKAGES, Check, Examination, examine
+from vitconv.cli.doctor import packages, places
+from vitconv.cli.doctor.checks import COMMANDS, EVERY, Check
+from vitconv.cli.doctor.examination import Examination, examine
+from vitconv.cli.doctor.packages import PACKAGES
 from vitconv.cli.info import doctor_text
 from vitconv.cli.main import cli
 from vitconv.runtimes.gpu import drivers
@@ -72,7 +74,7 @@ def test_here_the_package_is_sound_and_trained_weights_are_there() -> None:
 
 
 def test_every_dependency_is_looked_at_and_every_command_is_known() -> None:
-    assert set(doctor._requirements()) == set(PACKAGES)
+    assert set(packages._requirements()) == set(PACKAGES)
     words = {word for line in COMMANDS for word in [line.split()[0]]}
     assert words == set(cli.commands) - {"models", "datasets", "doctor", "completion", "cache"}
     for check in examine().checks:
@@ -192,7 +194,7 @@ def test_a_missing_or_other_package(
 
 
 def test_another_python_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor.sys, "version_info", Python(3, 12, 1))
+    monkeypatch.setattr(packages.sys, "version_info", Python(3, 12, 1))
     report = examine()
     assert not report.passed
     assert find(report, "Python").problem == "it is 3.12, not 3.10 or 3.11"
@@ -200,12 +202,12 @@ def test_another_python_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_full_disk_and_a_closed_folder_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda place: Room(10**12, 10**12, 10**8))
+    monkeypatch.setattr(places.shutil, "disk_usage", lambda place: Room(10**12, 10**12, 10**8))
     check = find(examine(), "this folder")
     assert "0.1 GB free" in check.found
     assert check.problem
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(doctor.os, "access", lambda place, mode: False)
+    monkeypatch.setattr(places.os, "access", lambda place, mode: False)
     monkeypatch.setenv("VITCONV_CACHE", str(tmp_path / "not" / "yet"))
     assert f"written into {tmp_path}" in (find(examine(), "prepared images").problem or "")
 

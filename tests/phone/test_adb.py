@@ -19,7 +19,7 @@ import pytest
 from commands import Call, refused, wait_until
 from phone.conftest import Adb, Plug
 from standin.phone import StandInPhone
-from vitconv.cli.doctor import examine
+from vitconv.cli.doctor.examination import examine
 from vitconv.foundation.errors import DeviceError, DeviceLostError, DeviceRunError, MissingToolError
 from vitconv.phone.conditions import cpu_mask, thermal_status
 from vitconv.phone.device.adb import Adb as Connection

@@ -14,7 +14,8 @@ from vitconv.cli.terminal.console import print_result
 from vitconv.cli.terminal.options import common_options
 
 if TYPE_CHECKING:
-    from vitconv.cli.doctor import Check, Examination
+    from vitconv.cli.doctor.checks import Check
+    from vitconv.cli.doctor.examination import Examination
 
 
 @click.command()
@@ -62,7 +63,7 @@ def doctor(as_json: bool) -> None:
 
     Exit status 1 only where something is broken that every command needs.
     """
-    from vitconv.cli.doctor import examine
+    from vitconv.cli.doctor.examination import examine
 
     report = examine()
     print_result(as_json, report.to_json(), lambda width: doctor_text(report, width))
