@@ -18,15 +18,22 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from handmade import Handmade
 from vitconv.benchmarking.benchmark import median_interval
 from vitconv.data.pictures.images import ImageSpec
+from vitconv.explanation.occlusion import occlusion
 from vitconv.runtimes.classification import input_table, model_input
 from vitconv.runtimes.process import TensorDetail
+from vitconv.tflite.confidence import Confidence, Threshold
+from vitconv.tflite.metadata import ModelMetadata
+from vitconv.tflite.metadata import write as write_metadata
 
 APP = Path(__file__).resolve().parent.parent / "android-app"
 PREPROCESSING = APP / "core/src/test/resources/preprocessing.json"
 CAMERA = APP / "core/src/test/resources/camera.json"
+ANSWERS = APP / "core/src/test/resources/answers.json"
 PICTURES = APP / "app/src/test/resources/pictures"
+SURE = APP / "app/src/test/resources/sure.tflite"
 
 _ORIENTATION = 0x0112
 
@@ -80,6 +87,10 @@ _INPUTS: list[tuple[str, tuple[float, int] | None, tuple[tuple[float, ...], tupl
     ("int8", (1 / 255, -128), None),
     ("int8", None, None),
 ]
+
+
+SURE_CONFIDENCE = Confidence(1.7, 1 / 512, "validation", "digest", 100, 0.0, 0.0, (
+    Threshold(0.01, None, None), Threshold(0.05, 0.9, 0.5), Threshold(0.1, 0.6, 0.8)))  # fmt: skip
 
 
 def picture(width: int, height: int) -> np.ndarray:
@@ -165,6 +176,52 @@ def camera() -> dict[str, Any]:
     return {"png": base64.b64encode(_encode(image, "PNG")).decode(), "inputs": inputs, "frames": frames}
 
 
+def answers() -> dict[str, Any]:
+    """The content of ANSWERS: what covering does to the answer of a sum over weighted pixels, of which Kotlin's test
+    has one, too; and scores with a temperature."""
+    height, width = 26, 34  # halves, that both must round alike
+    pixels = picture(width, height)[:, :, :3]
+    weights = picture(height, width)[:, :, 0].T.astype(np.float64) ** 2
+
+    def answer(batch: np.ndarray) -> np.ndarray:
+        return ((batch[..., 0] * weights).sum(axis=(1, 2)) / (255 * weights.sum()))[:, np.newaxis].astype(
+            np.float32
+        )
+
+    found = occlusion(answer, pixels, 0)
+    given = np.array([[0.7, 0.2, 0.1, 0.0], [0.25, 0.25, 0.25, 0.25], [1.0, 0.0, 0.0, 0.0]], np.float32)
+    return {
+        "occlusion": {
+            "width": width,
+            "height": height,
+            "probability": found.probability,
+            "drops": found.drops.ravel().tolist(),
+            "spread": [round(value, 7) for value in found.spread.ravel().tolist()],
+        },
+        "confidence": SURE_CONFIDENCE.to_json(),
+        "given": given.tolist(),
+        "scores": SURE_CONFIDENCE.apply(given).tolist(),
+    }
+
+
+def sure_model() -> bytes:
+    """The content of SURE: a file of one layer, whose metadata say how sure it is."""
+    made = Handmade()
+    image = made.tensor(1, 2, 2, 3)
+    made.dense(made.reshaped(image, 1, 12), np.linspace(-1, 1, 24).reshape(2, 12), np.zeros(2))
+    facts = ModelMetadata(
+        "sure",
+        "One layer, for tests.",
+        "1",
+        "vitconv",
+        "Apache-2.0",
+        ("cat", "dog"),
+        ImageSpec(2, 2),
+        SURE_CONFIDENCE,
+    )
+    return write_metadata(made.graph([len(made.tensors) - 1]), facts, "sure.tflite").data
+
+
 def _rgb(luma: np.ndarray, blue: np.ndarray, red: np.ndarray) -> np.ndarray:
     """ITU-T T.871; chroma is given for every 2×2 pixels. No colour of the picture is cut off at 0 or 255."""
     y = luma.astype(float)
@@ -217,6 +274,8 @@ def main() -> None:
     PREPROCESSING.parent.mkdir(parents=True, exist_ok=True)
     PREPROCESSING.write_text(json.dumps(preprocessing(), indent=1) + "\n", encoding="utf-8")
     CAMERA.write_text(json.dumps(camera(), indent=1) + "\n", encoding="utf-8")
+    ANSWERS.write_text(json.dumps(answers(), indent=1) + "\n", encoding="utf-8")
+    SURE.write_bytes(sure_model())
     PICTURES.mkdir(parents=True, exist_ok=True)
     for name, data in pictures().items():
         (PICTURES / name).write_bytes(data)

@@ -12,6 +12,8 @@ from PIL import Image
 
 import android_fixtures
 from vitconv.data.pictures.images import ImageSpec
+from vitconv.tflite import metadata
+from vitconv.tflite.graph import Graph
 
 
 def test_the_apps_preprocessing_is_held_to_the_converters() -> None:
@@ -35,6 +37,22 @@ def test_the_apps_camera_frames_are_held_to_the_converter() -> None:
     for case in committed["inputs"]:
         prepared = ImageSpec.from_json(case["image"]).prepare(picture)
         assert np.abs(prepared.astype(int).ravel() - _pixels(case["expected"])).max() <= 1
+
+
+def test_the_apps_maps_and_thresholds_are_held_to_the_converters() -> None:
+    committed = json.loads(android_fixtures.ANSWERS.read_text(encoding="utf-8"))
+    computed = android_fixtures.answers()
+    for name in ("probability", "drops", "spread"):
+        assert committed["occlusion"][name] == pytest.approx(computed["occlusion"][name], abs=2e-7)
+    assert committed["confidence"] == computed["confidence"]
+    np.testing.assert_allclose(committed["scores"], computed["scores"], atol=1e-12)
+
+
+def test_the_file_that_says_how_sure_it_is_is_one_of_today() -> None:
+    committed = metadata.read(Graph.parse(android_fixtures.SURE.read_bytes(), "sure.tflite"))
+    assert committed == metadata.read(Graph.parse(android_fixtures.sure_model(), "sure.tflite"))
+    assert committed is not None
+    assert committed.confidence == android_fixtures.SURE_CONFIDENCE
 
 
 def _pixels(encoded: str) -> np.ndarray:

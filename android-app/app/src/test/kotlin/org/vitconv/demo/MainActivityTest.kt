@@ -5,13 +5,7 @@ import android.content.ContentValues
 import android.content.DialogInterface
 import android.content.Intent
 import android.database.Cursor
-import android.graphics.Bitmap
-import android.graphics.Canvas
-import android.graphics.Color
 import android.graphics.Insets
-import android.graphics.LinearGradient
-import android.graphics.Paint
-import android.graphics.Shader
 import android.net.Uri
 import android.os.Bundle
 import android.os.Looper
@@ -33,35 +27,9 @@ import org.vitconv.core.Accelerator
 import org.vitconv.core.GpuCheck
 import org.vitconv.core.RunOptions
 import org.vitconv.core.screens.ModelEntry
-import java.io.ByteArrayOutputStream
 import java.util.concurrent.CountDownLatch
 
 class MainActivityTest : ScreenTests() {
-    /** A flower, drawn. */
-    private val flower: ByteArray by lazy {
-        val bitmap = Bitmap.createBitmap(900, 700, Bitmap.Config.ARGB_8888)
-        val canvas = Canvas(bitmap)
-        val sky = LinearGradient(0f, 0f, 0f, 700f, 0xFFBFDDF2.toInt(), 0xFF6FA25A.toInt(), Shader.TileMode.CLAMP)
-        canvas.drawPaint(Paint().apply { shader = sky })
-        val paint = Paint(Paint.ANTI_ALIAS_FLAG)
-        paint.color = 0xFF3E7A3A.toInt()
-        canvas.drawRect(440f, 330f, 460f, 700f, paint)
-        paint.color = 0xFFD8413F.toInt()
-        repeat(8) { petal ->
-            canvas.save()
-            canvas.rotate(petal * 45f, 450f, 300f)
-            canvas.drawOval(405f, 90f, 495f, 290f, paint)
-            canvas.restore()
-        }
-        paint.color = Color.YELLOW
-        canvas.drawCircle(450f, 300f, 70f, paint)
-        val out = ByteArrayOutputStream()
-        bitmap.compress(Bitmap.CompressFormat.JPEG, 90, out)
-        out.toByteArray()
-    }
-
-    private fun share(uri: Uri) = Intent(Intent.ACTION_SEND).setType("image/jpeg").putExtra(Intent.EXTRA_STREAM, uri)
-
     private fun answered() = words().any { it == "tulips" }
 
     // --- classify ---

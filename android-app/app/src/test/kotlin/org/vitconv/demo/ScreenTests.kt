@@ -3,6 +3,10 @@ package org.vitconv.demo
 import android.content.Intent
 import android.graphics.Bitmap
 import android.graphics.Canvas
+import android.graphics.Color
+import android.graphics.LinearGradient
+import android.graphics.Paint
+import android.graphics.Shader
 import android.net.Uri
 import android.os.Looper
 import android.view.View
@@ -20,6 +24,7 @@ import org.robolectric.android.controller.ActivityController
 import org.robolectric.annotation.Config
 import org.robolectric.annotation.GraphicsMode
 import java.io.ByteArrayInputStream
+import java.io.ByteArrayOutputStream
 import java.io.File
 
 /** What tests of the screens share: the real activity, drawn by Android's own graphics. */
@@ -32,11 +37,38 @@ abstract class ScreenTests {
     private lateinit var controller: ActivityController<MainActivity>
     protected val activity: MainActivity get() = controller.get()
 
+    /** A flower, drawn. */
+    protected val flower: ByteArray by lazy {
+        val bitmap = Bitmap.createBitmap(900, 700, Bitmap.Config.ARGB_8888)
+        val canvas = Canvas(bitmap)
+        val sky = LinearGradient(0f, 0f, 0f, 700f, 0xFFBFDDF2.toInt(), 0xFF6FA25A.toInt(), Shader.TileMode.CLAMP)
+        canvas.drawPaint(Paint().apply { shader = sky })
+        val paint = Paint(Paint.ANTI_ALIAS_FLAG)
+        paint.color = 0xFF3E7A3A.toInt()
+        canvas.drawRect(440f, 330f, 460f, 700f, paint)
+        paint.color = 0xFFD8413F.toInt()
+        repeat(8) { petal ->
+            canvas.save()
+            canvas.rotate(petal * 45f, 450f, 300f)
+            canvas.drawOval(405f, 90f, 495f, 290f, paint)
+            canvas.restore()
+        }
+        paint.color = Color.YELLOW
+        canvas.drawCircle(450f, 300f, 70f, paint)
+        val out = ByteArrayOutputStream()
+        bitmap.compress(Bitmap.CompressFormat.JPEG, 90, out)
+        out.toByteArray()
+    }
+
+    protected fun share(uri: Uri) = Intent(Intent.ACTION_SEND).setType("image/jpeg").putExtra(Intent.EXTRA_STREAM, uri)
+
     @Before
     fun withTheUsualModels() {
         TestApplication.models = TestApplication.defaultModels()
         TestApplication.runMs = 0
         TestApplication.medianMs = 8.25
+        TestApplication.probabilities = TestApplication::mostlyTulips
+        TestApplication.confidence = null
         TestApplication.beforeScreens = null
     }
 

@@ -4,6 +4,7 @@ import kotlinx.coroutines.Dispatchers
 import org.vitconv.core.Accelerator
 import org.vitconv.core.Answer
 import org.vitconv.core.Classifier
+import org.vitconv.core.Confidence
 import org.vitconv.core.Delegation
 import org.vitconv.core.Device
 import org.vitconv.core.FrameSize
@@ -56,11 +57,20 @@ class TestApplication : DemoApplication() {
         /** Called before the screens' logic is made; it may take its time. */
         var beforeScreens: (() -> Unit)? = null
 
+        /** What a model says of a picture, in the order of its labels. */
+        var probabilities: (PixelSource) -> FloatArray = ::mostlyTulips
+
+        /** What its file says of how sure it is. */
+        var confidence: Confidence? = null
+
         /** How long a model says that it takes. */
         var medianMs = 8.25
 
         /** How long a model really takes, in milliseconds. */
         var runMs = 0L
+
+        @Suppress("UNUSED_PARAMETER")
+        fun mostlyTulips(picture: PixelSource) = floatArrayOf(0.02f, 0.004f, 0.871f, 0.011f, 0.094f)
 
         fun defaultModels() = listOf("float32" to 4_300_000L, "float16" to 2_210_000L, "dynamic" to 1_200_000L, "int8" to 1_360_000L)
             .map { (scheme, bytes) ->
@@ -69,24 +79,23 @@ class TestApplication : DemoApplication() {
     }
 }
 
-/** Knows five flowers and sees mostly tulips. */
+/** Knows five flowers. */
 class FakeClassifier(private val runMs: Long = 0) : Classifier {
     override val info = ModelInfo(
         "fake", "", "", "", "", listOf("dandelion", "daisy", "tulips", "sunflowers", "roses"), ImageSpec(32, 32),
         Normalization.NONE, TensorSpec(listOf(1, 32, 32, 3), TensorType.FLOAT32, null),
         TensorSpec(listOf(1, 5), TensorType.FLOAT32, null), 439,
+        TestApplication.confidence,
     )
     override val loadMs = 12.5
     override val delegation = Delegation(439, 390, 57)
 
     override fun classify(picture: PixelSource): Answer {
         TestApplication.seen = List(picture.height) { y -> IntArray(picture.width).also { picture.readRow(y, it) }.toList() }
-        return answer()
-    }
-
-    private fun answer() = Answer(floatArrayOf(0.02f, 0.004f, 0.871f, 0.011f, 0.094f)).apply {
-        prepareMs = 3.4
-        inferenceMs = run()
+        return Answer(TestApplication.probabilities(picture)).apply {
+            prepareMs = 3.4
+            inferenceMs = run()
+        }
     }
 
     override fun run(): Double {

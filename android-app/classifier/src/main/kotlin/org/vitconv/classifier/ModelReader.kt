@@ -7,6 +7,7 @@ import org.tensorflow.lite.support.metadata.schema.AssociatedFileType
 import org.tensorflow.lite.support.metadata.schema.NormalizationOptions
 import org.tensorflow.lite.support.metadata.schema.ProcessUnitOptions
 import org.tensorflow.lite.support.metadata.schema.TensorMetadata
+import org.vitconv.core.Confidence
 import org.vitconv.core.Documents
 import org.vitconv.core.ImageSpec
 import org.vitconv.core.ModelException
@@ -29,13 +30,13 @@ object ModelReader {
     /** Far above any list of labels; stops an archive that would unpack into gigabytes. */
     private const val LARGEST_ASSOCIATED_FILE = 16 shl 20
 
-    /** The file of the converter that holds what TFLite's metadata have no field for, the resize rule. */
+    /** The file of the converter that holds what TFLite's metadata have no fields for. */
     private const val FACTS = "vitconv.json"
 
     private const val FILE_IDENTIFIER = "TFL3"
 
     @Serializable
-    private data class Facts(val image: ImageSpec)
+    private data class Facts(val image: ImageSpec, val confidence: Confidence? = null)
 
     /** Throws [ModelException] for whatever is no image classifier with metadata. [file] is not changed. */
     fun read(file: ByteBuffer): ModelInfo = try {
@@ -78,6 +79,7 @@ object ModelReader {
         if (!metadata.hasMetadata()) throw ModelException(ModelProblem.NoMetadata)
         if (input.shape.size != 4 || input.shape[3] != 3) throw ModelException(ModelProblem.InputShape(input.shape))
         val about = metadata.modelMetadata
+        val facts = facts(metadata)
         return ModelInfo(
             name = about.name().orEmpty(),
             description = about.description().orEmpty(),
@@ -85,11 +87,12 @@ object ModelReader {
             author = about.author().orEmpty(),
             licence = about.license().orEmpty(),
             labels = labels(metadata, output.shape.lastOrNull() ?: 1),
-            image = image(metadata, input),
+            image = facts?.image ?: input.shape.let { (_, height, width, channels) -> ImageSpec(height, width, channels) },
             normalization = normalization(metadata.getInputTensorMetadata(0)),
             input = input,
             output = output,
             nodes = model.subgraphs(0).operatorsLength(),
+            confidence = facts?.confidence,
         )
     }
 
@@ -128,13 +131,8 @@ object ModelReader {
         return lines.take(count)
     }
 
-    private fun image(metadata: MetadataExtractor, input: TensorSpec): ImageSpec {
-        if (FACTS in metadata.associatedFileNames) {
-            return Documents.decodeFromString(Facts.serializer(), text(metadata, FACTS)).image
-        }
-        val (_, height, width, channels) = input.shape
-        return ImageSpec(height, width, channels)
-    }
+    private fun facts(metadata: MetadataExtractor): Facts? =
+        if (FACTS in metadata.associatedFileNames) Documents.decodeFromString(Facts.serializer(), text(metadata, FACTS)) else null
 
     private fun normalization(input: TensorMetadata?): Normalization? {
         for (index in 0 until (input?.processUnitsLength() ?: 0)) {

@@ -15,6 +15,8 @@ data class ModelInfo(
     val output: TensorSpec,
     /** Operations in the file's graph. */
     val nodes: Int,
+    /** Null where the export was not asked for it, as with every other converter's files. */
+    val confidence: Confidence? = null,
 ) {
     init {
         val expected = listOf(1, image.height, image.width, image.channels)

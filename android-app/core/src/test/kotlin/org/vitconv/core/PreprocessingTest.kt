@@ -36,20 +36,6 @@ class PreprocessingTest {
         javaClass.getResource("/preprocessing.json")!!.readText(),
     )
 
-    /** As `picture` of tests/android_fixtures.py draws it. */
-    private fun picture(width: Int, height: Int): IntArray {
-        var state = 12345L
-        fun value(x: Int, y: Int, channel: Int): Int {
-            state = (state * 1103515245L + 12345L) and 0x7FFFFFFF
-            val gradient = listOf(255 * x / width, 255 * y / height, 255 * (x + y) / (width + height))[channel]
-            return ((gradient + (state shr 16) % 128) % 256).toInt()
-        }
-        return IntArray(width * height) { pixel ->
-            val (y, x) = pixel / width to pixel % width
-            (255 shl 24) or (value(x, y, 0) shl 16) or (value(x, y, 1) shl 8) or value(x, y, 2)
-        }
-    }
-
     private fun largestDifference(expected: String, actual: ByteArray): Int {
         val wanted = Base64.getDecoder().decode(expected)
         assertEquals(wanted.size, actual.size)
@@ -57,7 +43,7 @@ class PreprocessingTest {
     }
 
     private fun prepare(case: Case): ByteArray {
-        val source = OrientedPixels(picture(case.width, case.height), case.width, case.height, Orientation.ofExif(case.orientation))
+        val source = OrientedPixels(drawnPicture(case.width, case.height), case.width, case.height, Orientation.ofExif(case.orientation))
         return ByteArray(case.image.height * case.image.width * 3).also { Resampler(case.image).resample(source, it) }
     }
 
@@ -77,7 +63,7 @@ class PreprocessingTest {
         val resampler = Resampler(spec)
         val rgb = ByteArray(32 * 32 * 3)
         for (case in listOf(first, second, first)) {
-            resampler.resample(ArrayPixels(case.width, case.height, picture(case.width, case.height)), rgb)
+            resampler.resample(ArrayPixels(case.width, case.height, drawnPicture(case.width, case.height)), rgb)
             assert(largestDifference(case.expected, rgb) <= 1)
         }
     }
@@ -86,7 +72,7 @@ class PreprocessingTest {
     fun `without the growing filter the result would differ`() {
         // The mutant: every other pixel, instead of all that the triangle covers.
         val case = fixtures.cases.first { it.width == 64 }
-        val pixels = picture(64, 64)
+        val pixels = drawnPicture(64, 64)
         val skipping = ByteArray(32 * 32 * 3)
         val every = IntArray(32 * 32) { pixels[it / 32 * 2 * 64 + it % 32 * 2] }
         Resampler(case.image).resample(ArrayPixels(32, 32, every), skipping)

@@ -3,12 +3,9 @@ package org.vitconv.demo.ui
 import android.content.Intent
 import android.view.View
 import android.view.ViewGroup
-import android.widget.AdapterView
-import android.widget.ArrayAdapter
 import android.widget.Button
 import android.widget.LinearLayout
 import android.widget.ProgressBar
-import android.widget.Spinner
 import android.widget.TextView
 import org.vitconv.core.Accelerator
 import org.vitconv.core.BenchmarkDocument
@@ -44,20 +41,6 @@ class BenchmarkScreen(activity: MainActivity, parent: ViewGroup) : Screen(activi
 
     private fun options(change: RunOptions.() -> RunOptions) =
         screens.models.runWith(screens.models.state.value.models.options.change())
-
-    private fun <T> offer(spinner: Int, values: List<T>, chosen: T, name: (T) -> String, choose: (T) -> Unit) {
-        find<Spinner>(spinner).apply {
-            adapter = ArrayAdapter(activity, android.R.layout.simple_spinner_item, values.map(name)).apply {
-                setDropDownViewResource(android.R.layout.simple_spinner_dropdown_item)
-            }
-            setSelection(values.indexOf(chosen).coerceAtLeast(0))
-            onItemSelectedListener = object : AdapterView.OnItemSelectedListener {
-                override fun onItemSelected(parent: AdapterView<*>?, view: View?, position: Int, id: Long) = choose(values[position])
-
-                override fun onNothingSelected(parent: AdapterView<*>?) = Unit
-            }
-        }
-    }
 
     private fun draw(state: BenchmarkState) {
         val document = (state as? BenchmarkState.Done)?.document

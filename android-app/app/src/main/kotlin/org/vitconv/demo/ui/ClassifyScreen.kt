@@ -4,12 +4,14 @@ import android.app.AlertDialog
 import android.content.Intent
 import android.os.Build
 import android.provider.MediaStore
+import android.view.View
 import android.view.ViewGroup
 import android.widget.Button
 import android.widget.ImageView
 import android.widget.TextView
 import org.vitconv.classifier.BitmapPixels
 import org.vitconv.core.screens.ClassifyState
+import org.vitconv.core.screens.Reasons
 import org.vitconv.demo.MainActivity
 import org.vitconv.demo.R
 import org.vitconv.demo.picture.CaptureProvider
@@ -23,6 +25,9 @@ class ClassifyScreen(activity: MainActivity, parent: ViewGroup) : Screen(activit
     private val timing: TextView = find(R.id.timing)
     private val toModels: Button = find(R.id.to_models)
     private val bars = Bars(find(R.id.bars), texts)
+    private val wrongAnswers: View = find(R.id.wrong_answers_row)
+    private val reasons = ReasonsView(view, texts)
+    private var offered: List<Double>? = null
 
     override fun onShow() {
         find<Button>(R.id.gallery).setOnClickListener { activity.startForResult(gallery(), PICKED) }
@@ -59,11 +64,15 @@ class ClassifyScreen(activity: MainActivity, parent: ViewGroup) : Screen(activit
             is ClassifyState.BadModel -> state.picture
             else -> null
         }
-        picture.setImageBitmap(shown?.bitmap)
+        val answered = state as? ClassifyState.Answered
+        val map = (answered?.reasons as? Reasons.Found)?.map
+        picture.setImageBitmap(if (shown != null && map != null) reasons.drawn(shown.bitmap, map) else shown?.bitmap)
+        picture.contentDescription = activity.getText(if (map == null) R.string.classify_picture else R.string.reasons_picture)
         picture.show(shown != null)
         hint.show(shown == null)
         val words: CharSequence? = when (state) {
-            ClassifyState.Empty, is ClassifyState.Answered -> null
+            ClassifyState.Empty -> null
+            is ClassifyState.Answered -> if (state.verdict.isNoneOfThese) activity.getText(R.string.none_of_these) else null
             ClassifyState.NoModel -> activity.getText(R.string.no_model)
             is ClassifyState.Working -> activity.getText(R.string.classify_working)
             is ClassifyState.BadPicture -> texts.problem(state.problem)
@@ -73,13 +82,34 @@ class ClassifyScreen(activity: MainActivity, parent: ViewGroup) : Screen(activit
         message.show(words != null)
         message.beError(state is ClassifyState.BadPicture || state is ClassifyState.BadModel)
         toModels.show(state == ClassifyState.NoModel || state is ClassifyState.BadModel)
-        val verdict = (state as? ClassifyState.Answered)?.verdict
+        val verdict = answered?.verdict
         bars.draw(verdict?.best.orEmpty())
+        reasons.draw(answered, screens.classify::explain, screens.classify::forgetReasons)
+        offerErrorRates(verdict?.errorRates.orEmpty())
         timing.text = verdict?.let {
             val times = activity.getString(R.string.timing, texts.number(it.inferenceMs), texts.number(it.prepareMs))
             listOfNotNull(times, texts.runWith(it.options), it.change?.let { why -> texts.change(why, it.model) }).joinToString("\n")
         }
     }
+
+    /** Offers the error rates that the model on the screen can promise; which is chosen holds for all models. */
+    private fun offerErrorRates(rates: List<Double>) {
+        wrongAnswers.show(rates.isNotEmpty())
+        if (rates.isEmpty() || rates == offered) return
+        offered = rates
+        var chosen = screens.models.errorRate?.let { most -> rates.lastOrNull { it <= most + 1e-9 } }
+        offer(R.id.wrong_answers, listOf(null) + rates, chosen, ::errorRate) {
+            if (it != chosen) {
+                chosen = it
+                screens.models.answerWithin(it)
+                screens.classify.again()
+            }
+        }
+    }
+
+    private fun errorRate(rate: Double?): String =
+        if (rate == null) activity.getString(R.string.wrong_answers_any)
+        else activity.getString(R.string.wrong_answers_most, texts.percent(rate))
 
     private fun gallery(): Intent =
         if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.TIRAMISU) {

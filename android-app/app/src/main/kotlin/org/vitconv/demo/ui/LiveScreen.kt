@@ -97,7 +97,8 @@ class LiveScreen(activity: MainActivity, parent: ViewGroup) : Screen(activity, R
             val speed = texts.number(frame.framesPerSecond)
             val times = activity.getString(R.string.live_timing, texts.number(verdict.inferenceMs), speed)
             val change = verdict.change?.let { texts.change(it, verdict.model) }
-            timing.text = listOfNotNull(times, texts.runWith(verdict.options), change).joinToString("\n")
+            val unsure = if (verdict.isNoneOfThese) activity.getString(R.string.none_of_these) else null
+            timing.text = listOfNotNull(unsure, times, texts.runWith(verdict.options), change).joinToString("\n")
         }
     }
 }

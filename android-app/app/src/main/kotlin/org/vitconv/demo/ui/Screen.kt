@@ -5,6 +5,9 @@ import android.content.Intent
 import android.os.Build
 import android.view.View
 import android.view.ViewGroup
+import android.widget.AdapterView
+import android.widget.ArrayAdapter
+import android.widget.Spinner
 import android.widget.TextView
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.flow.Flow
@@ -56,6 +59,21 @@ abstract class Screen(protected val activity: MainActivity, layout: Int, parent:
     }
 
     protected fun <V : View> find(id: Int): V = view.findViewById(id)
+
+    /** Lets the user choose one of [values], which are shown by their [name]. */
+    protected fun <T> offer(spinner: Int, values: List<T>, chosen: T, name: (T) -> String, choose: (T) -> Unit) {
+        find<Spinner>(spinner).apply {
+            adapter = ArrayAdapter(activity, android.R.layout.simple_spinner_item, values.map(name)).apply {
+                setDropDownViewResource(android.R.layout.simple_spinner_dropdown_item)
+            }
+            setSelection(values.indexOf(chosen).coerceAtLeast(0))
+            onItemSelectedListener = object : AdapterView.OnItemSelectedListener {
+                override fun onItemSelected(parent: AdapterView<*>?, view: View?, position: Int, id: Long) = choose(values[position])
+
+                override fun onNothingSelected(parent: AdapterView<*>?) = Unit
+            }
+        }
+    }
 
     /** Above rows that have [text] in common. */
     protected fun heading(text: String): View = TextView(activity, null, 0, R.style.Text_Small).apply {

@@ -1,6 +1,7 @@
 package org.vitconv.demo.model
 
 import org.junit.Assert.assertEquals
+import org.junit.Assert.assertNull
 import org.junit.Assert.assertThrows
 import org.junit.Assert.assertTrue
 import org.junit.Test
@@ -31,6 +32,15 @@ class ModelReaderTest {
             assertEquals(if (integer) Quantization(1f, 0) else null, info.input.quantization)
             assertTrue("${info.nodes} nodes", info.nodes > 10)
         }
+    }
+
+    @Test
+    fun `how sure a file is stands in it, where that was asked for`() {
+        val confidence = read(javaClass.getResource("/sure.tflite")!!.readBytes()).confidence!!
+        assertEquals(1.7, confidence.temperature, 0.0)
+        assertEquals(listOf(0.05, 0.1), confidence.errorRates)
+        assertEquals(0.9, confidence.least(0.05)!!, 0.0)
+        assertNull(read(StagedModels.files().first().readBytes()).confidence)
     }
 
     @Test

@@ -17,6 +17,8 @@ data class Choices(
     val accelerator: String = Accelerator.XNNPACK.id,
     /** Of a benchmark. */
     val runs: Int = TaskRequest.DEFAULT_RUNS,
+    /** See [Models.errorRate]. */
+    val errorRate: Double? = null,
 ) {
     /** A newer file of the same name in the same place is what the user means, too. */
     fun modelAmong(entries: List<ModelEntry>): ModelEntry? = entries.firstOrNull { it.name == model && it.folder == folder }
@@ -36,6 +38,7 @@ data class Choices(
             models.options.threads,
             models.options.accelerator.id,
             runs,
+            models.errorRate,
         )
 
         /** What [toString] wrote; nothing is chosen where that is gone, damaged or of a version that wrote otherwise. */

@@ -2,13 +2,16 @@ package org.vitconv.core.screens
 
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Job
+import kotlinx.coroutines.currentCoroutineContext
 import kotlinx.coroutines.flow.MutableStateFlow
 import kotlinx.coroutines.flow.StateFlow
 import kotlinx.coroutines.flow.asStateFlow
 import kotlinx.coroutines.flow.update
+import kotlinx.coroutines.isActive
 import kotlinx.coroutines.launch
 import org.vitconv.core.ModelException
 import org.vitconv.core.ModelProblem
+import org.vitconv.core.Occlusion
 import org.vitconv.core.PixelSource
 import org.vitconv.core.Ranked
 import org.vitconv.core.RunOptions
@@ -22,7 +25,21 @@ data class Verdict(
     val inferenceMs: Double,
     val options: RunOptions,
     val change: Plan.Change?,
+    /** The error rates that the model can promise, the strictest first; empty where its file says nothing of them. */
+    val errorRates: List<Double> = emptyList(),
+    /** The scores are those with the file's temperature, because an error rate was asked for. */
+    val hasTemperature: Boolean = false,
+    /** It is too unsure for the error rate that was asked for, so [best] is no answer. */
+    val isNoneOfThese: Boolean = false,
 )
+
+/** What the best class of a picture rests on. */
+sealed interface Reasons {
+    /** So many of the covered pictures were answered. */
+    data class Looking(val done: Int, val count: Int) : Reasons
+
+    data class Found(val map: Occlusion) : Reasons
+}
 
 /** Why a file gave no picture. */
 sealed interface PictureProblem {
@@ -48,7 +65,8 @@ sealed interface ClassifyState<out P> {
 
     data class Working<P>(val picture: P?) : ClassifyState<P>
 
-    data class Answered<P>(val picture: P, val verdict: Verdict) : ClassifyState<P>
+    /** [reasons] where they were asked for. */
+    data class Answered<P>(val picture: P, val verdict: Verdict, val reasons: Reasons? = null) : ClassifyState<P>
 
     data class BadPicture(val problem: PictureProblem) : ClassifyState<Nothing>
 
@@ -88,6 +106,35 @@ class Classify<P : PixelSource>(
         }
     }
 
+    /** Looks for what the answer on the screen rests on, by covering the picture part by part. */
+    fun explain() {
+        val answered = states.value as? ClassifyState.Answered ?: return
+        val best = answered.verdict.best.firstOrNull() ?: return
+        start {
+            val planned = selection.planned()?.takeIf { it.model.name == answered.verdict.model } ?: return@start
+            val job = currentCoroutineContext()
+            states.value = try {
+                val map = engine.use(planned.model, planned.options) { classifier ->
+                    val scores = classifier.info.confidence.takeIf { answered.verdict.hasTemperature }
+                    Occlusion.of(classifier, answered.picture, best.index, { scores?.apply(it) ?: it }) { done, count ->
+                        states.update { if (job.isActive) answered.copy(reasons = Reasons.Looking(done, count)) else it }
+                        job.isActive
+                    }
+                } ?: return@start
+                answered.copy(reasons = Reasons.Found(map))
+            } catch (error: ModelException) {
+                ClassifyState.BadModel(answered.picture, planned.model.name, error.problem)
+            }
+        }
+    }
+
+    /** The picture is shown without its map again; one that is being made is given up. */
+    fun forgetReasons() {
+        val answered = states.value as? ClassifyState.Answered ?: return
+        work?.cancel()
+        states.value = answered.copy(reasons = null)
+    }
+
     private fun start(block: suspend () -> Unit) {
         work?.cancel()
         work = scope.launch { block() }
@@ -101,7 +148,7 @@ class Classify<P : PixelSource>(
         }
         states.value = ClassifyState.Working(picture)
         states.value = try {
-            val verdict = engine.verdict(planned, picture)
+            val verdict = engine.verdict(planned, picture, selection.errorRate)
             selection.measured(planned.model, verdict.inferenceMs)
             ClassifyState.Answered(picture, verdict)
         } catch (error: ModelException) {
@@ -112,9 +159,26 @@ class Classify<P : PixelSource>(
     private fun nothing() = if (selection.selected == null) ClassifyState.NoModel else ClassifyState.Empty
 }
 
-/** What [planned] says of [picture]. */
-suspend fun Engine.verdict(planned: Plan, picture: PixelSource): Verdict = use(planned.model, planned.options) { classifier ->
-    val answer = classifier.classify(picture)
-    val best = topK(answer.probabilities, classifier.info.labels, 5)
-    Verdict(planned.model.name, best, answer.prepareMs, answer.inferenceMs, planned.options, planned.change)
-}
+/**
+ * What [planned] says of [picture]. With an [errorRate], and where the model's file says what that takes, its scores are
+ * those with the file's temperature.
+ */
+suspend fun Engine.verdict(planned: Plan, picture: PixelSource, errorRate: Double? = null): Verdict =
+    use(planned.model, planned.options) { classifier ->
+        val answer = classifier.classify(picture)
+        val confidence = classifier.info.confidence
+        val least = errorRate?.let { confidence?.least(it) }
+        val scores = if (least == null) answer.probabilities else confidence!!.apply(answer.probabilities)
+        val best = topK(scores, classifier.info.labels, 5)
+        Verdict(
+            planned.model.name,
+            best,
+            answer.prepareMs,
+            answer.inferenceMs,
+            planned.options,
+            planned.change,
+            confidence?.errorRates.orEmpty(),
+            hasTemperature = least != null,
+            isNoneOfThese = least != null && !(best.first().probability >= least),
+        )
+    }

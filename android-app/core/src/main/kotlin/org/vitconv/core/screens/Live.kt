@@ -53,7 +53,7 @@ class Live(
     suspend fun frame(pixels: PixelSource) {
         val planned = selection.planned() ?: return
         states.value = try {
-            val verdict = engine.verdict(planned, pixels)
+            val verdict = engine.verdict(planned, pixels, selection.errorRate)
             selection.measured(planned.model, verdict.inferenceMs)
             LiveState.Running(verdict, rate.tick(nanoTime()))
         } catch (error: ModelException) {

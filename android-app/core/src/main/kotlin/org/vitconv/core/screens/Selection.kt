@@ -16,6 +16,8 @@ data class Models(
     /** Milliseconds of the last inference. */
     val speeds: Map<ModelEntry, Double> = emptyMap(),
     val options: RunOptions = RunOptions(),
+    /** Of the answers that are given at most so many may be wrong, 0–1; null gives every answer. */
+    val errorRate: Double? = null,
 )
 
 /** State of the screen of models. */
@@ -41,6 +43,7 @@ class ModelSelection(
     private val states = MutableStateFlow<ModelsState>(ModelsState.Ready(first(models, choices, available)))
     val state: StateFlow<ModelsState> = states.asStateFlow()
     val selected: ModelEntry? get() = states.value.models.selected
+    val errorRate: Double? get() = states.value.models.errorRate
 
     /** What answers now, and how it is run; null without a model. */
     fun planned(): Plan? = states.value.models.run { selected?.let { plan(it, options, entries) } }
@@ -51,6 +54,9 @@ class ModelSelection(
     fun runWith(options: RunOptions) = states.update {
         it.with(if (options == it.models.options) it.models else it.models.copy(options = options, speeds = emptyMap()))
     }
+
+    /** From now on "none of these" is said where a model can't promise at most this [errorRate]; null: never. */
+    fun answerWithin(errorRate: Double?) = states.update { it.with(it.models.copy(errorRate = errorRate)) }
 
     fun measured(model: ModelEntry, inferenceMs: Double) =
         states.update { it.with(it.models.copy(speeds = it.models.speeds + (model to inferenceMs))) }
@@ -94,7 +100,8 @@ class ModelSelection(
         fun first(models: List<ModelEntry>, choices: Choices, available: List<Accelerator>): Models {
             val entries = models.map { it.knownFrom(models) }
             val selected = choices.modelAmong(entries) ?: entries.defaultModel()
-            return Models(entries, selected, options = choices.options(available))
+            val rate = choices.errorRate?.takeIf { it > 0 && it < 1 }
+            return Models(entries, selected, options = choices.options(available), errorRate = rate)
         }
 
         /** A file that the user opened may be one that is bundled as well. */

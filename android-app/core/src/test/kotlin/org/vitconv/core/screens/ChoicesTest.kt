@@ -10,11 +10,12 @@ class ChoicesTest {
 
     @Test
     fun `what was chosen is read again`() {
-        val chosen = Choices.of(Models(models, models[1], options = RunOptions(4, Accelerator.GPU)), 200)
+        val chosen = Choices.of(Models(models, models[1], options = RunOptions(4, Accelerator.GPU), errorRate = 0.05), 200)
         assertEquals(chosen, Choices.read(chosen.toString()))
         assertEquals(models[1], chosen.modelAmong(models))
         assertEquals(RunOptions(4, Accelerator.GPU), chosen.options(Accelerator.entries))
         assertEquals(200, chosen.runs)
+        assertEquals(0.05, chosen.errorRate)
     }
 
     @Test

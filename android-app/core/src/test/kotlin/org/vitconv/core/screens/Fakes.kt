@@ -3,6 +3,7 @@ package org.vitconv.core.screens
 import org.vitconv.core.Answer
 import org.vitconv.core.ArrayPixels
 import org.vitconv.core.Classifier
+import org.vitconv.core.Confidence
 import org.vitconv.core.Delegation
 import org.vitconv.core.Device
 import org.vitconv.core.ImageSpec
@@ -16,14 +17,18 @@ import org.vitconv.core.TensorSpec
 import org.vitconv.core.TensorType
 
 /** Answers every picture with the same [probabilities]. */
-class FakeClassifier(private val probabilities: FloatArray, private val runMs: Long = 0) : Classifier {
+class FakeClassifier(
+    private val probabilities: FloatArray,
+    private val runMs: Long = 0,
+    confidence: Confidence? = null,
+) : Classifier {
     var runs = 0
     var closed = false
 
     override val info = ModelInfo(
         "fake", "", "", "", "", listOf("cat", "dog", "tree").take(probabilities.size), ImageSpec(2, 2), Normalization.NONE,
         TensorSpec(listOf(1, 2, 2, 3), TensorType.FLOAT32, null),
-        TensorSpec(listOf(1, probabilities.size), TensorType.FLOAT32, null), 10,
+        TensorSpec(listOf(1, probabilities.size), TensorType.FLOAT32, null), 10, confidence,
     )
     override val loadMs = 5.0
     override val delegation = Delegation(10, 8, 3)
@@ -51,6 +56,7 @@ class FakeClassifier(private val probabilities: FloatArray, private val runMs: L
 class FakeLoader(
     private val probabilities: FloatArray = floatArrayOf(0.2f, 0.7f, 0.1f),
     private val runMs: Long = 0,
+    private val confidence: Confidence? = null,
 ) : ClassifierLoader {
     val made = mutableListOf<FakeClassifier>()
     val asked = mutableListOf<Pair<String, RunOptions>>()
@@ -62,7 +68,7 @@ class FakeLoader(
     override fun load(model: ModelEntry, options: RunOptions): Classifier {
         asked += model.name to options
         if (model.name.startsWith("bad")) throw ModelException(ModelProblem.Refused("it is bad"))
-        return FakeClassifier(probabilities, runMs).also {
+        return FakeClassifier(probabilities, runMs, confidence).also {
             made += it
             mostOpen = maxOf(mostOpen, made.count { one -> !one.closed })
         }

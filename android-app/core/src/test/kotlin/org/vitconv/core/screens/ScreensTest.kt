@@ -15,10 +15,12 @@ import kotlinx.coroutines.withContext
 import kotlinx.coroutines.withTimeout
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
+import org.junit.Assert.assertNull
 import org.junit.Assert.assertTrue
 import org.junit.Test
 import org.vitconv.core.Accelerator
 import org.vitconv.core.ArrayPixels
+import org.vitconv.core.Confidence
 import org.vitconv.core.GoldenImage
 import org.vitconv.core.GoldenSet
 import org.vitconv.core.GpuCheck
@@ -178,6 +180,89 @@ class ScreensTest {
         classify.again()
         advanceUntilIdle()
         assertEquals("a-float32.tflite", (classify.state.value as ClassifyState.Answered).verdict.model)
+    }
+
+    @Test
+    fun `none of these is said where the model is too unsure for what was asked, and it can tell`() = runTest {
+        val confidence = Confidence(2.0, 0.001, listOf(Confidence.Threshold(0.01, 0.99), Confidence.Threshold(0.1, 0.5)))
+        // 0.7 becomes 0.523 with the temperature: √0.7 ÷ (√0.2 + √0.7 + √0.1).
+        val expected = mapOf(null to (0.7 to false), 0.1 to (0.523 to false), 0.01 to (0.523 to true), 0.001 to (0.7 to false))
+        for ((rate, answer) in expected) {
+            for (known in listOf(confidence, null)) {
+                val engine = Engine(FakeLoader(confidence = known), StandardTestDispatcher(testScheduler))
+                val selection = ModelSelection(models, engine, Choices(errorRate = rate))
+                val live = Live(engine, selection)
+                live.frame(somePicture)
+                val verdict = (live.state.value as LiveState.Running).verdict
+                val (probability, isNone) = if (known == null) 0.7 to false else answer
+                assertEquals("$rate", probability, verdict.best.first().probability.toDouble(), 1e-3)
+                assertEquals("$rate", isNone, verdict.isNoneOfThese)
+                assertEquals(if (known == null) emptyList() else listOf(0.01, 0.1), verdict.errorRates)
+            }
+        }
+        val selection = ModelSelection(models, engine(), Choices(errorRate = 7.0))
+        assertNull(selection.errorRate)
+        selection.answerWithin(0.1)
+        assertEquals(0.1, selection.errorRate!!, 0.0)
+    }
+
+    @Test
+    fun `what an answer rests on is looked for when it is asked for, and given up`() = runTest {
+        val engine = engine()
+        val classify = Classify<PixelSource>(engine, ModelSelection(models, engine), this)
+        classify.explain() // there is no answer yet
+        classify.forgetReasons()
+        assertEquals(ClassifyState.Empty, classify.state.value)
+        classify.choose { somePicture }
+        advanceUntilIdle()
+        val answered = classify.state.value
+        classify.explain()
+        advanceUntilIdle()
+        val map = ((classify.state.value as ClassifyState.Answered).reasons as Reasons.Found).map
+        assertEquals(0.7, map.probability, 1e-6)
+        assertEquals(102, loader.made.single().runs)
+        classify.forgetReasons()
+        assertEquals(answered, classify.state.value)
+        classify.explain()
+        classify.forgetReasons()
+        advanceUntilIdle()
+        assertEquals(answered, classify.state.value)
+        assertEquals(102, loader.made.single().runs)
+    }
+
+    @Test
+    fun `the map's figures are those of the answer on the screen`() = runTest {
+        val confidence = Confidence(2.0, 0.001, listOf(Confidence.Threshold(0.1, 0.5)))
+        val engine = Engine(FakeLoader(confidence = confidence), StandardTestDispatcher(testScheduler))
+        for ((rate, expected) in listOf(null to 0.7, 0.1 to 0.523)) {
+            val classify = Classify<PixelSource>(engine, ModelSelection(models, engine, Choices(errorRate = rate)), this)
+            classify.choose { somePicture }
+            advanceUntilIdle()
+            classify.explain()
+            advanceUntilIdle()
+            val map = ((classify.state.value as ClassifyState.Answered).reasons as Reasons.Found).map
+            assertEquals(expected, map.probability, 1e-3)
+        }
+    }
+
+    @Test
+    fun `another picture ends the looking`() {
+        val slow = FakeLoader(runMs = 5)
+        Executors.newSingleThreadExecutor().asCoroutineDispatcher().use { one ->
+            runBlocking {
+                val engine = Engine(slow, one)
+                val classify = Classify<PixelSource>(engine, ModelSelection(models, engine), this)
+                classify.choose { somePicture }
+                classify.state.first { it is ClassifyState.Answered }
+                classify.explain()
+                val looking = classify.state.first { ((it as ClassifyState.Answered).reasons as? Reasons.Looking)?.let { it.done >= 3 } == true }
+                classify.choose { ArrayPixels(1, 1, IntArray(1)) }
+                val state = classify.state.first { it is ClassifyState.Answered && it.picture.width == 1 } as ClassifyState.Answered
+                assertNull(state.reasons)
+                assertEquals(101, ((looking as ClassifyState.Answered).reasons as Reasons.Looking).count)
+                assertTrue("${slow.made.single().runs}", slow.made.single().runs < 60)
+            }
+        }
     }
 
     @Test
