@@ -177,8 +177,8 @@ def camera() -> dict[str, Any]:
 
 
 def answers() -> dict[str, Any]:
-    """The content of ANSWERS: what covering does to the answer of a sum over weighted pixels, of which Kotlin's test
-    has one, too; and scores with a temperature."""
+    """The content of ANSWERS: what covering does to a sum of weighted pixels, which Kotlin computes, too; and
+    scores with a temperature."""
     height, width = 26, 34  # halves, that both must round alike
     pixels = picture(width, height)[:, :, :3]
     weights = picture(height, width)[:, :, 0].T.astype(np.float64) ** 2
