@@ -57,8 +57,8 @@ class Liveness:
             return (
                 f"Of {_counted(self.whole)}, {_counted(self.silent)} {verb} no part in the answers: cut out, or "
                 f"with the mean in its place, each moves them by less than {ALIVE:g} nats {on}: {shown}{more}. "
-                "That costs size and time for nothing, and accuracy does not show it. Train longer, or with "
-                "--recipe best."
+                "That costs size and time for nothing, and accuracy does not show it. Larger pictures, a longer "
+                "training and the recipe best keep layers at work."
             )
         if not self.whole:
             return ""
