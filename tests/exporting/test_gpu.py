@@ -50,7 +50,7 @@ def tried(folder: Path, scheme: str, status: str, error: float | None = 2e-7) ->
 def test_an_entry_says_whether_gpus_compute_all_of_a_file() -> None:
     assert entry(classifier(RIGHT)) == gpu.GpuEntry(5, 5, True, ())
     assert entry(classifier(WRONG)).reasons == (
-        "the delegate computes wrongly LEAKY_RELU in middle (GPUs compute it right for slopes from 0 to 1 only, "
+        "the delegate gives wrong values for LEAKY_RELU in middle (GPUs compute it right for slopes from 0 to 1 only, "
         "and its slope is -1)",
     )
     refused = entry(classifier(REFUSED))
@@ -87,7 +87,7 @@ def test_the_report_recommends_a_file_for_gpus(tmp_path: Path) -> None:
     assert found.sentence == "On a GPU: eanet-flowers-float16.tflite."
     assert "computes all 5 operations" in found.reason
     assert f"It was not tried on a GPU: run `vitconv verify {folder} --runtime gpu`." in found.reason
-    assert "Not int8: the delegate computes wrongly LEAKY_RELU in middle" in found.reason
+    assert "Not int8: the delegate gives wrong values for LEAKY_RELU in middle" in found.reason
     tried(folder, "float16", "right")
     found = recommend(read_export(folder)).gpu
     assert found is not None

@@ -26,7 +26,7 @@ class Gap:
     @property
     def phrase(self) -> str:
         """What the delegate does with it: "refuses TOPK_V2 in …"."""
-        does = {"refused": "refuses", "fails": "fails over", "wrong": "computes wrongly"}
+        does = {"refused": "refuses", "fails": "fails over", "wrong": "gives wrong values for"}
         return f"{does[self.effect]} {self}"
 
     def __str__(self) -> str:
