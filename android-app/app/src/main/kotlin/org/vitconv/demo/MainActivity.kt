@@ -3,11 +3,13 @@ package org.vitconv.demo
 import android.Manifest
 import android.app.Activity
 import android.content.ActivityNotFoundException
+import android.content.Context
 import android.content.Intent
 import android.content.pm.PackageManager
 import android.content.res.Configuration
 import android.net.Uri
 import android.os.Bundle
+import android.os.LocaleList
 import android.os.Parcelable
 import android.provider.Settings
 import android.view.ViewGroup
@@ -33,6 +35,8 @@ import org.vitconv.demo.ui.ModelsScreen
 import org.vitconv.demo.ui.Screen
 import org.vitconv.demo.ui.SelfTestScreen
 import org.vitconv.demo.ui.Tab
+import org.vitconv.demo.ui.show
+import java.util.Locale
 
 /** The app's window: five tabs, and what only an activity can do for them. */
 class MainActivity : Activity() {
@@ -46,6 +50,13 @@ class MainActivity : Activity() {
     private var tab = Tab.CLASSIFY
     private var screen: Screen? = null
     private var scope: CoroutineScope? = null
+
+    /** The words are English or Chinese, so are the digits: an Arabic one would turn an English sentence's order around. */
+    override fun attachBaseContext(base: Context) {
+        val locales = base.resources.configuration.locales
+        val withLatinDigits = Array(locales.size()) { Locale.Builder().setLocale(locales[it]).setUnicodeLocaleKeyword("nu", "latn").build() }
+        super.attachBaseContext(base.createConfigurationContext(Configuration().apply { setLocales(LocaleList(*withLatinDigits)) }))
+    }
 
     override fun onCreate(savedInstanceState: Bundle?) {
         super.onCreate(savedInstanceState)
@@ -160,6 +171,7 @@ class MainActivity : Activity() {
         content.addView(shown.view)
         findViewById<TextView>(R.id.title).setText(tab.title)
         val model = findViewById<TextView>(R.id.model)
+        model.show(tab.isOfOneModel)
         until.launch { screens.models.state.collect { model.text = it.models.selected?.let { model -> FileTitle.of(model.name).whole } } }
         shown.show(until)
         screen = shown

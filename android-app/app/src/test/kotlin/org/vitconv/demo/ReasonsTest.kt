@@ -77,7 +77,6 @@ class ReasonsTest : ScreenTests() {
         answer()
         tap(R.id.reasons_button)
         waitFor("progress") { activity.findViewById<ProgressBar>(R.id.reasons_progress).progress > 3 }
-        screenshot("classify-looking")
         assertTrue(text(R.string.stop) in words())
         tap(R.id.reasons_button)
         assertTrue(text(R.string.reasons_show) in words())

@@ -12,8 +12,10 @@ import android.os.Looper
 import android.view.View
 import android.view.ViewGroup
 import android.widget.TextView
+import org.junit.After
 import org.junit.Before
 import org.junit.Rule
+import org.junit.rules.ErrorCollector
 import org.junit.rules.TestName
 import org.junit.runner.RunWith
 import org.robolectric.Robolectric
@@ -25,7 +27,6 @@ import org.robolectric.annotation.Config
 import org.robolectric.annotation.GraphicsMode
 import java.io.ByteArrayInputStream
 import java.io.ByteArrayOutputStream
-import java.io.File
 
 /** What tests of the screens share: the real activity, drawn by Android's own graphics. */
 @RunWith(RobolectricTestRunner::class)
@@ -34,11 +35,19 @@ import java.io.File
 abstract class ScreenTests {
     @get:Rule
     val name = TestName()
+
+    /** Of all pictures of a test, not of the first alone. */
+    @get:Rule
+    val differences = ErrorCollector()
     private lateinit var controller: ActivityController<MainActivity>
     protected val activity: MainActivity get() = controller.get()
 
     /** A flower, drawn. */
     protected val flower: ByteArray by lazy {
+        ByteArrayOutputStream().also { drawnFlower().compress(Bitmap.CompressFormat.JPEG, 90, it) }.toByteArray()
+    }
+
+    protected fun drawnFlower(): Bitmap {
         val bitmap = Bitmap.createBitmap(900, 700, Bitmap.Config.ARGB_8888)
         val canvas = Canvas(bitmap)
         val sky = LinearGradient(0f, 0f, 0f, 700f, 0xFFBFDDF2.toInt(), 0xFF6FA25A.toInt(), Shader.TileMode.CLAMP)
@@ -55,9 +64,7 @@ abstract class ScreenTests {
         }
         paint.color = Color.YELLOW
         canvas.drawCircle(450f, 300f, 70f, paint)
-        val out = ByteArrayOutputStream()
-        bitmap.compress(Bitmap.CompressFormat.JPEG, 90, out)
-        out.toByteArray()
+        return bitmap
     }
 
     protected fun share(uri: Uri) = Intent(Intent.ACTION_SEND).setType("image/jpeg").putExtra(Intent.EXTRA_STREAM, uri)
@@ -70,6 +77,14 @@ abstract class ScreenTests {
         TestApplication.probabilities = TestApplication::mostlyTulips
         TestApplication.confidence = null
         TestApplication.beforeScreens = null
+        TestApplication.gate = null
+        TestApplication.refused = null
+        TestApplication.goldenProblem = null
+    }
+
+    @After
+    fun nothingWaitsAnyLonger() {
+        TestApplication.gate?.open()
     }
 
     /** Starts the app; [qualifiers] are of resources, as `+night`. */
@@ -140,14 +155,16 @@ abstract class ScreenTests {
     protected fun keepsScreenOn(view: View): Boolean =
         view.keepScreenOn || view is ViewGroup && (0 until view.childCount).any { keepsScreenOn(view.getChildAt(it)) }
 
-    /** Writes what is on the screen to NAME.png, where the build wants its screenshots. */
-    protected fun screenshot(name: String) {
-        val folder = System.getProperty("vitconv.screenshots") ?: return
-        val view = activity.window.decorView
-        val bitmap = Bitmap.createBitmap(view.width, view.height, Bitmap.Config.ARGB_8888)
-        view.draw(Canvas(bitmap))
-        File(folder).mkdirs()
-        File(folder, "$name.png").outputStream().use { bitmap.compress(Bitmap.CompressFormat.PNG, 100, it) }
+    /** Compares what is on the screen, and what [bars] the system has over it, with the picture that is kept of it. */
+    protected fun screenshot(name: String, bars: SystemBars? = null) {
+        differences.checkSucceeds { Screenshots.check(name, Screenshots.draw(activity, bars)) }
+    }
+
+    protected fun answered() = words().any { it == "tulips" }
+
+    protected fun forEachView(view: View, use: (View) -> Unit) {
+        use(view)
+        if (view is ViewGroup) repeat(view.childCount) { forEachView(view.getChildAt(it), use) }
     }
 
     /** Makes [content] what another app gives at the returned address. */
@@ -156,7 +173,6 @@ abstract class ScreenTests {
         shadowOf(RuntimeEnvironment.getApplication().contentResolver).registerInputStreamSupplier(uri) { ByteArrayInputStream(content) }
         return uri
     }
-
 }
 
 /** A phone of today, upright. */

@@ -12,7 +12,9 @@ import org.vitconv.core.GoldenImage
 import org.vitconv.core.GoldenSet
 import org.vitconv.core.ImageSpec
 import org.vitconv.core.Limits
+import org.vitconv.core.ModelException
 import org.vitconv.core.ModelInfo
+import org.vitconv.core.ModelProblem
 import org.vitconv.core.Normalization
 import org.vitconv.core.PixelSource
 import org.vitconv.core.TensorSpec
@@ -22,6 +24,9 @@ import org.vitconv.core.screens.Machine
 import org.vitconv.core.screens.ModelEntry
 import org.vitconv.demo.camera.FakePictures
 import org.vitconv.demo.camera.Pictures
+import java.io.IOException
+import java.util.concurrent.CountDownLatch
+import java.util.concurrent.atomic.AtomicInteger
 
 /** The app with models that need no file: the screens are looked at with these. */
 class TestApplication : DemoApplication() {
@@ -34,11 +39,14 @@ class TestApplication : DemoApplication() {
     private fun fakeScreens() = Screens(
         models = models,
         golden = FakeGolden,
-        loader = { _, _ -> FakeClassifier(runMs) },
+        loader = { _, _ ->
+            refused?.let { throw ModelException(it) }
+            FakeClassifier(runMs)
+        },
         machine = FakeMachine,
         accelerators = listOf(Accelerator.CPU, Accelerator.XNNPACK, Accelerator.NNAPI),
         // Alone on its thread where it takes time, as in the app.
-        inference = if (runMs == 0L) Dispatchers.Unconfined else Dispatchers.IO.limitedParallelism(1),
+        inference = if (runMs == 0L && gate == null) Dispatchers.Unconfined else Dispatchers.IO.limitedParallelism(1),
         choices = choices(),
         keep = ::keep,
     )
@@ -72,11 +80,33 @@ class TestApplication : DemoApplication() {
         @Suppress("UNUSED_PARAMETER")
         fun mostlyTulips(picture: PixelSource) = floatArrayOf(0.02f, 0.004f, 0.871f, 0.011f, 0.094f)
 
+        /** Where models wait, so that a screen can be looked at meanwhile. */
+        @Volatile
+        var gate: Gate? = null
+
+        /** Why no model can be loaded. */
+        var refused: ModelProblem? = null
+
+        /** Why the golden pictures cannot be read. */
+        var goldenProblem: String? = null
+
         fun defaultModels() = listOf("float32" to 4_300_000L, "float16" to 2_210_000L, "dynamic" to 1_200_000L, "int8" to 1_360_000L)
             .map { (scheme, bytes) ->
                 ModelEntry("mobilevit_xxs-tf_flowers-$scheme.tflite", scheme, bytes, ModelEntry.Source.Bundled("flowers"))
             }
     }
+}
+
+/** Lets a model run [times] times, and then holds it until it is opened. */
+class Gate(private val times: Int) {
+    private val passed = AtomicInteger()
+    private val opened = CountDownLatch(1)
+
+    fun pass() {
+        if (passed.incrementAndGet() > times) opened.await()
+    }
+
+    fun open() = opened.countDown()
 }
 
 /** Knows five flowers. */
@@ -99,6 +129,7 @@ class FakeClassifier(private val runMs: Long = 0) : Classifier {
     }
 
     override fun run(): Double {
+        TestApplication.gate?.pass()
         if (runMs > 0) Thread.sleep(runMs)
         return TestApplication.medianMs
     }
@@ -107,8 +138,10 @@ class FakeClassifier(private val runMs: Long = 0) : Classifier {
 }
 
 object FakeGolden : GoldenImages {
-    override fun read(model: ModelEntry) =
-        GoldenSet("validation", List(8) { GoldenImage("$it.png", 2, listOf(0.02, 0.01, 0.86, 0.01, 0.1)) })
+    override fun read(model: ModelEntry): GoldenSet {
+        TestApplication.goldenProblem?.let { throw IOException(it) }
+        return GoldenSet("validation", List(8) { GoldenImage("$it.png", 2, listOf(0.02, 0.01, 0.86, 0.01, 0.1)) })
+    }
 
     override fun picture(model: ModelEntry, file: String) = org.vitconv.core.ArrayPixels(1, 1, IntArray(1))
 

@@ -25,10 +25,15 @@ class Bars(private val parent: ViewGroup, private val texts: Texts) {
         fill(ranked.label, share, if (ranked.probability.isNaN()) 0.0 else ranked.probability.toDouble())
     }
 
-    /** Times beside each other: the slowest has the whole length. */
-    fun drawTimes(times: List<Timed>) {
+    /** Times beside each other: the slowest has the whole length. What names have in common is always said aloud. */
+    fun drawTimes(times: List<Timed>, withCommonName: Boolean) {
         val slowest = times.maxOfOrNull { it.medianMs } ?: 1.0
-        show(times) { fill("${FileTitle.of(it.path).whole}\n${texts.runWith(it.options)}", texts.ms(it.medianMs), it.medianMs / slowest) }
+        show(times) {
+            val title = FileTitle.of(it.path)
+            val how = texts.runWith(it.options)
+            fill("${title.whole}\n$how", texts.ms(it.medianMs), it.medianMs / slowest)
+            if (!withCommonName) label.text = "${title.own}\n$how"
+        }
     }
 
     private fun <T : Any> show(all: List<T>, fill: Row.(T) -> Unit) {

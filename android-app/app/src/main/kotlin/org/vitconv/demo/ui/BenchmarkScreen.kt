@@ -27,6 +27,7 @@ class BenchmarkScreen(activity: MainActivity, parent: ViewGroup) : Screen(activi
     private val results: LinearLayout = find(R.id.benchmark_results)
     private val share: Button = find(R.id.benchmark_share)
     private val comparison: View = find(R.id.benchmark_comparison)
+    private val comparedNames: TextView = find(R.id.benchmark_common)
     private val comparedBars = Bars(find(R.id.benchmark_bars), texts)
     private val accelerators: List<Accelerator> get() = screens.accelerators
     private val threads = listOf(1, 2, 4, 8).filter { it == 1 || it <= Runtime.getRuntime().availableProcessors() }
@@ -82,7 +83,10 @@ class BenchmarkScreen(activity: MainActivity, parent: ViewGroup) : Screen(activi
         document?.let(::drawResults)
         val compared = (state as? BenchmarkState.Done)?.compared.orEmpty()
         comparison.show(compared.size > 1)
-        comparedBars.drawTimes(compared)
+        val common = compared.map { FileTitle.of(it.path).common }.distinct().singleOrNull()
+        comparedNames.text = common
+        comparedNames.show(common != null)
+        comparedBars.drawTimes(compared, withCommonName = common == null)
     }
 
     private fun drawResults(document: BenchmarkDocument) {

@@ -92,10 +92,11 @@ class LiveScreen(activity: MainActivity, parent: ViewGroup) : Screen(activity, R
         val frame = state as? LiveState.Running
         card.show(frame != null)
         if (frame != null) {
-            bars.draw(frame.verdict.best)
+            bars.draw(frame.verdict.best.take(activity.resources.getInteger(R.integer.live_classes)))
             val verdict = frame.verdict
-            val speed = texts.number(frame.framesPerSecond)
-            val times = activity.getString(R.string.live_timing, texts.number(verdict.inferenceMs), speed)
+            val speed = frame.framesPerSecond.takeIf { it > 0 }?.let { texts.number(it) } // the first frame has none
+            val ms = texts.number(verdict.inferenceMs)
+            val times = if (speed == null) activity.getString(R.string.ms, ms) else activity.getString(R.string.live_timing, ms, speed)
             val change = verdict.change?.let { texts.change(it, verdict.model) }
             val unsure = if (verdict.isNoneOfThese) activity.getString(R.string.none_of_these) else null
             timing.text = listOfNotNull(unsure, times, texts.runWith(verdict.options), change).joinToString("\n")

@@ -67,7 +67,11 @@ class ModelsScreen(activity: MainActivity, parent: ViewGroup) : Screen(activity,
                 title.common?.let { list.addView(heading(it)) }
             }
             val row = activity.layoutInflater.inflate(R.layout.model_row, list, false)
-            row.findViewById<TextView>(R.id.row_title).text = title.own
+            row.findViewById<TextView>(R.id.row_title).apply {
+                text = title.own
+                // A sign as well, so that colour is not all that tells.
+                if (model == models.selected) setCompoundDrawablesRelativeWithIntrinsicBounds(0, 0, R.drawable.chosen, 0)
+            }
             row.findViewById<TextView>(R.id.row_details).text = details(model, models)
             row.isSelected = model == models.selected
             row.setOnClickListener { screens.models.select(model) }

@@ -16,13 +16,13 @@ import org.vitconv.demo.MainActivity
 import org.vitconv.demo.R
 import org.vitconv.demo.Screens
 
-/** The tabs, in their order. */
-enum class Tab(val button: Int, val title: Int) {
-    CLASSIFY(R.id.nav_classify, R.string.nav_classify),
-    LIVE(R.id.nav_live, R.string.nav_live),
-    MODELS(R.id.nav_models, R.string.nav_models),
-    SELF_TEST(R.id.nav_selftest, R.string.nav_selftest),
-    BENCHMARK(R.id.nav_benchmark, R.string.nav_benchmark),
+/** The tabs, in their order. [isOfOneModel] where what is shown is the selected model's. */
+enum class Tab(val button: Int, val title: Int, val isOfOneModel: Boolean) {
+    CLASSIFY(R.id.nav_classify, R.string.nav_classify, true),
+    LIVE(R.id.nav_live, R.string.nav_live, true),
+    MODELS(R.id.nav_models, R.string.nav_models, false),
+    SELF_TEST(R.id.nav_selftest, R.string.nav_selftest, false),
+    BENCHMARK(R.id.nav_benchmark, R.string.nav_benchmark, true),
 }
 
 /** What one tab shows: a view that follows a state, from when it is shown until it is hidden. */
@@ -63,8 +63,8 @@ abstract class Screen(protected val activity: MainActivity, layout: Int, parent:
     /** Lets the user choose one of [values], which are shown by their [name]. */
     protected fun <T> offer(spinner: Int, values: List<T>, chosen: T, name: (T) -> String, choose: (T) -> Unit) {
         find<Spinner>(spinner).apply {
-            adapter = ArrayAdapter(activity, android.R.layout.simple_spinner_item, values.map(name)).apply {
-                setDropDownViewResource(android.R.layout.simple_spinner_dropdown_item)
+            adapter = ArrayAdapter(activity, R.layout.choice, values.map(name)).apply {
+                setDropDownViewResource(R.layout.choice_offered)
             }
             setSelection(values.indexOf(chosen).coerceAtLeast(0))
             onItemSelectedListener = object : AdapterView.OnItemSelectedListener {
