@@ -171,8 +171,13 @@ class MainActivity : Activity() {
         content.addView(shown.view)
         findViewById<TextView>(R.id.title).setText(tab.title)
         val model = findViewById<TextView>(R.id.model)
-        model.show(tab.isOfOneModel)
-        until.launch { screens.models.state.collect { model.text = it.models.selected?.let { model -> FileTitle.of(model.name).whole } } }
+        until.launch {
+            screens.models.state.collect {
+                val selected = it.models.selected
+                model.text = selected?.let { one -> FileTitle.of(one.name).whole }
+                model.show(selected != null && tab.isOfOneModel)
+            }
+        }
         shown.show(until)
         screen = shown
     }

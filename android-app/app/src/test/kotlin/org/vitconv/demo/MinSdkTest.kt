@@ -31,6 +31,5 @@ class MinSdkTest : ScreenTests() {
         tap(R.id.benchmark_button)
         waitFor("the table") { activity.getString(R.string.row_p95) in words() }
         assertTrue(DeviceMachine(activity).thermalStatus() == null)
-        screenshot("benchmark-android8")
     }
 }

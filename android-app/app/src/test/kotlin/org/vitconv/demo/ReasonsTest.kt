@@ -73,10 +73,10 @@ class ReasonsTest : ScreenTests() {
 
     @Test
     fun `looking can be stopped`() {
-        TestApplication.runMs = 20
+        TestApplication.gate = Gate(1 + 10)
         answer()
         tap(R.id.reasons_button)
-        waitFor("progress") { activity.findViewById<ProgressBar>(R.id.reasons_progress).progress > 3 }
+        waitFor("progress") { activity.findViewById<ProgressBar>(R.id.reasons_progress).progress == 10 }
         assertTrue(text(R.string.stop) in words())
         tap(R.id.reasons_button)
         assertTrue(text(R.string.reasons_show) in words())

@@ -62,6 +62,9 @@ class ScreenPicturesTest : ScreenTests() {
     // --- every screen, in each look ---
 
     private fun everyScreen(look: String) {
+        fun pictureOfTheEnd(name: String) {
+            if (look in LOOKS_TO_SCROLL) this.pictureOfTheEnd(name)
+        }
         waitFor("an answer", ::answered)
         picture("classify-$look")
         pictureOfTheEnd("classify-$look")
@@ -165,7 +168,7 @@ class ScreenPicturesTest : ScreenTests() {
         waitFor("an answer", ::answered)
         tap(R.id.reasons_button)
         waitFor("the fortieth part") { activity.findViewById<ProgressBar>(R.id.reasons_progress).progress == 40 }
-        picture("classify-looking")
+        pictureOfTheEnd("classify-looking")
     }
 
     @Test
@@ -183,7 +186,7 @@ class ScreenPicturesTest : ScreenTests() {
         activity.screens.models.runWith(RunOptions(1, Accelerator.GPU))
         for (tab in listOf(R.id.nav_models, R.id.nav_classify)) tap(tab)
         waitFor("an answer", ::answered)
-        picture("classify-refused-on-gpu")
+        pictureOfTheEnd("classify-refused-on-gpu")
     }
 
     @Test
@@ -249,7 +252,7 @@ class ScreenPicturesTest : ScreenTests() {
         tap(R.id.nav_selftest)
         picture("selftest-ready")
         tap(R.id.selftest_button)
-        waitFor("the third file") { words().any { it.endsWith("· dynamic") } }
+        waitFor("the third file") { "dynamic" in words() }
         picture("selftest-running")
     }
 
@@ -354,5 +357,10 @@ class ScreenPicturesTest : ScreenTests() {
         picture.setPixel(3, 3, Color.BLACK)
         assertEquals(1 / (900 * 700.0), Screenshots.difference(picture, drawnFlower()), 1e-12)
         assertTrue(Screenshots.difference(picture, Bitmap.createBitmap(picture, 0, 0, 899, 700)) == 1.0)
+    }
+
+    private companion object {
+        /** Where lines are broken otherwise than in light. */
+        val LOOKS_TO_SCROLL = setOf("light", "large", "landscape")
     }
 }

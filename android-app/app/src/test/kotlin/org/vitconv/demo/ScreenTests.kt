@@ -4,9 +4,7 @@ import android.content.Intent
 import android.graphics.Bitmap
 import android.graphics.Canvas
 import android.graphics.Color
-import android.graphics.LinearGradient
 import android.graphics.Paint
-import android.graphics.Shader
 import android.net.Uri
 import android.os.Looper
 import android.view.View
@@ -50,9 +48,10 @@ abstract class ScreenTests {
     protected fun drawnFlower(): Bitmap {
         val bitmap = Bitmap.createBitmap(900, 700, Bitmap.Config.ARGB_8888)
         val canvas = Canvas(bitmap)
-        val sky = LinearGradient(0f, 0f, 0f, 700f, 0xFFBFDDF2.toInt(), 0xFF6FA25A.toInt(), Shader.TileMode.CLAMP)
-        canvas.drawPaint(Paint().apply { shader = sky })
+        canvas.drawColor(0xFFBFDDF2.toInt())
         val paint = Paint(Paint.ANTI_ALIAS_FLAG)
+        paint.color = 0xFF6FA25A.toInt()
+        canvas.drawRect(0f, 480f, 900f, 700f, paint)
         paint.color = 0xFF3E7A3A.toInt()
         canvas.drawRect(440f, 330f, 460f, 700f, paint)
         paint.color = 0xFFD8413F.toInt()

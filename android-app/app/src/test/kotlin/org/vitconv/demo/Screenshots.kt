@@ -120,14 +120,17 @@ object Screenshots {
         return WindowInspector.getGlobalWindowViews().dropWhile { it != decor }.drop(1)
     }
 
-    /** Throws where [picture] is not the one kept as [name]. With -Dscreens.keep it is kept from now on. */
+    /** Throws where [picture] is not the one kept as [name]. With -Dscreens.keep=true it is kept from now on. */
     fun check(name: String, picture: Bitmap) {
-        if (System.getProperty("vitconv.screens.keep") == "true") return write(picture, File(kept, "$name.png"))
-        val file = File(drawn, "$name.png")
-        write(picture, file)
-        val before = BitmapFactory.decodeFile(File(kept, "$name.png").path)
+        val keep = System.getProperty("vitconv.screens.keep") == "true"
+        val file = File(if (keep) kept else drawn, "$name.webp")
+        file.parentFile?.mkdirs()
+        file.outputStream().use { picture.compress(Bitmap.CompressFormat.WEBP_LOSSY, 80, it) }
+        if (keep) return
+        val before = BitmapFactory.decodeFile(File(kept, "$name.webp").path)
             ?: throw AssertionError("no picture of $name is kept; look at $file and keep it with -Dscreens.keep=true")
-        val share = difference(before, picture)
+        // Both went through the same compression.
+        val share = difference(before, BitmapFactory.decodeFile(file.path))
         if (share > SHARE) {
             throw AssertionError("$name has changed in ${share * 100} % of its pixels; look at $file and keep it with -Dscreens.keep=true")
         }
@@ -140,10 +143,5 @@ object Screenshots {
             .also { bitmap.getPixels(it, 0, bitmap.width, 0, 0, bitmap.width, bitmap.height) }
         val pairs = pixels(one).zip(pixels(other))
         return pairs.count { (a, b) -> listOf(0, 8, 16).any { abs((a shr it and 255) - (b shr it and 255)) > STEP } } / pairs.size.toDouble()
-    }
-
-    private fun write(picture: Bitmap, file: File) {
-        file.parentFile?.mkdirs()
-        file.outputStream().use { picture.compress(Bitmap.CompressFormat.PNG, 100, it) }
     }
 }

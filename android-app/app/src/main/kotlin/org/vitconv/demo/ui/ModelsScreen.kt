@@ -48,8 +48,7 @@ class ModelsScreen(activity: MainActivity, parent: ViewGroup) : Screen(activity,
         val words = when (state) {
             is ModelsState.Ready -> null
             is ModelsState.Opening -> activity.getString(R.string.models_opening, state.name)
-            is ModelsState.Refused ->
-                activity.getString(R.string.models_refused, state.name) + ": " + texts.problem(state.problem)
+            is ModelsState.Refused -> activity.getString(R.string.models_refused, state.name, texts.problem(state.problem))
         }
         status.text = words
         status.show(words != null)

@@ -41,7 +41,7 @@ class SelfTestScreen(activity: MainActivity, parent: ViewGroup) : Screen(activit
         verdict.text = when (state) {
             SelfTestState.NothingToTest -> activity.getText(R.string.selftest_nothing)
             is SelfTestState.Ready -> null
-            is SelfTestState.Running -> FileTitle.of(state.current).whole
+            is SelfTestState.Running -> FileTitle.of(state.current).run { if (isAlreadyBelow(state.done)) own else whole }
             is SelfTestState.Failed -> activity.getString(R.string.selftest_unreadable, state.reason)
             is SelfTestState.Done ->
                 activity.getText(if (state.document.passed) R.string.selftest_passed else R.string.selftest_failed)
@@ -51,6 +51,9 @@ class SelfTestScreen(activity: MainActivity, parent: ViewGroup) : Screen(activit
         verdict.beError(state is SelfTestState.Failed)
         drawResults(done?.files ?: running?.done.orEmpty())
     }
+
+    /** Whether what this has in common with others stands above those that are [done]. */
+    private fun FileTitle.isAlreadyBelow(done: List<FileCheck>) = common != null && done.any { FileTitle.of(it.path).common == common }
 
     private fun drawResults(files: List<FileCheck>) {
         results.removeAllViews()
@@ -74,7 +77,8 @@ class SelfTestScreen(activity: MainActivity, parent: ViewGroup) : Screen(activit
                 file.images,
                 texts.number(file.maxAbsError, 4),
             )
-            row.findViewById<TextView>(R.id.row_details).text = (listOf(figures) + file.problems.map(texts::problem)).joinToString("\n")
+            val told = if (file.images > 0) listOf(figures) else emptyList() // of a file that did not run there are none
+            row.findViewById<TextView>(R.id.row_details).text = (told + file.problems.map(texts::problem)).joinToString("\n")
             results.addView(row)
         }
     }

@@ -91,7 +91,7 @@ class Texts(private val context: Context) {
     )
 
     /** Why the file [name] cannot be used. */
-    fun problem(name: String, problem: ModelProblem): String = context.getString(R.string.model_failed, FileTitle.of(name).whole) + problem(problem)
+    fun problem(name: String, problem: ModelProblem): String = context.getString(R.string.model_failed, FileTitle.of(name).whole, problem(problem))
 
     fun problem(problem: ModelProblem): String = when (problem) {
         ModelProblem.NotAModel -> context.getString(R.string.problem_not_a_model)
