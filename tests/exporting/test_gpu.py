@@ -50,8 +50,8 @@ def tried(folder: Path, scheme: str, status: str, error: float | None = 2e-7) ->
 def test_an_entry_says_whether_gpus_compute_all_of_a_file() -> None:
     assert entry(classifier(RIGHT)) == gpu.GpuEntry(5, 5, True, ())
     assert entry(classifier(WRONG)).reasons == (
-        "the delegate gives wrong values for LEAKY_RELU in middle (GPUs compute it right for slopes from 0 to 1 only, "
-        "and its slope is -1)",
+        "the delegate gives wrong values for LEAKY_RELU in middle (GPUs compute it right for slopes from 0 to 1 "
+        "only, and its slope is -1)",
     )
     refused = entry(classifier(REFUSED))
     assert (refused.fit, refused.taken, refused.operations) == (False, 2, 5)
