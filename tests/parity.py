@@ -25,7 +25,7 @@ LOG_TOLERANCE = 5e-5
 
 def build_reference(name: str, size: int, classes: int) -> keras.Model:
     """The reference formulation of a model of the catalogue."""
-    from reference import eanet_article, mobilevit_article, mobilevit_paper, mobilevitv2_paper
+    from reference import eanet_article, mobilevit_article, mobilevit_paper, mobilevitv2_paper, repvit_paper
 
     builders: dict[str, Callable[[], Any]] = {
         "mobilevit_xxs": partial(mobilevit_article.build, classes, size),
@@ -33,6 +33,7 @@ def build_reference(name: str, size: int, classes: int) -> keras.Model:
         "mobilevit_paper_xs": partial(mobilevit_paper.build, "xs", classes, size),
         "mobilevit_paper_s": partial(mobilevit_paper.build, "s", classes, size),
         "mobilevitv2_050": partial(mobilevitv2_paper.build, classes, size),
+        "repvit_m0_9": partial(repvit_paper.build, classes, size),
         "eanet": partial(eanet_article.build, classes),
         "eanet_self_attention": partial(eanet_article.build, classes, "self_attention"),
     }

@@ -57,8 +57,14 @@ def second_version() -> keras.Model:
     return mobilevitv2_paper.build(num_classes=10, image_size=64)
 
 
+def repvit() -> keras.Model:
+    from reference import repvit_paper
+
+    return repvit_paper.build(num_classes=10, image_size=64)
+
+
 every_network = pytest.mark.parametrize(
-    "build", [article, external_attention, self_attention, paper_xxs, paper_xs, paper_s, second_version]
+    "build", [article, external_attention, self_attention, paper_xxs, paper_xs, paper_s, second_version, repvit]
 )
 
 

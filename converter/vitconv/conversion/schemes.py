@@ -161,7 +161,7 @@ def _bits(dtype: str) -> int:
     return int("".join(filter(str.isdigit, dtype)))
 
 
-_FLOAT_FORM = GraphForm(attention="merged", tokens="centred")
+_FLOAT_FORM = GraphForm(attention="merged", tokens="centred", branches="merged")
 _INTEGER_FORM = GraphForm(
     attention="merged",
     projections="separate",
@@ -169,6 +169,7 @@ _INTEGER_FORM = GraphForm(
     double_norm="logsumexp",
     softmax="shifted",
     tokens="centred",
+    branches="merged",
 )
 
 # In the order in which they are shown: the one nearest to Keras first.

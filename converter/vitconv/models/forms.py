@@ -34,6 +34,8 @@ class GraphForm:
         attention weight among 1,024 tokens is a quarter of that on average.
     tokens: "centred" has layers of a token stream (`models.token_stream`) write tokens with the mean 0, so that
         none has to be centred; "published" does not.
+    branches: "parallel" is as while training, "merged" has one product in the place of several linear branches
+        (inference only).
     """
 
     attention: Literal["projected", "merged"] = "projected"
@@ -42,6 +44,7 @@ class GraphForm:
     double_norm: Literal["divide", "logsumexp"] = "divide"
     softmax: Literal["fused", "shifted"] = "fused"
     tokens: Literal["published", "centred"] = "published"
+    branches: Literal["parallel", "merged"] = "parallel"
 
 
 TRAINING_FORM = GraphForm()

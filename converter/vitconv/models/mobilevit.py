@@ -138,13 +138,13 @@ def paper(size: str, spec: ImageSpec, classes: int) -> keras.Model:
 
 def conv_bn(x: Any, filters: int, kernel: int, name: str, strides: int = 1, activated: bool = True) -> Any:
     """A convolution, batch normalisation and swish, with the paper's names and padding."""
-    x = _pad_for_stride(x, strides, f"{name}.pad")
+    x = pad_for_stride(x, strides, f"{name}.pad")
     padding = "same" if strides == 1 else "valid"
     x = layers.Conv2D(filters, kernel, strides, padding=padding, use_bias=False, name=f"{name}.conv")(x)
     return _bn(x, f"{name}.bn", activated)
 
 
-def _pad_for_stride(x: Any, strides: int, name: str) -> Any:
+def pad_for_stride(x: Any, strides: int, name: str) -> Any:
     """The published weights were trained with one pixel of padding on every side, also where the stride is 2."""
     return layers.ZeroPadding2D(1, name=name)(x) if strides == 2 else x
 
@@ -156,7 +156,7 @@ def _bn(x: Any, name: str, activated: bool) -> Any:
 
 def depthwise_bn(x: Any, strides: int, name: str) -> Any:
     """As `conv_bn`, of each channel alone, 3×3."""
-    x = _pad_for_stride(x, strides, f"{name}.pad")
+    x = pad_for_stride(x, strides, f"{name}.pad")
     padding = "same" if strides == 1 else "valid"
     x = layers.DepthwiseConv2D(3, strides, padding=padding, use_bias=False, name=f"{name}.conv")(x)
     return _bn(x, f"{name}.bn", activated=True)

@@ -1,4 +1,4 @@
-"""The weights that a training begins with: a checkpoint's, or those of a file of timm's MobileViT."""
+"""The weights that a training begins with: a checkpoint's, or those of a file of timm's MobileViT or RepViT."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import keras
 
 
-_PAPER = "mobilevit_paper_"
-_SECOND = "mobilevitv2_"
+# What our names of a family of timm's begin with.
+_OURS = {"MobileViT": "mobilevit_paper_", "MobileViTv2": "mobilevitv2_", "RepViT": "repvit_"}
 
 logger = logging.getLogger("vitconv")
 
@@ -57,15 +57,15 @@ class FirstWeights:
         found = timm_weights.prefixes(tensors)
         if not found:
             raise CheckpointError(
-                f"{path} has no weights of timm's MobileViT in it, but {_holds(tensors)}. Give such a file "
-                "(mobilevit_xxs, _xs, _s or mobilevitv2_050), or a checkpoint folder."
+                f"{path} has no weights of timm's MobileViT or RepViT in it, but {_holds(tensors)}. Give such a "
+                "file (mobilevit_xxs, _xs, _s, mobilevitv2_050 or repvit_m0_9), or a checkpoint folder."
             )
-        second = timm_weights.is_second_version(tensors)
-        if not model.startswith(_SECOND if second else _PAPER):
-            known = [name for name in catalogue.CATALOGUE if name.startswith(_SECOND if second else _PAPER)]
+        family = timm_weights.family(tensors)
+        if not model.startswith(_OURS[family]):
+            known = [name for name in catalogue.CATALOGUE if name.startswith(_OURS[family])]
             raise CheckpointError(
-                f"{path} has weights of timm's MobileViT{'v2' if second else ''}, the paper's network, which is "
-                f"called {', '.join(known)} here; {model} is another one. Train one of those."
+                f"{path} has weights of timm's {family}, the paper's network, which is called "
+                f"{', '.join(known)} here; {model} is another one. Train one of those."
             )
         if len(found) > 1:
             shown = ", ".join(repr(prefix) for prefix in found)

@@ -26,9 +26,10 @@ def compute_in_bfloat16(model: keras.Model) -> None:
 
     *body, pool, head = model.layers
     scaling = (keras.layers.InputLayer, keras.layers.Rescaling, keras.layers.Normalization)
-    first = {layer for layer in body if isinstance(layer, scaling)}
+    exact = {layer for layer in body if isinstance(layer, scaling)}
+    exact.update(pool._flatten_layers(), head._flatten_layers())
     for layer in model._flatten_layers(include_self=False):
-        if layer not in first and layer not in (pool, head):
+        if layer not in exact:
             layer.dtype_policy = "mixed_bfloat16"
 
 

@@ -1,5 +1,5 @@
-"""timm's names and layouts of MobileViT's weights (pytorch-image-models, mobilevit_xxs, _xs and _s,
-mobilevitv2_050)."""
+"""timm's names and layouts of the weights of MobileViT and RepViT (pytorch-image-models, mobilevit_xxs, _xs and _s,
+mobilevitv2_050, repvit_m0_9)."""
 
 from __future__ import annotations
 
@@ -20,20 +20,30 @@ _PARTS = ("query", "key", "value")  # which timm keeps as one tensor, "qkv", in 
 _PROJECTIONS = ("qkv_proj", "out_proj")
 _DENSE = (*_PROJECTIONS, "mlp.fc1", "mlp.fc2")
 
-
-_STEM = "stem.conv.weight"  # in every file of these networks, perhaps behind a prefix
+# The first tensor of these networks, in every file of theirs, perhaps behind a prefix.
+_REPVIT_STEM = "stem.conv1.c.weight"
+_STEMS = ("stem.conv.weight", _REPVIT_STEM)
 
 
 def prefixes(names: Iterable[str]) -> tuple[str, ...]:
     """What stands before timm's own names, such as "module." or "model_ema.", that of averaged weights first, as
-    they are what is evaluated; ("",) where nothing does, () where these are no weights of timm's MobileViT."""
-    found = {name.removesuffix(_STEM) for name in names if name == _STEM or name.endswith(f".{_STEM}")}
+    they are what is evaluated; ("",) where nothing does, () where these are no weights of these networks."""
+    found = {
+        name.removesuffix(stem)
+        for name in names
+        for stem in _STEMS
+        if name == stem or name.endswith(f".{stem}")
+    }
     return tuple(sorted(found, key=lambda prefix: ("ema" not in prefix.lower(), prefix)))
 
 
-def is_second_version(names: Iterable[str]) -> bool:
-    """Whether tensors of these names are a MobileViTv2's."""
-    return any(name.endswith(".attn.qkv_proj.weight") for name in names)
+def family(names: Iterable[str]) -> str:
+    """Whose weights tensors of these names are: "MobileViT", "MobileViTv2" or "RepViT"."""
+    found = tuple(names)
+    if any(name.endswith(_REPVIT_STEM) for name in found):
+        return "RepViT"
+    second = any(name.endswith(".attn.qkv_proj.weight") for name in found)
+    return "MobileViTv2" if second else "MobileViT"
 
 
 def without_prefix(tensors: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
@@ -53,9 +63,11 @@ def without_prefix(tensors: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray
 def source(path: str) -> tuple[str, int | None]:
     """Where timm keeps the weight that is `path` in our networks: its tensor's name, and which third of it.
 
-    "stem.conv/kernel" → ("stem.conv.weight", None); "….attn/key_bias" → ("….attn.qkv.bias", 1).
+    "stem.conv/kernel" → ("stem.conv.weight", None); "….attn/key_bias" → ("….attn.qkv.bias", 1);
+    "head/head.bn/gamma", of a layer inside another, → ("head.head.bn.weight", None).
     """
     layer, _, name = path.rpartition("/")
+    layer = layer.replace("/", ".")
     if layer.endswith(".attn"):
         part, _, kind = name.rpartition("_")
         if not part:  # of the normalisation that the layer begins with
