@@ -50,6 +50,8 @@ CASES = [
     ("mobilevit_paper_s", "int8"),
     ("mobilevitv2_050", "float32"),
     ("mobilevitv2_050", "int8"),
+    ("repvit_m0_9", "float32"),
+    ("repvit_m0_9", "int8"),
 ]
 FLOAT_CASES = [name for name, scheme in CASES if scheme == "float32"]
 

@@ -30,6 +30,7 @@ PARAMETERS = {
     "mobilevit_paper_xs": (1000, 2_317_848),
     "mobilevit_paper_s": (1000, 5_578_632),
     "mobilevitv2_050": (1000, 1_370_593),
+    "repvit_m0_9": (1000, 5_489_328),
     "eanet": (100, 361_380),
     "eanet_self_attention": (100, 623_268),
 }
@@ -113,6 +114,13 @@ def test_eanet_s_recipe_is_its_article_s() -> None:
     assert (recipe.flip, recipe.rotation, recipe.contrast, recipe.zoom) == (True, 0.1, 0.1, 0.2)
     assert recipe.crop_margin == 1
     assert find("eanet_self_attention").recipe == recipe
+
+
+def test_repvit_s_recipe_is_its_article_s_for_a_smaller_batch() -> None:
+    recipe = find("repvit_m0_9").recipe
+    assert (recipe.optimizer, recipe.weight_decay, recipe.label_smoothing) == ("adamw", 0.025, 0.1)
+    assert (recipe.epochs, recipe.schedule, recipe.warmup_epochs) == (300, "cosine", 5)
+    assert recipe.learning_rate == 0.001 * recipe.batch_size / 512
 
 
 def test_a_recipe_is_changed_only_where_a_value_is_given() -> None:

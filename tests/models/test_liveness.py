@@ -17,6 +17,7 @@ PARTS = {
     "mobilevit_xxs": {"residual": 3, "attention": 9, "mlp": 9, "layer": 9, "block": 3},
     "mobilevit_paper_xxs": {"residual": 3, "attention": 9, "mlp": 9, "layer": 9, "block": 3},
     "mobilevitv2_050": {"residual": 1, "attention": 9, "mlp": 9, "layer": 9},
+    "repvit_m0_9": {"residual": 26},
     "eanet": {"attention": 8, "mlp": 8, "layer": 8},
 }
 

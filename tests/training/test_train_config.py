@@ -278,6 +278,6 @@ def test_a_file_of_something_else_is_shown(tmp_path: Path) -> None:
     path = tmp_path / "w"
     path.write_bytes(to_safetensors({"encoder.layer.0.weight": np.zeros(3)}))
     with pytest.raises(
-        CheckpointError, match=r"no weights of timm's MobileViT in it, but 1 tensors, such as encoder"
+        CheckpointError, match=r"no weights of timm's MobileViT or RepViT in it, but 1 tensors, such as encoder"
     ):
         FirstWeights.open(path, "mobilevit_paper_xxs")

@@ -49,8 +49,9 @@ if TYPE_CHECKING:
 @click.option(
     "--init",
     type=PATH,
-    help="Begin with these weights: a checkpoint, timm's .safetensors file for mobilevit_paper_* or "
-    "mobilevitv2_050, or the .weights.h5 or .keras file of a published example for mobilevit_xxs or eanet.",
+    help="Begin with these weights: a checkpoint, timm's .safetensors file for mobilevit_paper_*, "
+    "mobilevitv2_050 or repvit_m0_9, or the .weights.h5 or .keras file of a published example for "
+    "mobilevit_xxs or eanet.",
 )
 @click.option(
     "--learning-rate", type=float, help="The highest learning rate of the training. Default: the recipe's."

@@ -236,8 +236,8 @@ _MOBILEVITV2_FINETUNE = replace(_MOBILEVIT_FINETUNE, dead_penalty=0.0, shortcut_
 # The article's, for a batch of 128 in the place of 2,048: the rate goes with the size. Left out are distillation,
 # mixed and erased pictures, and random policies of augmentation.
 _REPVIT_RECIPE = Recipe(
-    "adamw", 0.00025, batch_size=128, epochs=300, weight_decay=0.025, crop_area=0.08, colour=0.3, schedule="cosine",
-    warmup_epochs=5,
+    "adamw", 0.00025, batch_size=128, epochs=300, weight_decay=0.025, crop_area=0.08, colour=0.3,
+    schedule="cosine", warmup_epochs=5,
 )  # fmt: skip
 _REPVIT_BEST = replace(_MOBILEVITV2_BEST, weight_decay=0.025)
 _REPVIT_FINETUNE = replace(_MOBILEVITV2_FINETUNE, weight_decay=0.025)

@@ -1,5 +1,5 @@
-"""timm's names and layouts of the weights of MobileViT and RepViT (pytorch-image-models, mobilevit_xxs, _xs and _s,
-mobilevitv2_050, repvit_m0_9)."""
+"""timm's names and layouts of the weights of MobileViT and RepViT (pytorch-image-models, mobilevit_xxs, _xs and
+_s, mobilevitv2_050, repvit_m0_9)."""
 
 from __future__ import annotations
 
@@ -29,10 +29,7 @@ def prefixes(names: Iterable[str]) -> tuple[str, ...]:
     """What stands before timm's own names, such as "module." or "model_ema.", that of averaged weights first, as
     they are what is evaluated; ("",) where nothing does, () where these are no weights of these networks."""
     found = {
-        name.removesuffix(stem)
-        for name in names
-        for stem in _STEMS
-        if name == stem or name.endswith(f".{stem}")
+        name.removesuffix(stem) for name in names for stem in _STEMS if name == stem or name.endswith(f".{stem}")
     }
     return tuple(sorted(found, key=lambda prefix: ("ema" not in prefix.lower(), prefix)))
 

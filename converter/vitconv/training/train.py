@@ -55,7 +55,7 @@ class TrainConfig:
     """What to train. None means the recipe's, or the model's own image size, and the article's recipe.
 
     `image_size` is pixels a side, or height and width. `init` is a checkpoint of the same model, perhaps of
-    another image size or other classes, or a safetensors file of timm's MobileViT, whose weights to begin with.
+    another image size or other classes, or a safetensors file of timm's, whose weights to begin with.
     `seed` is 0 to 2³² − 1. `strategy` is one of `distribution.STRATEGIES`; `batch_size` counts the images of all
     its replicas together. `cut` is how to divide pictures that are in no split of their own (see `data.content`).
     `flip` None mirrors half of the images where the recipe does and the data set's labels survive it. `balance`

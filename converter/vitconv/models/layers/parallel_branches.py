@@ -1,7 +1,7 @@
-"""Layers that have several branches side by side while they are trained, and one product when they answer.
+"""Layers that have several branches side by side while they are trained, and one product in exported graphs.
 
-Nothing but sums and batch normalisations with fixed statistics stand between such branches, so their weights can be
-added up: structural re-parameterisation (Ding et al., 2021, "RepVGG: Making VGG-style ConvNets Great Again"). A
+Nothing but sums and batch normalisations with fixed statistics stand between such branches, so their weights can
+be added up: structural re-parameterisation (Ding et al., 2021, "RepVGG: Making VGG-style ConvNets Great Again"). A
 layer's weights are always those of the branches. `forms.current_form()` says whether the graph has the branches or
 what they come to, and tests hold one against the other.
 """
@@ -87,7 +87,7 @@ class AveragedHeads(layers.Layer):
 
     def call(self, x: Any, training: bool = False) -> Any:
         if current_form().branches == "merged" and not training:
-            kernel, bias = constants(self._merged)
+            kernel, bias = constants(self.merged)
             return keras.activations.softmax(product(x, kernel) + bias)
         heads = zip(self.norms, self.dense, strict=True)
         first, second = (dense(norm(x, training=training)) for norm, dense in heads)
@@ -96,7 +96,7 @@ class AveragedHeads(layers.Layer):
     def compute_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         return (*input_shape[:-1], self.classes)
 
-    def _merged(self) -> tuple[Any, Any]:
+    def merged(self) -> tuple[Any, Any]:
         """Kernel [C, classes] and bias [classes]: of each head s·W and t·W + b, half of both."""
         kernels, biases = [], []
         for norm, dense in zip(self.norms, self.dense, strict=True):
