@@ -65,8 +65,8 @@ def _mlp(x: Any, name: str) -> Any:
     width = x.shape[-1]
     y = _conv_norm(x, 2 * width, 1, f"{name}.conv1")
     y = layers.Activation("gelu", name=f"{name}.act")(y)
-    # The article, whose trainings have 300 epochs, begins with a factor of 0 here: after eight of digits, 25 of the
-    # 26 branches had no part in the answers.
+    # The article, whose trainings have 300 epochs, begins with a factor of 0 here: after eight of digits, 25 of
+    # the 26 branches had no part in the answers.
     y = _conv_norm(y, width, 1, f"{name}.conv2")
     return Add(name=f"{name}.add")([x, y])
 
