@@ -60,14 +60,12 @@ class Occlusion(val probability: Double, val drops: DoubleArray, val image: Imag
             if (!progress(0, count)) return null
             val probability = probability(whole)
             val drops = DoubleArray(PLACES * PLACES)
-            val (tops, lefts) = places(image.height) to places(image.width)
+            val (rows, columns) = squares(image.height) to squares(image.width)
             for (place in drops.indices) {
                 if (!progress(place + 1, count)) return null
-                val (top, left) = tops[place / PLACES] to lefts[place % PLACES]
+                val across = columns[place % PLACES]
                 whole.copyInto(covered)
-                for (y in max(top, 0) until min(top + side(image.height), image.height)) {
-                    covered.fill(colour, y * image.width + max(left, 0), y * image.width + min(left + side(image.width), image.width))
-                }
+                for (y in rows[place / PLACES]) covered.fill(colour, y * image.width + across.first, y * image.width + across.last + 1)
                 drops[place] = probability - probability(covered)
             }
             progress(count, count)
@@ -77,10 +75,11 @@ class Occlusion(val probability: Double, val drops: DoubleArray, val image: Imag
         private fun spreadOver(drops: DoubleArray, height: Int, width: Int): DoubleArray {
             val total = DoubleArray(height * width)
             val count = IntArray(height * width)
-            for ((row, top) in places(height).withIndex()) {
-                for ((column, left) in places(width).withIndex()) {
-                    for (y in max(top, 0) until min(top + side(height), height)) {
-                        for (x in max(left, 0) until min(left + side(width), width)) {
+            val columns = squares(width)
+            for ((row, down) in squares(height).withIndex()) {
+                for ((column, across) in columns.withIndex()) {
+                    for (y in down) {
+                        for (x in across) {
                             total[y * width + x] += drops[row * PLACES + column]
                             count[y * width + x]++
                         }
@@ -109,12 +108,16 @@ class Occlusion(val probability: Double, val drops: DoubleArray, val image: Imag
             return sums.fold(0xFF) { colour, sum -> (colour shl 8) or round(sum * 3.0 / rgb.size).toInt() }
         }
 
-        private fun side(length: Int) = max(1, round(length / SHARE.toDouble()).toInt())
-
-        /** Where squares begin: their middles go from one edge to the other, so that no pixel is covered less often. */
-        private fun places(length: Int): List<Int> {
-            val half = side(length) / 2.0
-            return List(PLACES) { round(it * (length.toDouble() / (PLACES - 1)) - half).toInt() }
+        /**
+         * Along a side of that length, what each square covers: their middles go from one edge to the other, so that no
+         * pixel is covered less often.
+         */
+        private fun squares(length: Int): List<IntRange> {
+            val side = max(1, round(length / SHARE.toDouble()).toInt())
+            return List(PLACES) {
+                val start = round(it * (length.toDouble() / (PLACES - 1)) - side / 2.0).toInt()
+                max(start, 0) until min(start + side, length)
+            }
         }
 
         /** By a Gaussian of half a place's width along one axis of [count] lines of [length] values; edges go on. */
