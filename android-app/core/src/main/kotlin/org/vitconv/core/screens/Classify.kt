@@ -84,8 +84,14 @@ class Classify<P : PixelSource>(
     private var work: Job? = null
     private var picture: P? = null
 
+    /** What is asked about it, or was answered. */
+    private var asked: Question? = null
+
+    private data class Question(val plan: Plan, val errorRate: Double?)
+
     /** [decode] reads the picture, away from the main thread; it throws [PictureException]. */
     fun choose(decode: suspend () -> P) = start {
+        asked = null
         picture = null // the earlier one is not asked about again while this one is read
         states.value = ClassifyState.Working(null)
         val chosen = try {
@@ -98,11 +104,12 @@ class Classify<P : PixelSource>(
         ask(chosen)
     }
 
-    /** Asks the model that is selected now about the same picture. */
+    /** Asks the model that is selected now about the same picture, unless it was asked that already. */
     fun again() {
-        when (val same = picture) {
-            null -> states.update { if (it is ClassifyState.Empty || it is ClassifyState.NoModel) nothing() else it }
-            else -> start { ask(same) }
+        val same = picture
+        when {
+            same == null -> states.update { if (it is ClassifyState.Empty || it is ClassifyState.NoModel) nothing() else it }
+            asked == null || asked != question() -> start { ask(same) }
         }
     }
 
@@ -123,6 +130,7 @@ class Classify<P : PixelSource>(
                 } ?: return@start
                 answered.copy(reasons = Reasons.Found(map))
             } catch (error: ModelException) {
+                asked = null
                 ClassifyState.BadModel(answered.picture, planned.model.name, error.problem)
             }
         }
@@ -135,23 +143,28 @@ class Classify<P : PixelSource>(
         states.value = answered.copy(reasons = null)
     }
 
+    private fun question() = selection.planned()?.let { Question(it, selection.errorRate) }
+
     private fun start(block: suspend () -> Unit) {
         work?.cancel()
         work = scope.launch { block() }
     }
 
     private suspend fun ask(picture: P) {
-        val planned = selection.planned()
-        if (planned == null) {
+        val question = question()
+        asked = question
+        if (question == null) {
             states.value = ClassifyState.NoModel
             return
         }
+        val planned = question.plan
         states.value = ClassifyState.Working(picture)
         states.value = try {
-            val verdict = engine.verdict(planned, picture, selection.errorRate)
+            val verdict = engine.verdict(planned, picture, question.errorRate)
             selection.measured(planned.model, verdict.inferenceMs)
             ClassifyState.Answered(picture, verdict)
         } catch (error: ModelException) {
+            asked = null // it may be another file the next time
             ClassifyState.BadModel(picture, planned.model.name, error.problem)
         }
     }

@@ -231,6 +231,35 @@ class ScreensTest {
     }
 
     @Test
+    fun `a picture is asked about once, and its map stays, until the model or the error rate is another`() = runTest {
+        val confidence = Confidence(2.0, 0.001, listOf(Confidence.Threshold(0.1, 0.5)))
+        val loader = FakeLoader(confidence = confidence)
+        val selection = ModelSelection(models, Engine(loader, StandardTestDispatcher(testScheduler)))
+        val classify = Classify<PixelSource>(Engine(loader, StandardTestDispatcher(testScheduler)), selection, this)
+        fun runs() = loader.made.sumOf { it.runs }
+        classify.choose { somePicture }
+        classify.again() // the screen is shown while the picture is read
+        advanceUntilIdle()
+        classify.again()
+        advanceUntilIdle()
+        assertEquals(1, runs())
+        classify.explain()
+        advanceUntilIdle()
+        classify.again() // the device was turned
+        advanceUntilIdle()
+        assertTrue((classify.state.value as ClassifyState.Answered).reasons is Reasons.Found)
+        assertEquals(102, runs())
+        val changes = listOf({ selection.answerWithin(0.1) }, { selection.runWith(RunOptions(4)) }, { selection.select(models[0]) })
+        for ((index, change) in changes.withIndex()) {
+            change()
+            classify.again()
+            advanceUntilIdle()
+            assertNull((classify.state.value as ClassifyState.Answered).reasons)
+            assertEquals("$index", 103 + index, runs())
+        }
+    }
+
+    @Test
     fun `the map's figures are those of the answer on the screen`() = runTest {
         val confidence = Confidence(2.0, 0.001, listOf(Confidence.Threshold(0.1, 0.5)))
         val engine = Engine(FakeLoader(confidence = confidence), StandardTestDispatcher(testScheduler))
@@ -276,6 +305,10 @@ class ScreensTest {
         classify.choose { somePicture }
         advanceUntilIdle()
         assertEquals("bad.tflite", (classify.state.value as ClassifyState.BadModel).name)
+        classify.again() // it is tried anew: there may be memory for it now
+        assertTrue(classify.state.first { it is ClassifyState.Working } is ClassifyState.Working)
+        advanceUntilIdle()
+        assertTrue(classify.state.value is ClassifyState.BadModel)
     }
 
     @Test
