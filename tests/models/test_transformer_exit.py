@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from vitconv.models import catalogue
 from vitconv.models.layers.gradients import swish
-from vitconv.models.layers.transformer_exit import ExitConv, ShortcutConcat
+from vitconv.models.layers.transformer_exit import IDLE, BranchAdd, ExitConv, ShortcutConcat
 from vitconv.training.steps.optimization import prepare, widen_branches
 
 RNG = np.random.default_rng(5)
@@ -72,6 +72,47 @@ def test_a_dead_convolution_comes_back_by_the_penalty_and_not_without() -> None:
         assert (np.abs(layer(TOKENS)).max() > 0.05) == alive
 
 
+def spread(x: tf.Tensor) -> tf.Tensor:
+    return tf.sqrt(tf.reduce_mean(tf.square(x - tf.reduce_mean(x, axis=(0, 1, 2), keepdims=True))))
+
+
+def test_outside_training_and_without_a_penalty_a_branch_is_added() -> None:
+    layer = BranchAdd(name="add")
+    for penalty, training in ((0.0, False), (0.0, True), (0.3, False), (0.3, True)):
+        layer.idle_penalty = penalty
+        np.testing.assert_array_equal(layer((FEATURES, SHORTCUT), training=training), FEATURES + SHORTCUT)
+
+
+@pytest.mark.parametrize("scale", [0.01, 0.2, 0.8])
+def test_a_branch_is_pushed_apart_where_it_varies_less_than_half_of_the_tokens(scale: float) -> None:
+    layer = BranchAdd(name="add")
+    layer.idle_penalty = 0.3
+    branch, tokens = tf.constant(scale * FEATURES + 7), tf.constant(SHORTCUT)
+    with tf.GradientTape() as tape:
+        tape.watch([branch, tokens])
+        value = tf.reduce_mean(tf.square(layer((branch, tokens), training=True)))
+    gradients = tape.gradient(value, [branch, tokens])
+    with tf.GradientTape() as tape:
+        tape.watch([branch, tokens])
+        ratio = spread(branch) / tf.stop_gradient(spread(tokens))
+        loss = tf.reduce_mean(tf.square(branch + tokens))
+        written_out = loss + 0.3 * tf.nn.relu(IDLE - ratio) ** 2
+    assert (float(ratio) < IDLE) == (scale < 0.5)
+    for own, expected in zip(gradients, tape.gradient(written_out, [branch, tokens]), strict=True):
+        np.testing.assert_allclose(own, expected, rtol=1e-4, atol=1e-9)
+    assert float(value) == float(loss)  # what is shown is without the penalty
+
+
+def test_a_branch_that_is_constant_has_no_push_and_no_nan() -> None:
+    layer = BranchAdd(name="add")
+    layer.idle_penalty = 1.0
+    branch = tf.zeros_like(FEATURES)
+    with tf.GradientTape() as tape:
+        tape.watch(branch)
+        value = tf.reduce_sum(layer((branch, tf.constant(SHORTCUT)), training=True))
+    np.testing.assert_array_equal(tape.gradient(value, branch), np.ones_like(FEATURES))
+
+
 def test_a_shortcut_is_dropped_for_some_images_in_training_alone() -> None:
     layer = ShortcutConcat(name="concat")
     whole = np.concatenate([SHORTCUT, FEATURES], axis=-1)
@@ -109,5 +150,7 @@ def test_the_recipe_reaches_every_block_and_each_drops_for_other_images() -> Non
         joins = [layer for layer in model.layers if isinstance(layer, ShortcutConcat)]
         assert [layer.dead_penalty for layer in exits] == [recipe.dead_penalty] * 3
         assert [layer.drop for layer in joins] == [recipe.shortcut_drop] * 3
+        adds = [layer for layer in model.layers if isinstance(layer, BranchAdd)]
+        assert [layer.idle_penalty for layer in adds] == [recipe.idle_penalty] * 18
         assert len({tuple(np.asarray(layer.seed_generator.state)) for layer in joins}) == 3
-    assert entry.find_recipe("best").dead_penalty > 0
+    assert min(entry.find_recipe("best").dead_penalty, entry.find_recipe("best").idle_penalty) > 0

@@ -40,6 +40,7 @@ from vitconv.training.network import new_model
 from vitconv.training.state import STATE, Setup, TrainingState
 from vitconv.training.steps import batches
 from vitconv.training.summary import classes_of
+from vitconv.training.teacher import SHARE
 from vitconv.training.train import TrainConfig, TrainResult, train
 
 if TYPE_CHECKING:
@@ -575,6 +576,21 @@ def test_another_training_cannot_be_resumed(
         train(config(once, resume=True, **change))
     assert caught.value.exit_status == 2
     assert {path.name: path.read_bytes() for path in once.iterdir()} == before
+
+
+def test_the_card_names_the_teacher_and_the_training_goes_on_with_no_other(
+    trained_once: Path, once: Path, tmp_path: Path
+) -> None:
+    result = train(config(tmp_path / "taught", epochs=1, teacher=trained_once))
+    digest = open_checkpoint(trained_once).digest
+    note = {"model": "eanet", "sha256": digest, "share": SHARE}
+    assert result.checkpoint.card.to_json()["teacher"] == note
+    assert open_checkpoint(tmp_path / "taught").card.teacher == note
+    with pytest.raises(InputError, match=f"teacher was {digest}, now None"):
+        train(config(tmp_path / "taught", epochs=2, resume=True))
+    with pytest.raises(InputError, match=f"teacher was None, now {digest}"):
+        train(config(once, epochs=2, resume=True, teacher=trained_once))
+    assert len(train(config(tmp_path / "taught", epochs=2, resume=True, teacher=trained_once)).history) == 2
 
 
 def test_a_corrupt_state_is_an_error(once: Path) -> None:

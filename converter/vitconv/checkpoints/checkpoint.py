@@ -43,7 +43,8 @@ class Card:
 
     `dataset` has the texts name, source (what opens it again) and version, and the splits; `results` the epoch
     and its validation figures. `weights` is {"file": name, "sha256": hex}, set when the checkpoint is saved.
-    `init` tells of the weights that the training began with, where they were not random. `pixels` are the training
+    `init` tells of the weights that the training began with, where they were not random; `teacher` of the
+    classifier that it learnt from beside the labels, where there was one. `pixels` are the training
     images' statistics, see `data.pixels.Pixels`; `liveness` is which layers take part in the answers. Both are
     None in a card of an earlier version.
     """
@@ -58,15 +59,18 @@ class Card:
     results: Mapping[str, Any]
     weights: Mapping[str, str] = field(default_factory=dict)
     init: Mapping[str, Any] | None = None
+    teacher: Mapping[str, Any] | None = None
     pixels: Mapping[str, Any] | None = None
     liveness: Liveness | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As written to card.json."""
-        later = ("init", "pixels", "liveness")
+        later = ("init", "teacher", "pixels", "liveness")
         own = {name: value for name, value in sorted(vars(self).items()) if name not in later}
         if self.init is not None:
             own["init"] = dict(self.init)
+        if self.teacher is not None:
+            own["teacher"] = dict(self.teacher)
         if self.pixels is not None:
             own["pixels"] = dict(self.pixels)
         if self.liveness is not None:
@@ -99,7 +103,7 @@ class Card:
 
     def summary(self) -> dict[str, Any]:
         """What the card of a training that begins with these weights says of them."""
-        kept = ("image", "recipe", "seed", "results", "weights", "init")
+        kept = ("image", "recipe", "seed", "results", "weights", "init", "teacher")
         return {name: value for name, value in self.to_json().items() if name in kept}
 
 
@@ -265,7 +269,7 @@ class _Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _CardDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """card.json. What recipe, results and init hold beyond what is named here is kept as it is."""
+    """card.json. What recipe, results, init and teacher hold beyond what is named here is kept as it is."""
 
     model: _Text
     labels: Annotated[tuple[_Text, ...], msgspec.Meta(min_length=2)]
@@ -277,6 +281,7 @@ class _CardDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     results: _Results
     weights: _Weights
     init: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    teacher: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
     pixels: Pixels | msgspec.UnsetType = msgspec.UNSET
     liveness: Liveness | msgspec.UnsetType = msgspec.UNSET
 

@@ -18,7 +18,7 @@ from vitconv.classifiers.foreign import ForeignModel, Opened, answers_of
 from vitconv.classifiers.foreign_paths import is_foreign
 from vitconv.classifiers.own import OwnModel
 from vitconv.classifiers.published import PublishedModel, as_opened, build
-from vitconv.classifiers.told import CANDIDATES, PIXELS, RAW, Pixels, Told, code_entry
+from vitconv.classifiers.told import CANDIDATES, PIXELS, RAW, Pixels, PixelsNotToldError, Told, code_entry
 from vitconv.data.datasets import Dataset, labels_of
 from vitconv.data.pictures.images import ImageSpec
 from vitconv.data.pictures.photographs import sample_photographs
@@ -55,7 +55,7 @@ def open_model(path: Path, told: Told, dataset: str | None = None, progress: Pro
     image = described or _image(path, opened, told)
     if told.pixels is None:
         if not opened.scales_pixels:
-            raise InputError(
+            raise PixelsNotToldError(
                 f"{path} does not say what it takes for a pixel. Tell with --pixels, what it was trained on: "
                 f"{PIXELS}."
             )

@@ -59,6 +59,10 @@ class Pixels:
         return scale, shift
 
 
+class PixelsNotToldError(InputError):
+    """A model that does not say what it takes for a pixel, of which nobody else says it."""
+
+
 RAW = Pixels.parse("0..255")
 CANDIDATES = tuple(map(Pixels.parse, ("0..255", "0..1", "-1..1", "imagenet")))
 

@@ -54,6 +54,12 @@ if TYPE_CHECKING:
     "mobilevit_xxs or eanet.",
 )
 @click.option(
+    "--teacher",
+    type=PATH,
+    help="Learn from this classifier's answers, too: a checkpoint, or a .keras or float .tflite file, of the same "
+    "classes.",
+)
+@click.option(
     "--learning-rate", type=float, help="The highest learning rate of the training. Default: the recipe's."
 )
 @click.option(
@@ -94,6 +100,7 @@ def train(
     seed: int,
     recipe: str | None,
     init: Path | None,
+    teacher: Path | None,
     learning_rate: float | None,
     cut: str | None,
     flip: bool | None,
@@ -118,7 +125,7 @@ def train(
     size = parse_size(image_size) if image_size is not None else None
     config = TrainConfig(
         model, dataset, out, size, epochs, batch_size, seed, resume, recipe, init, strategy, cut, flip, balance,
-        learning_rate, epoch_images, precision,
+        learning_rate, epoch_images, precision, teacher,
     )  # fmt: skip
     entry = catalogue.find(model)  # what is wrong is named before TensorFlow is loaded, which takes seconds
     entry.spec(size)

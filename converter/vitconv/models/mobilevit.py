@@ -26,7 +26,7 @@ from vitconv.models.layers.gradients import swish
 from vitconv.models.layers.normalisation import LayerNorm
 from vitconv.models.layers.patches import FoldPatches, UnfoldPatches
 from vitconv.models.layers.token_stream import TokenConv, TokenDense
-from vitconv.models.layers.transformer_exit import ExitConv, ShortcutConcat
+from vitconv.models.layers.transformer_exit import BranchAdd, ExitConv, ShortcutConcat
 
 
 def article(spec: ImageSpec, classes: int) -> keras.Model:
@@ -90,13 +90,13 @@ def _article_block(x: Any, dim: int, depth: int, name: str) -> Any:
 
 def _article_transformer(x: Any, dim: int, name: str) -> Any:
     y = NormedSelfAttention(1e-6, heads=2, key_dim=dim, dropout=0.1, name=f"{name}.attention")(x)
-    x = Add(name=f"{name}.add1")([y, x])
+    x = BranchAdd(name=f"{name}.add1")([y, x])
     y = LayerNorm(1e-6, name=f"{name}.norm2")(x)
     y = layers.Dense(2 * dim, activation=swish, name=f"{name}.mlp1")(y)
     y = Dropout(0.1, name=f"{name}.drop1")(y)
     y = layers.Dense(dim, activation=swish, name=f"{name}.mlp2")(y)
     y = Dropout(0.1, name=f"{name}.drop2")(y)
-    return Add(name=f"{name}.add2")([y, x])
+    return BranchAdd(name=f"{name}.add2")([y, x])
 
 
 @dataclass(frozen=True)
@@ -191,8 +191,8 @@ def _paper_block(x: Any, dim: int, depth: int, name: str) -> Any:
 def _paper_transformer(x: Any, dim: int, name: str) -> Any:
     heads = 4
     y = NormedSelfAttention(1e-5, heads, key_dim=dim // heads, token_stream=True, name=f"{name}.attn")(x)
-    x = Add(name=f"{name}.add1")([y, x])
+    x = BranchAdd(name=f"{name}.add1")([y, x])
     y = LayerNorm(1e-5, token_stream=True, name=f"{name}.norm2")(x)
     y = layers.Dense(2 * dim, activation=swish, name=f"{name}.mlp.fc1")(y)
     y = TokenDense(dim, name=f"{name}.mlp.fc2")(y)
-    return Add(name=f"{name}.add2")([y, x])
+    return BranchAdd(name=f"{name}.add2")([y, x])

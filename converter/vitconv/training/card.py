@@ -15,6 +15,7 @@ from vitconv.data.pictures.images import ImageSpec
 from vitconv.data.pictures.pixels import Pixels
 from vitconv.models.catalogue import Recipe
 from vitconv.training.first_weights import FirstWeights
+from vitconv.training.teacher import Teacher
 
 
 def identity_of(
@@ -25,6 +26,7 @@ def identity_of(
     training: Split,
     recipe: Recipe,
     init: FirstWeights | None,
+    teacher: Teacher | None = None,
 ) -> dict[str, Any]:
     """What must not change between a training and its resumption; the number of epochs may where the learning rate
     does not depend on it."""
@@ -38,6 +40,7 @@ def identity_of(
         "seed": seed,
         "recipe": how,
         "init": init.digest if init is not None else None,
+        "teacher": teacher.model.digest if teacher is not None else None,
     }
 
 
@@ -51,6 +54,7 @@ def new_card(
     reporting: Split,
     recipe: Recipe,
     init: FirstWeights | None,
+    teacher: Teacher | None,
     pixels: Pixels,
     pictures: Mapping[str, str] | None,
 ) -> Card:
@@ -92,6 +96,7 @@ def new_card(
         },
         results={},
         init=init.note if init is not None else None,
+        teacher=teacher.note if teacher is not None else None,
         pixels=pixels.to_json(),
     )
 

@@ -44,6 +44,7 @@ from vitconv.training.state import STATE, Setup, TrainingState
 from vitconv.training.steps.batch_parts import parts_of
 from vitconv.training.steps.batches import starter, training_batches, validation_batches
 from vitconv.training.summary import ClassAccuracy, classes_of, no_better_than_guessing, what_differs
+from vitconv.training.teacher import Teacher
 
 _FILES = (checkpoints.CARD, checkpoints.WEIGHTS, pictures.FILE, STATE, HISTORY, CURVES)
 
@@ -60,7 +61,8 @@ class TrainConfig:
     its replicas together. `cut` is how to divide pictures that are in no split of their own (see `data.content`).
     `flip` None mirrors half of the images where the recipe does and the data set's labels survive it. `balance`
     shows as many images of every class in an epoch. `epoch_images` is how many images make one; None means all.
-    `precision` is one of `precisions.PRECISIONS`.
+    `precision` is one of `precisions.PRECISIONS`. `teacher` is a trained classifier of the same classes whose
+    answers are learnt from as well (see `training.teacher`).
     """
 
     model: str
@@ -80,12 +82,15 @@ class TrainConfig:
     learning_rate: float | None = None
     epoch_images: int | None = None
     precision: str | None = None
+    teacher: Path | None = None
 
     def __post_init__(self) -> None:
         check_types(self)
         check_cut(self.cut)
         if self.strategy not in STRATEGIES:
             raise UnknownNameError("strategy", self.strategy, STRATEGIES)
+        if self.teacher is not None and self.strategy != "none":
+            raise InputError(f"a teacher and the strategy {self.strategy} do not go together. Leave one out.")
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed must be from 0 to {2**32 - 1}, not {self.seed}.")
 
@@ -167,6 +172,7 @@ class _Training:
                 f"{' and '.join(self.dataset.split_names)}. Add a folder train."
             )
         self.recipe = _flipped(config, entry, self.dataset)
+        self.teacher = Teacher.open(config.teacher, self.dataset, progress) if config.teacher is not None else None
 
     def run(self) -> TrainResult:
         out = self.config.out
@@ -192,7 +198,9 @@ class _Training:
                     "float32. Leave out --precision here."
                 )
         reporting = self._reporting(validation)
-        identity = identity_of(config.model, config.seed, spec, self.dataset, training, recipe, self.init)
+        identity = identity_of(
+            config.model, config.seed, spec, self.dataset, training, recipe, self.init, self.teacher
+        )
         if resumed is not None:
             resumed.check(identity, self._changed_pictures())
         resumed = chief_s_state(distribution, identity, resumed)
@@ -268,6 +276,7 @@ class _Training:
             reporting,
             recipe,
             self.init,
+            self.teacher,
             pixels,
             seen,
         )
@@ -278,7 +287,7 @@ class _Training:
             trainer = Trainer(model, average, distribution, recipe, self.spec, classes)
             trainer.fit(training, validation, config.seed, first, keeps, self.verbose)
             return
-        batches = training_batches(training, self.spec, recipe, config.seed, classes)
+        batches = training_batches(training, self.spec, recipe, config.seed, classes, self.teacher)
         model.fit(
             batches,
             initial_epoch=first,

@@ -105,6 +105,34 @@ def swish(x: Any) -> tuple[Any, Callable[[Any], Any]]:
     return y, gradient
 
 
+def held_apart(branch: Any, stream: Any, least: float, penalty: float) -> Any:
+    """The branch as it is, float [..., C]. Its gradient has that of penalty · relu(least − r)² added, whatever the
+    loss is, with r = spread(branch) / spread(stream). A spread is the root of the mean square deviation of a
+    channel from its mean over everything else, over all channels. The stream, of the same shape, gets none of it.
+    """
+
+    def from_mean(x: Any) -> Any:
+        return x - tf.reduce_mean(x, axis=list(range(len(x.shape) - 1)), keepdims=True)
+
+    def spread(deviations: Any) -> Any:
+        return tf.sqrt(tf.reduce_mean(tf.square(deviations)) + 1e-12)
+
+    of_stream = tf.stop_gradient(spread(from_mean(stream)))
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def function(branch: Any) -> tuple[Any, Callable[[Any], Any]]:
+        def gradient(upstream: Any) -> Any:
+            deviations = from_mean(branch)
+            own = spread(deviations)
+            missing = tf.nn.relu(least - own / of_stream)
+            push = 2.0 * penalty * missing / (of_stream * own * tf.cast(tf.size(branch), branch.dtype))
+            return upstream - push * deviations
+
+        return tf.identity(branch), gradient
+
+    return function(branch)
+
+
 def held_above(x: Any, least: float, penalty: float) -> Any:
     """x as it is. Its gradient has that of penalty · mean(relu(least − x)²) added, whatever the loss is."""
 

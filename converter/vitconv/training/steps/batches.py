@@ -11,6 +11,7 @@ from vitconv.data.pictures.images import ImageSpec
 from vitconv.data.streamed import soon
 from vitconv.models.catalogue import Recipe
 from vitconv.training.steps.augmentation import augment
+from vitconv.training.teacher import Teacher
 
 
 def epoch_order(labels: np.ndarray, recipe: Recipe, seed: int, epoch: int) -> np.ndarray:
@@ -44,7 +45,9 @@ def _pass(labels: np.ndarray, recipe: Recipe, seed: int, number: int) -> np.ndar
     return rng.permutation(np.concatenate(chosen))
 
 
-def training_batches(training: Split, spec: ImageSpec, recipe: Recipe, seed: int, classes: int) -> Any:
+def training_batches(
+    training: Split, spec: ImageSpec, recipe: Recipe, seed: int, classes: int, teacher: Teacher | None = None
+) -> Any:
     """A keras.utils.PyDataset of one epoch; `starter` tells it which."""
     import keras
 
@@ -68,7 +71,8 @@ def training_batches(training: Split, spec: ImageSpec, recipe: Recipe, seed: int
             taken = training.images[chosen]
             soon(training.images, self._chosen(index + 1))  # while this batch is changed and learnt from
             images = augment(taken, spec.height, spec.width, recipe, rng)
-            return images, np.eye(classes, dtype=np.float32)[training.labels[chosen]]
+            labels = np.eye(classes, dtype=np.float32)[training.labels[chosen]]
+            return images, labels if teacher is None else teacher.targets(images, labels)
 
         def _chosen(self, index: int) -> np.ndarray:
             chosen: np.ndarray = self.order[index * recipe.batch_size : (index + 1) * recipe.batch_size]

@@ -17,7 +17,7 @@ def prepare(model: keras.Model, recipe: Recipe, seed: int) -> None:
 
     from vitconv.models.layers.dropout import Dropout
     from vitconv.models.layers.patches import PatchEmbedding
-    from vitconv.models.layers.transformer_exit import ExitConv, ShortcutConcat
+    from vitconv.models.layers.transformer_exit import BranchAdd, ExitConv, ShortcutConcat
 
     blocks = 0
     for layer in model._flatten_layers():
@@ -30,6 +30,8 @@ def prepare(model: keras.Model, recipe: Recipe, seed: int) -> None:
             layer.seed_generator.state.assign([seed, 0])
         elif isinstance(layer, ExitConv):
             layer.dead_penalty = recipe.dead_penalty
+        elif isinstance(layer, BranchAdd):
+            layer.idle_penalty = recipe.idle_penalty
         elif isinstance(layer, ShortcutConcat):
             layer.drop = recipe.shortcut_drop
             blocks += 1
