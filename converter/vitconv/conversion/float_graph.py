@@ -14,7 +14,9 @@ from vitconv.conversion.compaction import compact
 from vitconv.conversion.dense_layers import as_convolutions
 from vitconv.conversion.folding import fold_pixel_scaling
 from vitconv.conversion.row_products import as_row_products
+from vitconv.conversion.rules import concatenations
 from vitconv.conversion.schemes import Scheme
+from vitconv.conversion.sketch import Sketch
 from vitconv.conversion.weights import in_eight_bits, in_half_precision
 from vitconv.foundation.errors import PromiseError
 from vitconv.foundation.progress import Progress
@@ -72,8 +74,14 @@ def convert_traced(function: Any, scheme: Scheme) -> Graph:
         converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
         graph = Graph.parse(bytes(converter.convert()), scheme.name)
     if scheme.needs_calibration:
-        return compact(as_convolutions(fold_pixel_scaling(graph)))
+        return compact(_split(as_convolutions(fold_pixel_scaling(graph))))
     return compact(as_row_products(graph))
+
+
+def _split(graph: Graph) -> Graph:
+    sketch = Sketch(graph)
+    concatenations.split(sketch)
+    return sketch.graph
 
 
 def stored(graph: Graph, scheme: Scheme) -> Graph:

@@ -220,7 +220,13 @@ _MOBILEVIT_PRETRAIN = replace(
     name="pretrain",
 )  # fmt: skip
 _MOBILEVIT_FINETUNE = replace(
-    _MOBILEVIT_BEST, learning_rate=0.0006, epochs=10, crop_area=0.5, warmup_epochs=0.5, name="finetune"
+    _MOBILEVIT_BEST,
+    learning_rate=0.0006,
+    epochs=10,
+    crop_area=0.5,
+    warmup_epochs=0.5,
+    shortcut_drop=0.1,
+    name="finetune",
 )
 _MOBILEVIT_QUANTIZATION_AWARE = replace(
     _MOBILEVIT_FINETUNE, epochs=6, fake_quantization=True, name="quantization_aware"

@@ -108,7 +108,7 @@ def _draw_curves(history: list[dict[str, float]], path: Path, title: str) -> Non
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.legend()
-    best = max(history, key=lambda row: row["val_accuracy"])
+    best = best_epoch(history) or history[-1]
     accuracy.set_title(f"best {best['val_accuracy']:.1%} in epoch {best['epoch']:.0f}", fontsize=10)
     with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from vitconv.conversion.rules import (
     attention,
+    concatenations,
     dense_tails,
     divisions,
     group_norm,
@@ -54,5 +55,6 @@ INTEGER_RULES = (
     Rule("softmax of maps by logarithms", (softmax.by_logarithms,)),
     Rule("quotients by logarithms", (divisions.by_logarithms,)),
     Rule("roots by logarithms", (divisions.roots,)),
+    Rule("convolutions of what is side by side, one each", (concatenations.split,)),
     Rule("negations and squares as products", (negations.as_products,)),
 )
