@@ -12,6 +12,7 @@ from vitconv.conversion.rules import concatenations
 from vitconv.conversion.sketch import Sketch
 from vitconv.quantization.integers import quantize
 from vitconv.quantization.ranges import measure_ranges
+from vitconv.tflite.graph import Graph
 
 RELU = schema.ActivationFunctionType.RELU
 
@@ -94,10 +95,10 @@ def test_in_integers_the_small_one_keeps_its_steps() -> None:
     assert joint > 1
 
 
-def dequantized(file: object, picture: np.ndarray) -> np.ndarray:
+def dequantized(file: Graph, picture: np.ndarray) -> np.ndarray:
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_content=file.data)  # type: ignore[attr-defined]
+    interpreter = Interpreter(model_content=file.data)
     interpreter.allocate_tensors()
     (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
     interpreter.set_tensor(source["index"], picture)

@@ -38,7 +38,7 @@ def _split(sketch: Sketch, convolution: Any) -> bool:
     (result,) = flatbuffer.outputs(convolution)
     shape, label = sketch.shape(result), sketch.label(result)
     options = convolution.builtinOptions
-    sums = []
+    sums: list[int] = []
     for part, columns in zip(parts, np.split(weights, np.cumsum(widths)[:-1], axis=-1), strict=True):
         # One of them has the bias; a convolution without one is no operator of integers.
         added = sketch.put(np.zeros(weights.shape[0], np.float32)) if sums else bias[0]
