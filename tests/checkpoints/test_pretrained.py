@@ -202,14 +202,25 @@ def measured_again(name: str) -> tuple[liveness.Effect, ...]:
     return liveness.measure(checkpoint.load(), golden.sample_photographs(checkpoint.card.image).images[::2])
 
 
+# Of the effects' ranks on the data set and on four photographs of other things; 0.91 to 0.93 was measured.
+SAME_ORDER = 0.85
+
+
 @pytest.mark.parametrize("name", pretrained.names())
 def test_the_card_of_what_comes_with_it_tells_which_layers_take_part(name: str) -> None:
-    """Measured again, on photographs that are on every machine."""
+    """Measured again, on photographs that are on every machine. They show none of the classes, so that some layers
+    hardly move the answers there: the effects are compared by their order."""
     kept = open_checkpoint(pretrained.folder(name) or "").card.liveness
     assert kept is not None
     measured = measured_again(name)
     assert [(part.name, part.kind) for part in measured] == [(part.name, part.kind) for part in kept.parts]
-    assert [part.name for part in liveness.silent(measured)] == [part.name for part in kept.silent]
+    for figure in ("kl", "kl_of_mean"):
+        here, there = (
+            np.argsort(np.argsort([getattr(part, figure) for part in one])) for one in (measured, kept.parts)
+        )
+        assert np.corrcoef(here, there)[0, 1] > SAME_ORDER
+        assert np.corrcoef(here, np.roll(there, 5))[0, 1] < SAME_ORDER
+    assert {part.name for part in kept.silent} <= {part.name for part in liveness.silent(measured)}
 
 
 @pytest.mark.parametrize("name", pretrained.names())

@@ -28,7 +28,7 @@ _VIEWS = ("RESHAPE", "TRANSPOSE")
 # What an activation becomes, by the operators that read it: swish is x · sigmoid(x). Of logits the root of what
 # softmax makes of them, but for its divisor: probabilities differ by their roots (Hellinger's distance).
 _THEN: dict[tuple[str, ...], Function] = {
-    ("LOGISTIC", "MUL"): lambda x: x / (1 + np.exp(-x)),
+    ("LOGISTIC", "MUL"): lambda x: x * (0.5 + 0.5 * np.tanh(x / 2)),  # exp(-x) may be beyond float32
     ("SOFTMAX",): lambda x: np.exp(x / 2),
     ("ELU",): lambda x: np.exp(np.minimum(x, 0)),
 }
