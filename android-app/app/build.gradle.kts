@@ -40,6 +40,8 @@ android {
 dependencies {
     implementation(project(":classifier"))
     implementation(libs.coroutines.android)
+    implementation(libs.activity)
+    implementation(libs.lifecycle.viewmodel)
     testImplementation(libs.junit)
     testImplementation(libs.coroutines.test)
     testImplementation(libs.robolectric)

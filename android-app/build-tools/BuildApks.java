@@ -51,7 +51,7 @@ public class BuildApks {
     if (System.getenv("VITCONV_KEYSTORE") == null) {
       System.out.println("Both APKs are signed with Android's debug key, the release as well: for trying, not for publishing.");
     }
-    Path dex = dex(program, framework, List.of(project.resolve("proguard-rules.pro"), project.resolve("../classifier/consumer-rules.pro")), minSdk, work);
+    Path dex = dex(program, framework, rules(project, aars), minSdk, work);
     for (String variant : List.of("release", "debug")) {
       Path unsigned = work.resolve("unsigned-" + variant + ".apk");
       pack(linked.resolve(variant + ".apk"), dex, aars, ABIS.get(variant), unsigned);
@@ -59,6 +59,22 @@ public class BuildApks {
       sign(unsigned, apk, key, minSdk);
       Files.delete(unsigned);
       System.out.printf("%s: %.2f MB%n", apk.getFileName(), Files.size(apk) / 1e6);
+    }
+  }
+
+  /**
+   * The app's own, and those that come with libraries; but none that would keep the annotations of every class, which R8
+   * would have to read. What lifecycle-runtime's says beside that is in the app's.
+   */
+  private static List<Path> rules(Path project, Path aars) throws IOException {
+    Stream<Path> own = Stream.of(project.resolve("proguard-rules.pro"), project.resolve("../classifier/consumer-rules.pro"));
+    try (Stream<Path> libraries = Files.list(aars.resolve("jetpack"))) {
+      List<Path> rules = own.collect(Collectors.toList());
+      for (Path library : (Iterable<Path>) libraries.sorted()::iterator) {
+        Path theirs = library.resolve("proguard.txt");
+        if (Files.exists(theirs) && !Files.readString(theirs).contains("-keepattributes")) rules.add(theirs);
+      }
+      return rules;
     }
   }
 

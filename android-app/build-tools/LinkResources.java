@@ -7,18 +7,26 @@ import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /**
  * Compiles and links resources, manifest and assets with aapt2.
  *
- * <p>LinkResources SOURCE FRAMEWORK_JAR MODELS TEST_MODELS MIN_SDK TARGET_SDK VERSION_CODE VERSION_NAME APPLICATION_ID NAMESPACE OUT
+ * <p>LinkResources SOURCE FRAMEWORK_JAR MODELS TEST_MODELS MIN_SDK TARGET_SDK VERSION_CODE VERSION_NAME APPLICATION_ID NAMESPACE OUT LIBRARIES
  * writes OUT/AndroidManifest.xml, with the namespace as its package, which the source leaves to the build, and the
  * application ID in the place of ${applicationId}; OUT/java/…/R.java; OUT/release.apk and OUT/debug.apk, which hold no
  * code yet; OUT/bundle.apk, the release in the form that app bundles want; and OUT/test.apk, with the models of the
- * tests, if there are any.
+ * tests, if there are any. LIBRARIES holds unpacked archives, each in a folder of its own: their resources go in as well,
+ * the languages aside that the app does not speak, and each gets its R.java. Nothing of their manifests does: none of
+ * them has what the app uses.
  */
 public class LinkResources {
+  private static final String LANGUAGES = "en,zh";
+  private static final Pattern PACKAGE = Pattern.compile("package=\"([^\"]+)\"");
+
   public static void main(String[] args) throws Exception {
     Path source = Path.of(args[0]);
     String applicationId = args[8];
@@ -34,6 +42,15 @@ public class LinkResources {
         .replace("<manifest ", "<manifest package=\"" + namespace + "\" ").replace("${applicationId}", applicationId));
     Path compiled = out.resolve("resources.zip");
     run(List.of(aapt2, "compile", "--dir", source.resolve("res").toString(), "-o", compiled.toString()));
+    List<String> overlays = new ArrayList<>(), packages = new ArrayList<>();
+    for (Path library : libraries(Path.of(args[11]))) {
+      packages.add(packageOf(library));
+      if (!hasResources(library)) continue;
+      Path resources = out.resolve(library.getFileName() + ".zip");
+      run(List.of(aapt2, "compile", "--dir", library.resolve("res").toString(), "-o", resources.toString()));
+      overlays.addAll(List.of("-R", resources.toString()));
+    }
+    overlays.addAll(List.of("-R", compiled.toString())); // the last: it may have what a library has as well
     for (String variant : List.of("release", "debug", "bundle", "test")) {
       List<String> link = new ArrayList<>(List.of(
           aapt2, "link", "-I", args[1],
@@ -43,14 +60,35 @@ public class LinkResources {
           // Stored, not deflated, so that they can be mapped into memory from the APK.
           "-0", "tflite",
           "-A", (variant.equals("test") ? testModels : models).toString(),
-          "-o", out.resolve(variant + ".apk").toString(),
-          compiled.toString()));
+          "-c", LANGUAGES,
+          "-o", out.resolve(variant + ".apk").toString(), "--auto-add-overlay"));
+      link.addAll(overlays);
       link.addAll(switch (variant) {
-        case "release" -> List.of("--java", java.toString());
+        case "release" -> List.of("--java", java.toString(), "--extra-packages", String.join(":", packages));
         case "bundle" -> List.of("--proto-format");
         default -> List.of("--debug-mode");
       });
       run(link);
+    }
+  }
+
+  private static List<Path> libraries(Path folder) throws IOException {
+    try (Stream<Path> found = Files.list(folder)) {
+      return found.filter(Files::isDirectory).sorted().collect(Collectors.toList());
+    }
+  }
+
+  private static String packageOf(Path library) throws IOException {
+    Matcher found = PACKAGE.matcher(Files.readString(library.resolve("AndroidManifest.xml")));
+    if (!found.find()) throw new IOException("the manifest of " + library + " names no package");
+    return found.group(1);
+  }
+
+  private static boolean hasResources(Path library) throws IOException {
+    Path resources = library.resolve("res");
+    if (!Files.isDirectory(resources)) return false;
+    try (Stream<Path> files = Files.walk(resources)) {
+      return files.anyMatch(Files::isRegularFile);
     }
   }
 

@@ -465,6 +465,8 @@ def test_gradle_and_maven_use_the_same_versions() -> None:
         "coroutines": "coroutines.version",
         "serialization": "serialization.version",
         "tflite-metadata": "tflite.metadata.version",
+        "activity": "activity.version",
+        "lifecycle": "lifecycle.version",
         "junit": "junit.version",
         "robolectric": "robolectric.version",
         "minSdk": "min.sdk",

@@ -37,22 +37,17 @@ import org.vitconv.demo.model.OpenedModels
 import java.io.IOException
 import java.util.concurrent.Executors
 
-/** Makes what the screens share, and keeps it while they come and go. */
+/** Makes what the whole app shares, and keeps it while windows come and go. */
 open class DemoApplication : Application() {
     private val scope = CoroutineScope(SupervisorJob() + Dispatchers.Main.immediate)
-    private val making: Deferred<Screens> by lazy { scope.async(Dispatchers.Default) { createScreens() } }
+    private val making: Deferred<Parts> by lazy { scope.async(Dispatchers.Default) { createParts() } }
     val openedModels by lazy { OpenedModels(filesDir.resolve("models")) }
 
     /**
-     * The logic behind the screens. To make it takes time, for assets and a folder are read, and the GPU is asked after;
-     * a frame should not wait for that.
+     * What the app has once. To make it takes time, for assets and a folder are read, and the GPU is asked after; a
+     * frame should not wait for that.
      */
-    suspend fun screens(): Screens = making.await()
-
-    /** Calls [use] on the main thread as soon as the screens' logic is there; at once where it is. */
-    fun withScreens(use: (Screens) -> Unit) {
-        scope.launch { use(screens()) }
-    }
+    suspend fun parts(): Parts = making.await()
 
     /** What reads the camera's frames of [size]. */
     open fun cameraPictures(size: FrameSize): Pictures = ReaderPictures(size)
@@ -66,10 +61,10 @@ open class DemoApplication : Application() {
     private val preferences get() = getSharedPreferences(CHOICES, MODE_PRIVATE)
 
     /** Not on the main thread. Tests put other parts in. */
-    protected open fun createScreens(): Screens {
+    protected open fun createParts(): Parts {
         val bundled = BundledModels(assets)
         val log = Logcat()
-        return Screens(
+        return Parts(
             models = bundled.entries + openedModels.entries(),
             golden = bundled,
             loader = { model, options ->
@@ -96,12 +91,12 @@ open class DemoApplication : Application() {
     }
 }
 
-/** The logic behind every screen, wired together. */
-class Screens(
+/** What the app has once: models and the choice among them, and the one engine that runs them. */
+class Parts(
     models: List<ModelEntry>,
-    golden: GoldenImages,
+    private val golden: GoldenImages,
     loader: ClassifierLoader,
-    val machine: Machine,
+    private val machine: Machine,
     val accelerators: List<Accelerator>,
     inference: CoroutineDispatcher,
     choices: Choices = Choices(),
@@ -112,14 +107,22 @@ class Screens(
 
     val bundledModels = models.filter { it.source is ModelEntry.Source.Bundled }
     val models = ModelSelection(models, engine, choices, accelerators)
-    val classify = Classify<BitmapPixels>(engine, this.models, scope)
-    val live = Live(engine, this.models)
-    val selfTests = SelfTests(engine, bundledModels, golden, machine.device, scope)
-    val benchmarks = Benchmarks(engine, this.models, machine, accelerators, scope, choices.runs)
 
     init {
-        scope.launch { benchmarks.choices.collect { keep(it) } }
+        scope.launch { this@Parts.models.choices.collect { keep(it) } }
     }
+
+    fun classify(scope: CoroutineScope) = Classify<BitmapPixels>(engine, models, scope)
+
+    fun live() = Live(engine, models)
+
+    /** [kept] as in [SelfTests]. */
+    fun selfTests(scope: CoroutineScope, kept: String? = null) =
+        SelfTests(engine, bundledModels, golden, machine.device, scope, kept)
+
+    /** [kept] as in [Benchmarks]. */
+    fun benchmarks(scope: CoroutineScope, kept: String? = null) =
+        Benchmarks(engine, models, machine, accelerators, scope, kept)
 
     /** Takes in a model file of another app. The work goes on whatever the screens do meanwhile. */
     fun open(offered: OfferedFile, copies: OpenedModels) = scope.launch {

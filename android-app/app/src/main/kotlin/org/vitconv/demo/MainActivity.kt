@@ -1,7 +1,6 @@
 package org.vitconv.demo
 
 import android.Manifest
-import android.app.Activity
 import android.content.ActivityNotFoundException
 import android.content.Context
 import android.content.Intent
@@ -16,17 +15,21 @@ import android.view.ViewGroup
 import android.widget.RadioGroup
 import android.widget.TextView
 import android.widget.Toast
+import androidx.activity.ComponentActivity
+import androidx.activity.result.ActivityResultLauncher
+import androidx.activity.result.PickVisualMediaRequest
+import androidx.activity.result.contract.ActivityResultContracts.OpenDocument
+import androidx.activity.result.contract.ActivityResultContracts.PickVisualMedia
+import androidx.activity.result.contract.ActivityResultContracts.RequestPermission
+import androidx.activity.viewModels
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.SupervisorJob
 import kotlinx.coroutines.cancel
 import kotlinx.coroutines.launch
-import kotlinx.coroutines.withContext
-import org.vitconv.classifier.BitmapPixels
 import org.vitconv.core.FileTitle
-import org.vitconv.core.screens.PictureException
-import org.vitconv.core.screens.PictureProblem
-import org.vitconv.demo.picture.PictureReader
+import org.vitconv.demo.picture.CaptureProvider
+import org.vitconv.demo.picture.TakePicture
 import org.vitconv.demo.ui.BenchmarkScreen
 import org.vitconv.demo.ui.ClassifyScreen
 import org.vitconv.demo.ui.EdgeToEdge
@@ -38,18 +41,26 @@ import org.vitconv.demo.ui.Tab
 import org.vitconv.demo.ui.show
 import java.util.Locale
 
-/** The app's window: five tabs, and what only an activity can do for them. */
-class MainActivity : Activity() {
-    private val demo get() = application as DemoApplication
+/** The app's window: five tabs, and what only an activity can do for them. What it shows is [MainViewModel]'s. */
+class MainActivity : ComponentActivity() {
+    private val model: MainViewModel by viewModels { MainViewModel.Factory }
 
     /** There as soon as a screen is shown. */
     lateinit var screens: Screens
         private set
 
     private lateinit var nav: RadioGroup
+
+    /** The tab that is shown. */
     private var tab = Tab.CLASSIFY
     private var screen: Screen? = null
     private var scope: CoroutineScope? = null
+
+    // The answers of other activities, also where this one is made anew meanwhile, or its process.
+    private val picker = registerForActivityResult(PickVisualMedia()) { it?.let { picture -> classify(picture, lasts = true) } }
+    private val camera = registerForActivityResult(TakePicture()) { if (it) classify(CaptureProvider.uri(this)) }
+    private val files = registerForActivityResult(OpenDocument()) { it?.let(model::open) }
+    private val permission = registerForActivityResult(RequestPermission()) { model.withScreens { screen?.onPermission() } }
 
     /** The words are English or Chinese, so are the digits: an Arabic one would turn an English sentence's order around. */
     override fun attachBaseContext(base: Context) {
@@ -64,7 +75,7 @@ class MainActivity : Activity() {
         nav = findViewById(R.id.nav)
         val sideways = resources.configuration.orientation == Configuration.ORIENTATION_LANDSCAPE
         EdgeToEdge.apply(window, findViewById(R.id.root), nav, sideways)
-        tab = savedInstanceState?.getString(TAB)?.let(Tab::valueOf) ?: Tab.CLASSIFY
+        tab = model.tab
         nav.check(tab.button)
         nav.setOnCheckedChangeListener { _, id -> open(Tab.entries.first { it.button == id }) }
         if (savedInstanceState == null) classifyShared(intent)
@@ -75,11 +86,6 @@ class MainActivity : Activity() {
         classifyShared(intent)
     }
 
-    override fun onSaveInstanceState(outState: Bundle) {
-        super.onSaveInstanceState(outState)
-        outState.putString(TAB, tab.name)
-    }
-
     override fun onStart() {
         super.onStart()
         show()
@@ -87,26 +93,27 @@ class MainActivity : Activity() {
 
     override fun onStop() {
         hide()
-        if (!isChangingConfigurations && ::screens.isInitialized) screens.benchmarks.interrupt()
+        if (!isChangingConfigurations) model.leave()
         super.onStop()
     }
 
-    @Deprecated("Deprecated in Java") // by AndroidX alone; the platform has no other way
-    override fun onActivityResult(requestCode: Int, resultCode: Int, data: Intent?) {
-        super.onActivityResult(requestCode, resultCode, data)
-        // Later where the app was killed meanwhile: the screen is made anew first.
-        if (resultCode == RESULT_OK) demo.withScreens { screen?.onResult(requestCode, data) }
-    }
+    /** Asks for a picture with the system's own picker: the app sees what is chosen and nothing else. */
+    fun pickPicture() = ask(picker, PickVisualMediaRequest(PickVisualMedia.ImageOnly))
 
-    override fun onRequestPermissionsResult(requestCode: Int, permissions: Array<String>, grantResults: IntArray) {
-        super.onRequestPermissionsResult(requestCode, permissions, grantResults)
-        demo.withScreens { screen?.onPermission() }
-    }
+    /** Has the camera app take one. An app that declares the camera's permission must hold it for that, too. */
+    fun takePicture() = if (mayUseCamera()) ask(camera, CaptureProvider.uri(this)) else askForCamera()
 
-    /** Starts another app's activity for the screen that is shown; says so where there is none. */
-    fun startForResult(intent: Intent, request: Int) {
+    /** Asks for a model's file. Few file managers know a type for .tflite. */
+    fun openFile() = ask(files, arrayOf("*/*"))
+
+    private fun <T> ask(other: ActivityResultLauncher<T>, what: T) = orSayThatThereIsNone { other.launch(what) }
+
+    /** Starts an activity that gives nothing back. */
+    fun show(intent: Intent) = orSayThatThereIsNone { startActivity(intent) }
+
+    private fun orSayThatThereIsNone(start: () -> Unit) {
         try {
-            startActivityForResult(intent, request)
+            start()
         } catch (_: ActivityNotFoundException) {
             Toast.makeText(this, R.string.no_app, Toast.LENGTH_LONG).show()
         }
@@ -117,32 +124,27 @@ class MainActivity : Activity() {
     /** False once the user has said no for good. */
     fun mayAskForCameraAgain(): Boolean = shouldShowRequestPermissionRationale(Manifest.permission.CAMERA)
 
-    fun askForCamera() = requestPermissions(arrayOf(Manifest.permission.CAMERA), CAMERA_REQUEST)
+    fun askForCamera() = ask(permission, Manifest.permission.CAMERA)
 
     /** Where the user allows again what was denied for good: Android asks no more. */
     fun openSettings() {
         val app = Uri.fromParts("package", packageName, null)
-        startForResult(Intent(Settings.ACTION_APPLICATION_DETAILS_SETTINGS, app), SETTINGS_REQUEST)
+        show(Intent(Settings.ACTION_APPLICATION_DETAILS_SETTINGS, app))
     }
 
     /** Where models are chosen: the way out where there is none, or one that cannot be used. */
     fun openModels() = nav.check(Tab.MODELS.button)
 
-    /** Classifies a picture of another app. */
-    fun classify(picture: Uri) {
-        val reader = PictureReader(applicationContext.contentResolver)
-        classify { withContext(Dispatchers.IO) { reader.read(picture) } }
-    }
-
-    private fun classify(decode: suspend () -> BitmapPixels) {
+    private fun classify(picture: Uri, lasts: Boolean = false) {
         nav.check(Tab.CLASSIFY.button)
-        demo.withScreens { it.classify.choose(decode) }
+        model.classify(picture, lasts)
     }
 
     private fun open(chosen: Tab) {
         // A group of buttons tells of one choice up to three times, the first time still of the old one.
         if (chosen == tab) return
         tab = chosen
+        model.tab = chosen
         if (scope == null) return // not visible; onStart shows it
         hide()
         show()
@@ -153,7 +155,7 @@ class MainActivity : Activity() {
         val until = CoroutineScope(SupervisorJob() + Dispatchers.Main.immediate)
         scope = until
         until.launch {
-            screens = demo.screens()
+            screens = model.screens()
             show(until)
         }
     }
@@ -191,9 +193,10 @@ class MainActivity : Activity() {
 
     private fun classifyShared(intent: Intent) {
         if (intent.action != Intent.ACTION_SEND) return
+        nav.check(Tab.CLASSIFY.button)
         when (val picture = stream(intent)) {
-            null -> classify { throw PictureException(PictureProblem.CannotOpen) }
-            else -> classify(picture)
+            null -> model.classifyNothing()
+            else -> model.classify(picture)
         }
     }
 
@@ -203,11 +206,5 @@ class MainActivity : Activity() {
         intent.getParcelableExtra<Parcelable>(Intent.EXTRA_STREAM) as? Uri
     } catch (_: RuntimeException) {
         null // not even Android can read it
-    }
-
-    private companion object {
-        const val TAB = "tab"
-        const val CAMERA_REQUEST = 1
-        const val SETTINGS_REQUEST = 4
     }
 }

@@ -123,16 +123,16 @@ class TaskActivity : Activity() {
     }
 
     private suspend fun run(request: TaskRequest): String {
-        val screens = (application as DemoApplication).screens()
+        val parts = (application as DemoApplication).parts()
         return when (request) {
             is TaskRequest.SelfTest ->
-                Documents.encodeToString(SelfTestDocument.serializer(), screens.selfTests.run())
+                Documents.encodeToString(SelfTestDocument.serializer(), parts.selfTests(scope).run())
             is TaskRequest.Benchmark -> {
-                val models = screens.bundledModels.filter { request.model == null || it.name == request.model }
+                val models = parts.bundledModels.filter { request.model == null || it.name == request.model }
                 require(models.isNotEmpty()) {
                     if (request.model == null) "no model is bundled" else "no bundled model is named ${request.model}"
                 }
-                val document = screens.benchmarks.run(models, request.options, request.runs)
+                val document = parts.benchmarks(scope).run(models, request.options, request.runs)
                 Documents.encodeToString(BenchmarkDocument.serializer(), document)
             }
         }

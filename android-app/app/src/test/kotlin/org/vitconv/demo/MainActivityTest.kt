@@ -92,13 +92,12 @@ class MainActivityTest : ScreenTests() {
     fun `a camera that was denied for good leads to the settings`() {
         launch()
         tap(R.id.camera)
-        activity.onRequestPermissionsResult(1, arrayOf("android.permission.CAMERA"), intArrayOf(-1))
-        settle()
+        deny()
         val dialog = ShadowAlertDialog.getLatestAlertDialog()
         assertEquals(activity.getString(R.string.live_denied), shadowOf(dialog).message)
         dialog.getButton(DialogInterface.BUTTON_POSITIVE).performClick()
         settle()
-        assertEquals("android.settings.APPLICATION_DETAILS_SETTINGS", shadowOf(activity).nextStartedActivityForResult.intent.action)
+        assertEquals("android.settings.APPLICATION_DETAILS_SETTINGS", shadowOf(activity).nextStartedActivity.action)
     }
 
     @Test
@@ -158,7 +157,7 @@ class MainActivityTest : ScreenTests() {
     fun `the first frame waits for nothing that is read or asked`() {
         val go = CountDownLatch(1)
         var thread: Thread? = null
-        TestApplication.beforeScreens = {
+        TestApplication.beforeParts = {
             thread = Thread.currentThread()
             go.await()
         }
@@ -182,8 +181,7 @@ class MainActivityTest : ScreenTests() {
         tap(R.id.nav_live)
         assertTrue(activity.getString(R.string.live_permission) in words())
         tap(R.id.live_action)
-        activity.onRequestPermissionsResult(1, arrayOf("android.permission.CAMERA"), intArrayOf(-1))
-        settle()
+        deny()
         assertTrue(activity.getString(R.string.live_denied) in words())
         tap(R.id.live_action)
         assertEquals("android.settings.APPLICATION_DETAILS_SETTINGS", shadowOf(activity).nextStartedActivity.action)
@@ -293,7 +291,7 @@ class MainActivityTest : ScreenTests() {
         waitFor("the table") { activity.getString(R.string.row_p95) in words() }
         assertTrue("390 of 439 operations, 57 parts" in words())
         tap(R.id.benchmark_share)
-        val chooser = shadowOf(activity).nextStartedActivityForResult.intent
+        val chooser = shadowOf(activity).nextStartedActivity
         @Suppress("DEPRECATION")
         val shared = chooser.getParcelableExtra<Intent>(Intent.EXTRA_INTENT)
         assertTrue(shared?.getStringExtra(Intent.EXTRA_TEXT).orEmpty().contains("\"p50_ms\": 8.25"))
@@ -334,10 +332,11 @@ class MainActivityTest : ScreenTests() {
         settle()
         val chosen = activity.screens.models.state.value.models
         assertEquals("float16" to Accelerator.NNAPI, chosen.selected?.scheme to chosen.options.accelerator)
-        val again = (activity.application as TestApplication).createScreens()
-        assertNotSame(activity.screens, again)
-        val found = again.models.state.value.models
-        assertEquals(listOf(chosen.selected, chosen.options, 200), listOf(found.selected, found.options, again.benchmarks.runs))
+        val before = activity.application
+        endAndComeBack()
+        assertNotSame(before, activity.application)
+        assertEquals(chosen.copy(runs = 200), activity.screens.models.state.value.models)
+        assertEquals(listOf(2, 2), listOf(R.id.benchmark_with, R.id.benchmark_runs).map { spinner(it).selectedItemPosition })
     }
 
     @Test
@@ -346,7 +345,7 @@ class MainActivityTest : ScreenTests() {
         val application = activity.application as TestApplication
         for (text in listOf("no JSON", "{\"model\": \"gone.tflite\", \"accelerator\": \"gpu\", \"threads\": 900}")) {
             application.getSharedPreferences("choices", 0).edit().putString("choices", text).commit()
-            val found = application.createScreens().models.state.value.models
+            val found = application.createParts().models.state.value.models
             assertEquals(listOf("int8", RunOptions()), listOf(found.selected?.scheme, found.options))
         }
     }

@@ -1,8 +1,10 @@
 package org.vitconv.demo
 
 import android.graphics.Bitmap
+import android.graphics.BitmapFactory
 import android.graphics.Canvas
 import android.graphics.Color
+import android.graphics.drawable.BitmapDrawable
 import android.view.View
 import android.widget.ImageView
 import android.widget.ProgressBar
@@ -11,8 +13,12 @@ import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
 import org.junit.Assert.assertTrue
 import org.junit.Test
+import org.vitconv.classifier.BitmapPixels
 import org.vitconv.core.Confidence
+import org.vitconv.core.ImageSpec
 import org.vitconv.core.PixelSource
+import org.vitconv.core.Resampler
+import org.vitconv.core.ResizeRule
 
 /** Below an answer: what it rests on, and how sure it has to be. */
 class ReasonsTest : ScreenTests() {
@@ -70,6 +76,29 @@ class ReasonsTest : ScreenTests() {
         tap(R.id.reasons_button)
         waitFor("a map") { text(R.string.reasons_nothing, "tulips", "87.1%") in words() }
     }
+
+    private fun given(rule: ResizeRule, words: Int) {
+        TestApplication.resize = rule
+        answer()
+        assertTrue("${words()}", text(words, 32, 32) in words())
+        val drawable = activity.findViewById<ImageView>(R.id.seen_picture).drawable as BitmapDrawable
+        val given = ByteArray(32 * 32 * 3)
+        Resampler(ImageSpec(32, 32, resize = rule)).resample(BitmapPixels(BitmapFactory.decodeByteArray(flower, 0, flower.size)), given)
+        val shown = IntArray(32 * 32).also { drawable.bitmap.getPixels(it, 0, 32, 0, 0, 32, 32) }
+        assertEquals(given.toList(), shown.flatMap { listOf(Color.red(it), Color.green(it), Color.blue(it)).map(Int::toByte) })
+        assertFalse(drawable.isFilterBitmap)
+    }
+
+    @Test
+    fun `what the model was given is shown with its size, and every pixel of it`() {
+        given(ResizeRule.STRETCH, R.string.seen_whole)
+        send(share(offered(flower.copyOf(2000), "broken.jpg")))
+        waitFor("a refusal") { text(R.string.picture_broken) in words() }
+        assertFalse(shown(R.id.seen))
+    }
+
+    @Test
+    fun `where something was cut off for the model that is said`() = given(ResizeRule.CENTER_CROP, R.string.seen_part)
 
     @Test
     fun `looking can be stopped`() {

@@ -1,7 +1,6 @@
 package org.vitconv.demo
 
 import android.content.Intent
-import android.content.pm.PackageManager
 import android.graphics.Bitmap
 import android.graphics.Color
 import android.graphics.drawable.BitmapDrawable
@@ -148,8 +147,7 @@ class ScreenPicturesTest : ScreenTests() {
         waitFor("a refusal") { activity.getString(R.string.picture_broken) in words() }
         picture("classify-broken")
         tap(R.id.camera)
-        activity.onRequestPermissionsResult(1, arrayOf("android.permission.CAMERA"), intArrayOf(PackageManager.PERMISSION_DENIED))
-        settle()
+        deny()
         picture("classify-denied")
     }
 
@@ -206,8 +204,8 @@ class ScreenPicturesTest : ScreenTests() {
         launchBehindBars()
         tap(R.id.nav_live)
         picture("live-permission")
-        activity.onRequestPermissionsResult(1, arrayOf("android.permission.CAMERA"), intArrayOf(PackageManager.PERMISSION_DENIED))
-        settle()
+        tap(R.id.live_action)
+        deny()
         picture("live-denied")
         shadowOf(activity.application).grantPermissions("android.permission.CAMERA")
         tap(R.id.nav_models)

@@ -1,12 +1,16 @@
 package org.vitconv.demo
 
+import android.app.Instrumentation
 import android.content.Intent
+import android.content.pm.PackageManager
 import android.graphics.Bitmap
 import android.graphics.Canvas
 import android.graphics.Color
 import android.graphics.Paint
 import android.net.Uri
+import android.os.Bundle
 import android.os.Looper
+import android.os.Parcel
 import android.view.View
 import android.view.ViewGroup
 import android.widget.TextView
@@ -23,6 +27,8 @@ import org.robolectric.Shadows.shadowOf
 import org.robolectric.android.controller.ActivityController
 import org.robolectric.annotation.Config
 import org.robolectric.annotation.GraphicsMode
+import org.robolectric.util.ReflectionHelpers
+import org.vitconv.core.ResizeRule
 import java.io.ByteArrayInputStream
 import java.io.ByteArrayOutputStream
 
@@ -74,8 +80,9 @@ abstract class ScreenTests {
         TestApplication.runMs = 0
         TestApplication.medianMs = 8.25
         TestApplication.probabilities = TestApplication::mostlyTulips
+        TestApplication.resize = ResizeRule.STRETCH
         TestApplication.confidence = null
-        TestApplication.beforeScreens = null
+        TestApplication.beforeParts = null
         TestApplication.gate = null
         TestApplication.refused = null
         TestApplication.goldenProblem = null
@@ -92,7 +99,7 @@ abstract class ScreenTests {
         if (qualifiers.isNotEmpty()) RuntimeEnvironment.setQualifiers(qualifiers)
         controller = Robolectric.buildActivity(MainActivity::class.java, intent).setup()
         settle()
-        if (TestApplication.beforeScreens == null) {
+        if (TestApplication.beforeParts == null) {
             waitFor("a screen") { activity.findViewById<ViewGroup>(R.id.content).childCount > 0 }
         }
     }
@@ -110,6 +117,54 @@ abstract class ScreenTests {
 
     protected fun comeBack() {
         controller.restart().start().resume()
+        settle()
+    }
+
+    /**
+     * Android ends the process while another app is in front, and starts a new one when the user comes back: nothing is
+     * left but what was written, and what Android keeps of the activity.
+     */
+    protected fun endAndComeBack() {
+        controller.pause().stop()
+        val saved = Bundle().also(controller::saveInstanceState)
+        settle()
+        controller.destroy() // a process that ends does not come to that; here it stops what goes on
+        val application = Instrumentation.newApplication(TestApplication::class.java, RuntimeEnvironment.getApplication().baseContext)
+        ReflectionHelpers.setStaticField(RuntimeEnvironment::class.java, "application", application)
+        application.onCreate()
+        controller = Robolectric.buildActivity(MainActivity::class.java, activity.intent).setup(throughParcel(saved))
+        settle()
+        waitFor("a screen") { activity.findViewById<ViewGroup>(R.id.content).childCount > 0 }
+    }
+
+    /** Android holds it as bytes. */
+    private fun throughParcel(bundle: Bundle): Bundle {
+        val parcel = Parcel.obtain()
+        bundle.writeToParcel(parcel, 0)
+        val bytes = parcel.marshall()
+        parcel.recycle()
+        val other = Parcel.obtain()
+        other.unmarshall(bytes, 0, bytes.size)
+        other.setDataPosition(0)
+        return Bundle.CREATOR.createFromParcel(other).also {
+            other.recycle()
+            it.classLoader = javaClass.classLoader
+        }
+    }
+
+    /** The user closes the window for good. */
+    protected fun close() {
+        activity.finish()
+        controller.pause().stop().destroy()
+        settle()
+    }
+
+    /** The user says no to what was asked for last. */
+    @Suppress("DEPRECATION") // what Android calls
+    protected fun deny() {
+        val asked = shadowOf(activity).lastRequestedPermission
+        val no = IntArray(asked.requestedPermissions.size) { PackageManager.PERMISSION_DENIED }
+        activity.onRequestPermissionsResult(asked.requestCode, asked.requestedPermissions, no)
         settle()
     }
 

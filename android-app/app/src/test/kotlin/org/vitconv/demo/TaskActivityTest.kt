@@ -38,7 +38,7 @@ class TaskActivityTest {
     fun withTheUsualModels() {
         TestApplication.models = TestApplication.defaultModels()
         TestApplication.runMs = 0
-        TestApplication.beforeScreens = null
+        TestApplication.beforeParts = null
     }
 
     private fun request(vararg extras: Pair<String, Any>): Intent {

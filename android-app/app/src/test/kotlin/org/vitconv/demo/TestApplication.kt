@@ -17,6 +17,8 @@ import org.vitconv.core.ModelInfo
 import org.vitconv.core.ModelProblem
 import org.vitconv.core.Normalization
 import org.vitconv.core.PixelSource
+import org.vitconv.core.Resampler
+import org.vitconv.core.ResizeRule
 import org.vitconv.core.TensorSpec
 import org.vitconv.core.TensorType
 import org.vitconv.core.screens.GoldenImages
@@ -31,12 +33,12 @@ import java.util.concurrent.atomic.AtomicInteger
 /** The app with models that need no file: the screens are looked at with these. */
 class TestApplication : DemoApplication() {
     /** Also what the app would have after it was killed and started again. */
-    public override fun createScreens(): Screens {
-        beforeScreens?.invoke()
-        return fakeScreens()
+    public override fun createParts(): Parts {
+        beforeParts?.invoke()
+        return fakeParts()
     }
 
-    private fun fakeScreens() = Screens(
+    private fun fakeParts() = Parts(
         models = models,
         golden = FakeGolden,
         loader = { _, _ ->
@@ -62,17 +64,23 @@ class TestApplication : DemoApplication() {
         var seen: List<List<Int>> = emptyList()
         var models = defaultModels()
 
-        /** Called before the screens' logic is made; it may take its time. */
-        var beforeScreens: (() -> Unit)? = null
+        /** Called before the app's parts are made; it may take its time. */
+        var beforeParts: (() -> Unit)? = null
 
         /** What a model says of a picture, in the order of its labels. */
         var probabilities: (PixelSource) -> FloatArray = ::mostlyTulips
+
+        /** What it makes of a picture before that. */
+        var resize = ResizeRule.STRETCH
 
         /** What its file says of how sure it is. */
         var confidence: Confidence? = null
 
         /** How long a model says that it takes. */
         var medianMs = 8.25
+
+        /** How often any model ran. */
+        val runs = AtomicInteger()
 
         /** How long a model really takes, in milliseconds. */
         var runMs = 0L
@@ -112,16 +120,19 @@ class Gate(private val times: Int) {
 /** Knows five flowers. */
 class FakeClassifier(private val runMs: Long = 0) : Classifier {
     override val info = ModelInfo(
-        "fake", "", "", "", "", listOf("dandelion", "daisy", "tulips", "sunflowers", "roses"), ImageSpec(32, 32),
+        "fake", "", "", "", "", listOf("dandelion", "daisy", "tulips", "sunflowers", "roses"), ImageSpec(32, 32, resize = TestApplication.resize),
         Normalization.NONE, TensorSpec(listOf(1, 32, 32, 3), TensorType.FLOAT32, null),
         TensorSpec(listOf(1, 5), TensorType.FLOAT32, null), 439,
         TestApplication.confidence,
     )
     override val loadMs = 12.5
     override val delegation = Delegation(439, 390, 57)
+    override val pixels = ByteArray(32 * 32 * 3)
+    private val resampler = Resampler(info.image)
 
     override fun classify(picture: PixelSource): Answer {
         TestApplication.seen = List(picture.height) { y -> IntArray(picture.width).also { picture.readRow(y, it) }.toList() }
+        resampler.resample(picture, pixels)
         return Answer(TestApplication.probabilities(picture)).apply {
             prepareMs = 3.4
             inferenceMs = run()
@@ -129,6 +140,7 @@ class FakeClassifier(private val runMs: Long = 0) : Classifier {
     }
 
     override fun run(): Double {
+        TestApplication.runs.incrementAndGet()
         TestApplication.gate?.pass()
         if (runMs > 0) Thread.sleep(runMs)
         return TestApplication.medianMs

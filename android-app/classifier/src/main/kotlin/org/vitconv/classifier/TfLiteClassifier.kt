@@ -29,15 +29,15 @@ class TfLiteClassifier private constructor(
     private val resampler = Resampler(info.image)
     private val writer = InputWriter(info.input, info.normalization)
     private val reader = OutputReader(info.output)
-    private val rgb = ByteArray(info.image.height * info.image.width * info.image.channels)
+    override val pixels = ByteArray(info.image.height * info.image.width * info.image.channels)
     private val input = direct(info.input.bytes)
     private val output = direct(info.output.bytes)
     private val answer = Answer(FloatArray(info.output.elements))
 
     override fun classify(picture: PixelSource): Answer {
         val started = System.nanoTime()
-        resampler.resample(picture, rgb)
-        writer.write(rgb, input)
+        resampler.resample(picture, pixels)
+        writer.write(pixels, input)
         answer.prepareMs = millisecondsSince(started)
         answer.inferenceMs = run()
         reader.read(output, answer.probabilities)

@@ -1,5 +1,7 @@
 package org.vitconv.core
 
+import kotlinx.serialization.Serializable
+
 /** What runs a model's nodes. */
 enum class Accelerator(val id: String) {
     /** TFLite's own kernels. */
@@ -15,6 +17,7 @@ enum class Accelerator(val id: String) {
 }
 
 /** How to run a model. */
+@Serializable
 data class RunOptions(val threads: Int = 1, val accelerator: Accelerator = Accelerator.XNNPACK) {
     init {
         require(threads in 1..MOST_THREADS) { "threads must be 1 to $MOST_THREADS, not $threads" }
@@ -47,6 +50,9 @@ interface Classifier : AutoCloseable {
     /** Reading the file, building the interpreter and applying the delegate. */
     val loadMs: Double
     val delegation: Delegation
+
+    /** What the model was given last, height × width × 3 bytes of RGB; filled anew by the next [classify]. */
+    val pixels: ByteArray
 
     /** Answers for a picture of any size. No memory is allocated for it, but when its size changes. */
     fun classify(picture: PixelSource): Answer

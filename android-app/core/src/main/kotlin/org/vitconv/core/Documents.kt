@@ -1,5 +1,6 @@
 package org.vitconv.core
 
+import kotlinx.serialization.DeserializationStrategy
 import kotlinx.serialization.EncodeDefault
 import kotlinx.serialization.ExperimentalSerializationApi
 import kotlinx.serialization.SerialName
@@ -96,4 +97,11 @@ val Documents = Json {
     prettyPrint = true
     prettyPrintIndent = "  "
     encodeDefaults = true
+}
+
+/** What [text] says; null where it is damaged, or of a version that wrote otherwise. */
+fun <T> readOrNull(what: DeserializationStrategy<T>, text: String): T? = try {
+    Documents.decodeFromString(what, text)
+} catch (_: IllegalArgumentException) {
+    null // SerializationException is one, too
 }

@@ -30,7 +30,6 @@ class Occlusion(val probability: Double, val drops: DoubleArray, val image: Imag
         private const val STRONGEST = 0.85
         private const val FOR = 0xE13C14
         private const val AGAINST = 0x1E5ADC
-        private const val OPAQUE = 0xFF shl 24
 
         /**
          * Of the class with that [index], whose probability [scores] makes of the classifier's. [progress] is told how
@@ -47,9 +46,7 @@ class Occlusion(val probability: Double, val drops: DoubleArray, val image: Imag
             val image = classifier.info.image
             val rgb = ByteArray(image.height * image.width * image.channels)
             Resampler(image).resample(picture, rgb)
-            val whole = IntArray(image.height * image.width) {
-                (OPAQUE or (value(rgb, 3 * it) shl 16)) or (value(rgb, 3 * it + 1) shl 8) or value(rgb, 3 * it + 2)
-            }
+            val whole = ArrayPixels.of(image, rgb).argb
             val colour = meanColour(rgb)
             val covered = IntArray(whole.size)
             val count = PLACES * PLACES + 1

@@ -1,5 +1,6 @@
 package org.vitconv.core
 
+import kotlinx.serialization.Serializable
 import java.util.Locale
 import kotlin.math.abs
 
@@ -52,18 +53,24 @@ class SelfTest(private val path: String, private val scheme: String, private val
 }
 
 /** Why a file fails the self-test. [message] is in English, for documents; the screens have their own words. */
+@Serializable
 sealed class CheckProblem(val message: String) {
+    @Serializable
     data object NoImages : CheckProblem("there are no golden images")
 
+    @Serializable
     data class NotFinite(val count: Int, val images: Int) :
         CheckProblem("gives NaN or infinity for $count of $images images")
 
+    @Serializable
     data class Agreement(val fraction: Double, val limit: Double) :
         CheckProblem("agrees with Keras on ${percent(fraction)}, less than ${percent(limit)}")
 
+    @Serializable
     data class Error(val error: Double, val limit: Double) :
         CheckProblem("is off by ${short(error)} in a probability, more than ${short(limit)}")
 
+    @Serializable
     data class Model(val problem: ModelProblem) : CheckProblem(problem.message)
 
     companion object {

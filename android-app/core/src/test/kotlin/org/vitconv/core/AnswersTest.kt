@@ -28,6 +28,7 @@ class AnswersTest {
     private class Weighted(override val info: ModelInfo, private val weights: DoubleArray) : Classifier {
         override val loadMs = 0.0
         override val delegation = Delegation(1, null, null)
+        override val pixels = ByteArray(0)
         var asked = 0
 
         override fun classify(picture: PixelSource): Answer {

@@ -133,4 +133,17 @@ class PreprocessingTest {
         assertEquals(listOf(3.0, 3.0), listOf(5.0, 95.0).map(statistics::percentile))
         assertEquals(3.0 to 3.0, statistics.medianInterval())
     }
+
+    @Test
+    fun `pictures of another height or width are not resized as the one before`() {
+        for (rule in ResizeRule.entries) {
+            val spec = ImageSpec(5, 4, resize = rule)
+            val kept = Resampler(spec)
+            for ((width, height) in listOf(9 to 12, 9 to 7, 16 to 7, 4 to 5, 4 to 9, 9 to 5)) {
+                val picture = ArrayPixels(width, height, IntArray(width * height) { (255 shl 24) or (it * 1_234_567 and 0xFFFFFF) })
+                val expected = ByteArray(60).also { Resampler(spec).resample(picture, it) }
+                assertArrayEquals("$width × $height, $rule", expected, ByteArray(60).also { kept.resample(picture, it) })
+            }
+        }
+    }
 }

@@ -62,6 +62,17 @@ class YuvFrameTest {
     }
 
     @Test
+    fun `a frame of another height, width or position is not read as the one before`() {
+        fun plane(vararg values: Int) = Plane(ByteBuffer.wrap(ByteArray(values.size) { values[it].toByte() }), 4, 1)
+        val frame = YuvFrame()
+        frame.read(4, 2, luma, grey, grey, Orientation.UPRIGHT)
+        val low = plane(1, 2, 3, 4)
+        assertEquals(listOf(listOf(1, 2, 3, 4)), rows(frame.read(4, 1, low, grey, grey, Orientation.UPRIGHT)))
+        assertEquals(listOf(listOf(1, 2)), rows(frame.read(2, 1, low, grey, grey, Orientation.UPRIGHT)))
+        assertEquals(listOf(listOf(2, 1)), rows(frame.read(2, 1, low, grey, grey, Orientation.TURNED_180)))
+    }
+
+    @Test
     fun `the same frame is used again for the next picture`() {
         val frame = YuvFrame()
         assertSame(frame.read(4, 2, luma, grey, grey, Orientation.UPRIGHT), frame.read(4, 2, luma, grey, grey, Orientation.UPRIGHT))

@@ -36,7 +36,7 @@ class BenchmarkScreen(activity: MainActivity, parent: ViewGroup) : Screen(activi
         val chosen = screens.models.state.value.models.options
         offer(R.id.benchmark_with, accelerators, chosen.accelerator, texts::accelerator) { options { copy(accelerator = it) } }
         offer(R.id.benchmark_threads, threads, chosen.threads, Int::toString) { options { copy(threads = it) } }
-        offer(R.id.benchmark_runs, RUNS, screens.benchmarks.runs, Int::toString) { screens.benchmarks.runs = it }
+        offer(R.id.benchmark_runs, RUNS, screens.models.state.value.models.runs, Int::toString, screens.models::timeIn)
         follow(screens.benchmarks.state, ::draw)
     }
 
@@ -130,11 +130,10 @@ class BenchmarkScreen(activity: MainActivity, parent: ViewGroup) : Screen(activi
     private fun share(document: BenchmarkDocument) {
         val json = Documents.encodeToString(BenchmarkDocument.serializer(), document)
         val send = Intent(Intent.ACTION_SEND).setType("application/json").putExtra(Intent.EXTRA_TEXT, json)
-        activity.startForResult(Intent.createChooser(send, null), SHARED)
+        activity.show(Intent.createChooser(send, null))
     }
 
     private companion object {
         val RUNS = listOf(10, 50, 200)
-        const val SHARED = 5
     }
 }

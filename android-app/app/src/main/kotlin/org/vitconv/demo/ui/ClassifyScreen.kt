@@ -1,9 +1,8 @@
 package org.vitconv.demo.ui
 
 import android.app.AlertDialog
-import android.content.Intent
-import android.os.Build
-import android.provider.MediaStore
+import android.graphics.Bitmap
+import android.graphics.drawable.BitmapDrawable
 import android.view.View
 import android.view.ViewGroup
 import android.widget.Button
@@ -12,9 +11,9 @@ import android.widget.TextView
 import org.vitconv.classifier.BitmapPixels
 import org.vitconv.core.screens.ClassifyState
 import org.vitconv.core.screens.Reasons
+import org.vitconv.core.screens.Seen
 import org.vitconv.demo.MainActivity
 import org.vitconv.demo.R
-import org.vitconv.demo.picture.CaptureProvider
 
 /** One picture and what the model says of it. */
 class ClassifyScreen(activity: MainActivity, parent: ViewGroup) : Screen(activity, R.layout.classify, parent) {
@@ -27,27 +26,22 @@ class ClassifyScreen(activity: MainActivity, parent: ViewGroup) : Screen(activit
     private val bars = Bars(find(R.id.bars), texts)
     private val wrongAnswers: View = find(R.id.wrong_answers_row)
     private val reasons = ReasonsView(view, texts)
+    private val seen: View = find(R.id.seen)
+    private var drawn: Seen? = null
     private var offered: List<Double>? = null
 
     override fun onShow() {
-        find<Button>(R.id.gallery).setOnClickListener { activity.startForResult(gallery(), PICKED) }
-        find<Button>(R.id.camera).setOnClickListener { takePicture() }
+        find<Button>(R.id.gallery).setOnClickListener { activity.pickPicture() }
+        find<Button>(R.id.camera).setOnClickListener { activity.takePicture() }
         toModels.setOnClickListener { activity.openModels() }
         screens.classify.again()
         follow(screens.classify.state, ::draw)
     }
 
-    override fun onResult(request: Int, data: Intent?) {
-        when (request) {
-            PICKED -> data?.data?.let(activity::classify)
-            TAKEN -> activity.classify(CaptureProvider.uri(activity))
-        }
-    }
-
     /** The user had to allow the camera first. Where Android no longer asks, nothing would be seen to happen. */
     override fun onPermission() {
         when {
-            activity.mayUseCamera() -> takePicture()
+            activity.mayUseCamera() -> activity.takePicture()
             !activity.mayAskForCameraAgain() ->
                 AlertDialog.Builder(activity)
                     .setMessage(R.string.live_denied)
@@ -84,12 +78,30 @@ class ClassifyScreen(activity: MainActivity, parent: ViewGroup) : Screen(activit
         toModels.show(state == ClassifyState.NoModel || state is ClassifyState.BadModel)
         val verdict = answered?.verdict
         bars.draw(verdict?.best.orEmpty())
+        drawSeen(verdict?.seen)
         reasons.draw(answered, screens.classify::explain, screens.classify::forgetReasons)
         offerErrorRates(verdict?.errorRates.orEmpty())
         timing.text = verdict?.let {
             val times = activity.getString(R.string.timing, texts.number(it.inferenceMs), texts.number(it.prepareMs))
             listOfNotNull(times, texts.runWith(it.options), it.change?.let { why -> texts.change(why, it.model) }).joinToString("\n")
         }
+    }
+
+    /** Small, but every pixel of it as it is. */
+    private fun drawSeen(what: Seen?) {
+        if (what == drawn) return
+        drawn = what
+        seen.show(what != null)
+        val pixels = what?.pixels ?: return
+        val row = IntArray(pixels.width)
+        val bitmap = Bitmap.createBitmap(pixels.width, pixels.height, Bitmap.Config.ARGB_8888)
+        for (y in 0 until pixels.height) {
+            pixels.readRow(y, row)
+            bitmap.setPixels(row, 0, pixels.width, 0, y, pixels.width, 1)
+        }
+        find<ImageView>(R.id.seen_picture).setImageDrawable(BitmapDrawable(activity.resources, bitmap).apply { isFilterBitmap = false })
+        val words = if (what.isPart) R.string.seen_part else R.string.seen_whole
+        find<TextView>(R.id.seen_text).text = activity.getString(words, pixels.width, pixels.height)
     }
 
     /** Offers the error rates that the model on the screen can promise; which is chosen holds for all models. */
@@ -110,28 +122,4 @@ class ClassifyScreen(activity: MainActivity, parent: ViewGroup) : Screen(activit
     private fun errorRate(rate: Double?): String =
         if (rate == null) activity.getString(R.string.wrong_answers_any)
         else activity.getString(R.string.wrong_answers_most, texts.percent(rate))
-
-    private fun gallery(): Intent =
-        if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.TIRAMISU) {
-            // The system's own picker: the app sees what is chosen and nothing else.
-            Intent("android.provider.action.PICK_IMAGES").setType("image/*")
-        } else {
-            Intent(Intent.ACTION_GET_CONTENT).setType("image/*").addCategory(Intent.CATEGORY_OPENABLE)
-        }
-
-    /** An app that declares the camera's permission must hold it, to ask even another app for a picture. */
-    private fun takePicture() {
-        if (!activity.mayUseCamera()) return activity.askForCamera()
-        val uri = CaptureProvider.uri(activity)
-        val intent = Intent(MediaStore.ACTION_IMAGE_CAPTURE)
-            .putExtra(MediaStore.EXTRA_OUTPUT, uri)
-            .addFlags(Intent.FLAG_GRANT_WRITE_URI_PERMISSION or Intent.FLAG_GRANT_READ_URI_PERMISSION)
-        intent.clipData = android.content.ClipData.newRawUri(null, uri)
-        activity.startForResult(intent, TAKEN)
-    }
-
-    private companion object {
-        const val PICKED = 1
-        const val TAKEN = 2
-    }
 }

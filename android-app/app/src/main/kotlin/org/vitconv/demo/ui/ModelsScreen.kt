@@ -1,7 +1,5 @@
 package org.vitconv.demo.ui
 
-import android.content.Intent
-import android.net.Uri
 import android.view.View
 import android.view.ViewGroup
 import android.widget.Button
@@ -11,10 +9,8 @@ import org.vitconv.core.FileTitle
 import org.vitconv.core.screens.ModelEntry
 import org.vitconv.core.screens.Models
 import org.vitconv.core.screens.ModelsState
-import org.vitconv.demo.DemoApplication
 import org.vitconv.demo.MainActivity
 import org.vitconv.demo.R
-import org.vitconv.demo.model.OfferedFile
 
 /** The bundled models and those that the user opened. */
 class ModelsScreen(activity: MainActivity, parent: ViewGroup) : Screen(activity, R.layout.models, parent) {
@@ -24,24 +20,11 @@ class ModelsScreen(activity: MainActivity, parent: ViewGroup) : Screen(activity,
     private val status: TextView = find(R.id.models_status)
 
     override fun onShow() {
-        find<Button>(R.id.models_open).setOnClickListener {
-            // Few file managers know a type for .tflite.
-            val open = Intent(Intent.ACTION_OPEN_DOCUMENT).setType("*/*").addCategory(Intent.CATEGORY_OPENABLE)
-            activity.startForResult(open, OPENED)
-        }
+        find<Button>(R.id.models_open).setOnClickListener { activity.openFile() }
         follow(screens.models.state, ::draw)
     }
 
     override fun onHide() = screens.models.acknowledge()
-
-    override fun onResult(request: Int, data: Intent?) {
-        if (request == OPENED) data?.data?.let(::open)
-    }
-
-    private fun open(uri: Uri) {
-        val application = activity.application as DemoApplication
-        screens.open(OfferedFile(application.contentResolver, uri), application.openedModels)
-    }
 
     private fun draw(state: ModelsState) {
         drawList(state.models)
@@ -83,8 +66,4 @@ class ModelsScreen(activity: MainActivity, parent: ViewGroup) : Screen(activity,
         models.speeds[model]?.let { activity.getString(R.string.models_speed, texts.number(it)) },
         activity.getString(R.string.models_opened).takeIf { model.source == ModelEntry.Source.Opened },
     ).joinToString(" · ")
-
-    private companion object {
-        const val OPENED = 3
-    }
 }

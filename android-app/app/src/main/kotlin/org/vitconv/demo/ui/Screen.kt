@@ -1,7 +1,6 @@
 package org.vitconv.demo.ui
 
 import android.annotation.TargetApi
-import android.content.Intent
 import android.os.Build
 import android.view.View
 import android.view.ViewGroup
@@ -42,9 +41,6 @@ abstract class Screen(protected val activity: MainActivity, layout: Int, parent:
 
     /** The screen is hidden, or the app goes to the background. */
     open fun onHide() = Unit
-
-    /** An activity that this screen started has ended well. */
-    open fun onResult(request: Int, data: Intent?) = Unit
 
     /** The user answered a question for a permission. */
     open fun onPermission() = Unit

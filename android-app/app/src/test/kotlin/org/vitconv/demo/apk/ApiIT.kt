@@ -45,7 +45,7 @@ class ApiIT {
     private fun missing(api: String, roots: List<File>, excused: String?): List<String> {
         val log = Collected()
         val own = ClassListBuilder(log).apply { roots.forEach(::process) }.packages +
-            setOf("kotlin.*", "kotlinx.*", "org.tensorflow.*", "com.google.flatbuffers", "com.google.flatbuffers.*", "org.jetbrains.*")
+            setOf("kotlin.*", "kotlinx.*", "androidx.*", "org.tensorflow.*", "com.google.flatbuffers", "com.google.flatbuffers.*", "org.jetbrains.*")
         val signatures = File(System.getProperty("vitconv.signatures"), "gummy-bears-api-$api.signature")
         val checker = SignatureChecker(signatures.inputStream(), own, log)
         checker.setAnnotationTypes(listOfNotNull(excused))

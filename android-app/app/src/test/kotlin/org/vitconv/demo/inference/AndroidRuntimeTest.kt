@@ -20,6 +20,7 @@ import org.vitconv.classifier.RuntimeLog
 import org.vitconv.classifier.TfLiteClassifier
 import org.vitconv.classifier.read
 import org.vitconv.core.Accelerator
+import org.vitconv.core.ArrayPixels
 import org.vitconv.core.Delegation
 import org.vitconv.core.Documents
 import org.vitconv.core.ExportManifest
@@ -34,6 +35,7 @@ import org.vitconv.core.SelfTest
 import org.vitconv.core.YuvFrame
 import org.vitconv.core.screens.ModelEntry
 import org.vitconv.core.screens.ModelsState
+import org.vitconv.core.screens.Seen
 import org.vitconv.core.topK
 import org.vitconv.demo.DemoApplication
 import org.vitconv.demo.camera.PlanesImage
@@ -52,7 +54,7 @@ import kotlin.math.roundToInt
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
 class AndroidRuntimeTest {
     private val application get() = RuntimeEnvironment.getApplication() as DemoApplication
-    private val screens by lazy { runBlocking { application.screens() } }
+    private val parts by lazy { runBlocking { application.parts() } }
     private val models by lazy { BundledModels(application.assets) }
 
     private object NoLog : RuntimeLog {
@@ -70,7 +72,7 @@ class AndroidRuntimeTest {
 
     @Test
     fun `every bundled file passes the app's self-test`() {
-        val document = runBlocking { screens.selfTests.run() }
+        val document = runBlocking { parts.selfTests(this).run() }
         assertTrue(Documents.encodeToString(org.vitconv.core.SelfTestDocument.serializer(), document), document.passed)
         assertEquals(StagedModels.files().size, document.files.size)
         assertTrue(document.files.all { it.images == 8 })
@@ -94,6 +96,19 @@ class AndroidRuntimeTest {
     @Test
     fun `two threads give the same answers within the limits`() {
         check(models.entries.first { it.scheme == "float32" }, RunOptions(2, Accelerator.XNNPACK))
+    }
+
+    @Test
+    fun `what the model was given can be looked at`() {
+        TfLiteClassifier.load(models.map(models.entries.first { it.scheme == "int8" }), RunOptions(), NoLog).use { classifier ->
+            val (height, width) = classifier.info.image
+            val picture = ArrayPixels(width, height, IntArray(width * height) { (255 shl 24) or (it * 7919) })
+            classifier.classify(picture)
+            val seen = Seen.of(classifier, picture)
+            fun rows(pixels: PixelSource) = List(height) { y -> IntArray(width).also { pixels.readRow(y, it) }.toList() }
+            assertEquals(rows(picture), rows(seen.pixels))
+            assertFalse(seen.isPart)
+        }
     }
 
     @Test
@@ -201,7 +216,7 @@ class AndroidRuntimeTest {
     @Test
     fun `a benchmark gives times, and says that the log told nothing of the delegate`() {
         val model = models.entries.first { it.scheme == "int8" }
-        val document = runBlocking { screens.benchmarks.run(listOf(model), RunOptions(), 5) }
+        val document = runBlocking { parts.benchmarks(this).run(listOf(model), RunOptions(), 5) }
         val file = document.files.single()
         assertTrue("$file", file.p50Ms > 0 && file.p95Ms >= file.p50Ms && file.initMs > 0 && file.firstMs > 0)
         assertEquals("TensorFlow Lite 2.16.1, xnnpack", document.runtime)
@@ -222,8 +237,8 @@ class AndroidRuntimeTest {
         val bytes = StagedModels.files().minBy { it.length() }.readBytes()
         val entry = application.openedModels.import("mine.tflite", bytes.inputStream())
         application.openedModels.forget(entry)
-        runBlocking { screens.models.open("mine.tflite") { entry } }
-        val state = screens.models.state.value
+        runBlocking { parts.models.open("mine.tflite") { entry } }
+        val state = parts.models.state.value
         assertTrue("$state", state is ModelsState.Refused && state.problem is ModelProblem.Unreadable)
     }
 

@@ -8,11 +8,13 @@ import kotlinx.coroutines.flow.MutableStateFlow
 import kotlinx.coroutines.flow.combine
 import kotlinx.coroutines.flow.distinctUntilChanged
 import kotlinx.coroutines.launch
+import kotlinx.serialization.Serializable
 import org.vitconv.core.Accelerator
 import org.vitconv.core.ArrayPixels
 import org.vitconv.core.BenchmarkDocument
 import org.vitconv.core.Delegation
 import org.vitconv.core.Device
+import org.vitconv.core.Documents
 import org.vitconv.core.FileTiming
 import org.vitconv.core.ImageSpec
 import org.vitconv.core.ModelException
@@ -20,8 +22,8 @@ import org.vitconv.core.ModelProblem
 import org.vitconv.core.PixelSource
 import org.vitconv.core.RunOptions
 import org.vitconv.core.Statistics
-import org.vitconv.core.TaskRequest
 import org.vitconv.core.Thermal
+import org.vitconv.core.readOrNull
 import kotlin.coroutines.coroutineContext
 import kotlin.random.Random
 
@@ -46,59 +48,65 @@ interface Machine {
 }
 
 /** How fast a file was when it was last run like this. */
+@Serializable
 data class Timed(val path: String, val options: RunOptions, val medianMs: Double)
 
 /** State of the benchmark's screen. */
+@Serializable
 sealed interface BenchmarkState {
+    @Serializable
     data object NoModel : BenchmarkState
 
     /** [available] is what this device can run models with. */
+    @Serializable
     data class Choosing(val available: List<Accelerator>) : BenchmarkState
 
+    @Serializable
     data class Running(val done: Int, val total: Int) : BenchmarkState
 
     /**
      * [change] is what else than the user's choice was timed. [compared] is what was timed since the app was started,
      * this one included, the fastest first.
      */
+    @Serializable
     data class Done(
         val document: BenchmarkDocument,
         val change: Plan.Change? = null,
         val compared: List<Timed> = emptyList(),
     ) : BenchmarkState
 
+    @Serializable
     data class Failed(val name: String, val problem: ModelProblem) : BenchmarkState
 
     /** The app went to the background, where Android gives it little of the processor. */
+    @Serializable
     data object Interrupted : BenchmarkState
 }
 
-/** Times models on this device. */
+/** Times models on this device. [kept] is what [toKeep] gave before the app was ended. */
 class Benchmarks(
     private val engine: Engine,
     private val selection: ModelSelection,
     private val machine: Machine,
     private val available: List<Accelerator>,
     private val scope: CoroutineScope,
-    runs: Int = TaskRequest.DEFAULT_RUNS,
+    kept: String? = null,
 ) {
-    private val states = MutableStateFlow<BenchmarkState>(BenchmarkState.Choosing(available))
+    @Serializable
+    private class Kept(val state: BenchmarkState, val timed: List<Timed>)
+
+    private val before = read(kept)
+    private val states = MutableStateFlow(before?.state?.takeUnless { it is BenchmarkState.Choosing } ?: BenchmarkState.Choosing(available))
     private var work: Job? = null
-    private var timed: List<Timed> = emptyList()
+    private var timed: List<Timed> = before?.timed.orEmpty()
 
     /** What there is to see; that there is no model is over as soon as one is opened. */
     val state: Flow<BenchmarkState> = combine(states, selection.state) { state, models ->
         if (state is BenchmarkState.Choosing && models.models.selected == null) BenchmarkState.NoModel else state
     }.distinctUntilChanged()
 
-    private val chosenRuns = MutableStateFlow(runs)
-
-    /** How often the user wants the model run. */
-    var runs: Int by chosenRuns::value
-
-    /** What the user chose, whenever that changes. */
-    val choices: Flow<Choices> =
-        combine(selection.state, chosenRuns) { state, runs -> Choices.of(state.models, runs) }.distinctUntilChanged()
+    /** What is on the screen, and what is compared there. A run does not outlive its process: it was interrupted. */
+    fun toKeep(): String = keep(Kept(states.value.let { if (it is BenchmarkState.Running) BenchmarkState.Interrupted else it }, timed))
 
     /** Times the selected model as the user chose; on the GPU, its file for the GPU. */
     fun start() {
@@ -107,7 +115,7 @@ class Benchmarks(
         if (model == null || planned == null || work?.isActive == true) return
         val asked = selection.state.value.models.options.accelerator
         val stopped = work
-        val runs = runs
+        val runs = selection.state.value.models.runs
         var shown = BenchmarkState.Running(0, runs)
         states.value = shown
         work = scope.launch {
@@ -234,6 +242,11 @@ class Benchmarks(
 
     companion object {
         const val WARM_UP = 5
+
+        private fun keep(what: Kept) = Documents.encodeToString(Kept.serializer(), what)
+
+        /** Null where nothing was kept, or by a version that kept something else. */
+        private fun read(kept: String?): Kept? = kept?.let { readOrNull(Kept.serializer(), it) }
 
         /** A picture of the model's size whose pixels have every value; what it shows costs no model any time. */
         private fun noise(image: ImageSpec): PixelSource {

@@ -1,11 +1,11 @@
 package org.vitconv.core.screens
 
 import kotlinx.serialization.Serializable
-import kotlinx.serialization.SerializationException
 import org.vitconv.core.Accelerator
 import org.vitconv.core.Documents
 import org.vitconv.core.RunOptions
 import org.vitconv.core.TaskRequest
+import org.vitconv.core.readOrNull
 
 /** What the user chose, as it is kept while the app is not running. It may name what is no longer there. */
 @Serializable
@@ -32,23 +32,17 @@ data class Choices(
     override fun toString(): String = Documents.encodeToString(serializer(), this)
 
     companion object {
-        fun of(models: Models, runs: Int) = Choices(
+        fun of(models: Models) = Choices(
             models.selected?.name,
             models.selected?.folder,
             models.options.threads,
             models.options.accelerator.id,
-            runs,
+            models.runs,
             models.errorRate,
         )
 
         /** What [toString] wrote; nothing is chosen where that is gone, damaged or of a version that wrote otherwise. */
-        fun read(text: String?): Choices = try {
-            text?.let { Documents.decodeFromString(serializer(), it) } ?: Choices()
-        } catch (_: SerializationException) {
-            Choices()
-        } catch (_: IllegalArgumentException) {
-            Choices()
-        }
+        fun read(text: String?): Choices = text?.let { readOrNull(serializer(), it) } ?: Choices()
 
         private val ModelEntry.folder get() = (source as? ModelEntry.Source.Bundled)?.folder
     }

@@ -9,6 +9,9 @@ import kotlinx.coroutines.flow.asStateFlow
 import kotlinx.coroutines.flow.update
 import kotlinx.coroutines.isActive
 import kotlinx.coroutines.launch
+import org.vitconv.core.ArrayPixels
+import org.vitconv.core.Box
+import org.vitconv.core.Classifier
 import org.vitconv.core.ModelException
 import org.vitconv.core.ModelProblem
 import org.vitconv.core.Occlusion
@@ -31,7 +34,21 @@ data class Verdict(
     val hasTemperature: Boolean = false,
     /** It is too unsure for the error rate that was asked for, so [best] is no answer. */
     val isNoneOfThese: Boolean = false,
+    /** What the model was given; null where nobody wants to see it. */
+    val seen: Seen? = null,
 )
+
+/** The [pixels] that a model was given of a picture. [isPart] where something was cut off from it. */
+class Seen(val pixels: PixelSource, val isPart: Boolean) {
+    companion object {
+        /** What [classifier] was given last, of [picture]. */
+        fun of(classifier: Classifier, picture: PixelSource): Seen {
+            val image = classifier.info.image
+            val whole = Box(0f, 0f, picture.width.toFloat(), picture.height.toFloat())
+            return Seen(ArrayPixels.of(image, classifier.pixels), image.sourceBox(picture.width, picture.height) != whole)
+        }
+    }
+}
 
 /** What the best class of a picture rests on. */
 sealed interface Reasons {
@@ -160,7 +177,7 @@ class Classify<P : PixelSource>(
         val planned = question.plan
         states.value = ClassifyState.Working(picture)
         states.value = try {
-            val verdict = engine.verdict(planned, picture, question.errorRate)
+            val verdict = engine.verdict(planned, picture, question.errorRate, seen = true)
             selection.measured(planned.model, verdict.inferenceMs)
             ClassifyState.Answered(picture, verdict)
         } catch (error: ModelException) {
@@ -174,9 +191,9 @@ class Classify<P : PixelSource>(
 
 /**
  * What [planned] says of [picture]. With an [errorRate], and where the model's file says what that takes, its scores are
- * those with the file's temperature.
+ * those with the file's temperature. With [seen], what the model was given as well.
  */
-suspend fun Engine.verdict(planned: Plan, picture: PixelSource, errorRate: Double? = null): Verdict =
+suspend fun Engine.verdict(planned: Plan, picture: PixelSource, errorRate: Double? = null, seen: Boolean = false): Verdict =
     use(planned.model, planned.options) { classifier ->
         val answer = classifier.classify(picture)
         val confidence = classifier.info.confidence
@@ -193,5 +210,6 @@ suspend fun Engine.verdict(planned: Plan, picture: PixelSource, errorRate: Doubl
             confidence?.errorRates.orEmpty(),
             hasTemperature = least != null,
             isNoneOfThese = least != null && !(best.first().probability >= least),
+            seen = if (seen) Seen.of(classifier, picture) else null,
         )
     }

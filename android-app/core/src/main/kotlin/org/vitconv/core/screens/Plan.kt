@@ -1,10 +1,12 @@
 package org.vitconv.core.screens
 
+import kotlinx.serialization.Serializable
 import org.vitconv.core.Accelerator
 import org.vitconv.core.RunOptions
 
 /** What runs, and why that is not what was asked for. */
 data class Plan(val model: ModelEntry, val options: RunOptions, val change: Change? = null) {
+    @Serializable
     enum class Change {
         /** Another file of the same export runs, the one that is for the GPU. */
         GPU_FILE,

@@ -1,13 +1,17 @@
 package org.vitconv.core.screens
 
+import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.flow.MutableStateFlow
 import kotlinx.coroutines.flow.StateFlow
 import kotlinx.coroutines.flow.asStateFlow
+import kotlinx.coroutines.flow.distinctUntilChanged
+import kotlinx.coroutines.flow.map
 import kotlinx.coroutines.flow.update
 import org.vitconv.core.Accelerator
 import org.vitconv.core.ModelException
 import org.vitconv.core.ModelProblem
 import org.vitconv.core.RunOptions
+import org.vitconv.core.TaskRequest
 
 /** The models there are, the one in use, how it is run, and how fast each was when it was last used like this. */
 data class Models(
@@ -18,6 +22,8 @@ data class Models(
     val options: RunOptions = RunOptions(),
     /** Of the answers that are given at most so many may be wrong, 0–1; null gives every answer. */
     val errorRate: Double? = null,
+    /** How often a benchmark runs one. */
+    val runs: Int = TaskRequest.DEFAULT_RUNS,
 )
 
 /** State of the screen of models. */
@@ -45,6 +51,9 @@ class ModelSelection(
     val selected: ModelEntry? get() = states.value.models.selected
     val errorRate: Double? get() = states.value.models.errorRate
 
+    /** What the user chose, whenever that changes. */
+    val choices: Flow<Choices> = states.map { Choices.of(it.models) }.distinctUntilChanged()
+
     /** What answers now, and how it is run; null without a model. */
     fun planned(): Plan? = states.value.models.run { selected?.let { plan(it, options, entries) } }
 
@@ -57,6 +66,9 @@ class ModelSelection(
 
     /** From now on "none of these" is said where a model can't promise at most this [errorRate]; null: never. */
     fun answerWithin(errorRate: Double?) = states.update { it.with(it.models.copy(errorRate = errorRate)) }
+
+    /** A benchmark runs a model so many times from now on. */
+    fun timeIn(runs: Int) = states.update { it.with(it.models.copy(runs = runs)) }
 
     fun measured(model: ModelEntry, inferenceMs: Double) =
         states.update { it.with(it.models.copy(speeds = it.models.speeds + (model to inferenceMs))) }
@@ -101,7 +113,7 @@ class ModelSelection(
             val entries = models.map { it.knownFrom(models) }
             val selected = choices.modelAmong(entries) ?: entries.defaultModel()
             val rate = choices.errorRate?.takeIf { it > 0 && it < 1 }
-            return Models(entries, selected, options = choices.options(available), errorRate = rate)
+            return Models(entries, selected, options = choices.options(available), errorRate = rate, runs = maxOf(1, choices.runs))
         }
 
         /** A file that the user opened may be one that is bundled as well. */

@@ -7,7 +7,10 @@ import kotlinx.coroutines.flow.StateFlow
 import kotlinx.coroutines.flow.asStateFlow
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.yield
+import kotlinx.serialization.Serializable
+import org.vitconv.core.CheckProblem
 import org.vitconv.core.Device
+import org.vitconv.core.Documents
 import org.vitconv.core.FileCheck
 import org.vitconv.core.GoldenSet
 import org.vitconv.core.Limits
@@ -15,6 +18,7 @@ import org.vitconv.core.ModelException
 import org.vitconv.core.PixelSource
 import org.vitconv.core.SelfTest
 import org.vitconv.core.SelfTestDocument
+import org.vitconv.core.readOrNull
 
 /** State of the self-test's screen. */
 sealed interface SelfTestState {
@@ -41,16 +45,21 @@ interface GoldenImages {
     fun limits(model: ModelEntry): Limits
 }
 
-/** Runs the golden images through every bundled model. */
+/** Runs the golden images through every bundled model. [kept] is what [toKeep] gave before the app was ended. */
 class SelfTests(
     private val engine: Engine,
     bundled: List<ModelEntry>,
     private val golden: GoldenImages,
     private val device: Device,
     private val scope: CoroutineScope,
+    kept: String? = null,
 ) {
+    /** The document, with the reasons for which it has no place. */
+    @Serializable
+    private class Kept(val document: SelfTestDocument, val problems: List<List<CheckProblem>>)
+
     private val models = bundled.filter { it.source is ModelEntry.Source.Bundled }
-    private val states = MutableStateFlow(ready())
+    private val states = MutableStateFlow(read(kept) ?: ready())
     val state: StateFlow<SelfTestState> = states.asStateFlow()
     private var work: Job? = null
 
@@ -66,6 +75,11 @@ class SelfTests(
                 states.value = SelfTestState.Failed(error.message.orEmpty())
             }
         }
+    }
+
+    /** What the last test said; null where none has ended. */
+    fun toKeep(): String? = (states.value as? SelfTestState.Done)?.document?.let {
+        Documents.encodeToString(Kept.serializer(), Kept(it, it.files.map(FileCheck::problems)))
     }
 
     fun stop() {
@@ -98,4 +112,10 @@ class SelfTests(
 
     private fun ready(): SelfTestState =
         if (models.isEmpty()) SelfTestState.NothingToTest else SelfTestState.Ready(models.size)
+
+    /** Null where nothing was kept, or by a version that kept something else. */
+    private fun read(kept: String?): SelfTestState? {
+        val (document, problems) = kept?.let { readOrNull(Kept.serializer(), it) }?.run { document to problems } ?: return null
+        return SelfTestState.Done(document.copy(files = document.files.zip(problems) { file, why -> file.copy(problems = why) }))
+    }
 }

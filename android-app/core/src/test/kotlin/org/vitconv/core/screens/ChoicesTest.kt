@@ -10,7 +10,7 @@ class ChoicesTest {
 
     @Test
     fun `what was chosen is read again`() {
-        val chosen = Choices.of(Models(models, models[1], options = RunOptions(4, Accelerator.GPU), errorRate = 0.05), 200)
+        val chosen = Choices.of(Models(models, models[1], options = RunOptions(4, Accelerator.GPU), errorRate = 0.05, runs = 200))
         assertEquals(chosen, Choices.read(chosen.toString()))
         assertEquals(models[1], chosen.modelAmong(models))
         assertEquals(RunOptions(4, Accelerator.GPU), chosen.options(Accelerator.entries))
@@ -20,8 +20,8 @@ class ChoicesTest {
 
     @Test
     fun `of two files of one name the one in the same place is meant`() {
-        assertEquals(models[2], Choices.of(Models(models, models[2]), 50).modelAmong(models))
-        assertEquals(null, Choices.of(Models(models, models[2]), 50).modelAmong(models.take(2)))
+        assertEquals(models[2], Choices.of(Models(models, models[2])).modelAmong(models))
+        assertEquals(null, Choices.of(Models(models, models[2])).modelAmong(models.take(2)))
     }
 
     @Test

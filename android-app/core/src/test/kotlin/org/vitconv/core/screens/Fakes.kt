@@ -12,6 +12,7 @@ import org.vitconv.core.ModelInfo
 import org.vitconv.core.ModelProblem
 import org.vitconv.core.Normalization
 import org.vitconv.core.PixelSource
+import org.vitconv.core.Resampler
 import org.vitconv.core.RunOptions
 import org.vitconv.core.TensorSpec
 import org.vitconv.core.TensorType
@@ -21,20 +22,24 @@ class FakeClassifier(
     private val probabilities: FloatArray,
     private val runMs: Long = 0,
     confidence: Confidence? = null,
+    image: ImageSpec = ImageSpec(2, 2),
 ) : Classifier {
     var runs = 0
     var closed = false
 
     override val info = ModelInfo(
-        "fake", "", "", "", "", listOf("cat", "dog", "tree").take(probabilities.size), ImageSpec(2, 2), Normalization.NONE,
-        TensorSpec(listOf(1, 2, 2, 3), TensorType.FLOAT32, null),
+        "fake", "", "", "", "", listOf("cat", "dog", "tree").take(probabilities.size), image, Normalization.NONE,
+        TensorSpec(listOf(1, image.height, image.width, 3), TensorType.FLOAT32, null),
         TensorSpec(listOf(1, probabilities.size), TensorType.FLOAT32, null), 10, confidence,
     )
     override val loadMs = 5.0
     override val delegation = Delegation(10, 8, 3)
+    override val pixels = ByteArray(info.image.height * info.image.width * 3)
+    private val resampler = Resampler(info.image)
 
     override fun classify(picture: PixelSource): Answer {
         check(!closed)
+        resampler.resample(picture, pixels)
         return Answer(probabilities.copyOf()).apply {
             prepareMs = 1.0
             inferenceMs = run()
@@ -57,6 +62,7 @@ class FakeLoader(
     private val probabilities: FloatArray = floatArrayOf(0.2f, 0.7f, 0.1f),
     private val runMs: Long = 0,
     private val confidence: Confidence? = null,
+    private val image: ImageSpec = ImageSpec(2, 2),
 ) : ClassifierLoader {
     val made = mutableListOf<FakeClassifier>()
     val asked = mutableListOf<Pair<String, RunOptions>>()
@@ -68,7 +74,7 @@ class FakeLoader(
     override fun load(model: ModelEntry, options: RunOptions): Classifier {
         asked += model.name to options
         if (model.name.startsWith("bad")) throw ModelException(ModelProblem.Refused("it is bad"))
-        return FakeClassifier(probabilities, runMs, confidence).also {
+        return FakeClassifier(probabilities, runMs, confidence, image).also {
             made += it
             mostOpen = maxOf(mostOpen, made.count { one -> !one.closed })
         }

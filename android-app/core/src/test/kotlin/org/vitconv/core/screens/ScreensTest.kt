@@ -24,9 +24,11 @@ import org.vitconv.core.Confidence
 import org.vitconv.core.GoldenImage
 import org.vitconv.core.GoldenSet
 import org.vitconv.core.GpuCheck
+import org.vitconv.core.ImageSpec
 import org.vitconv.core.Limits
 import org.vitconv.core.ModelProblem
 import org.vitconv.core.PixelSource
+import org.vitconv.core.ResizeRule
 import org.vitconv.core.RunOptions
 import java.io.IOException
 import java.util.concurrent.Executors
@@ -142,6 +144,29 @@ class ScreensTest {
         assertEquals("dog", state.verdict.best.first().label)
         assertEquals("b-int8.tflite", state.verdict.model)
         assertEquals(setOf(models[1]), selection.state.value.models.speeds.keys)
+    }
+
+    @Test
+    fun `what the model was given is told of a picture, and not of a frame`() = runTest {
+        // Six pixels across, of which the model takes the four in the middle, two at a time.
+        val wide = ArrayPixels(6, 4, IntArray(24) { if (it % 6 in 1..2) 0xFF640A14.toInt() else 0xFFC81E28.toInt() })
+        for ((rule, isPart) in listOf(ResizeRule.CENTER_CROP to true, ResizeRule.STRETCH to false)) {
+            val engine = Engine(FakeLoader(image = ImageSpec(4, 4, resize = rule)), StandardTestDispatcher(testScheduler))
+            val selection = ModelSelection(models, engine)
+            val classify = Classify<PixelSource>(engine, selection, this)
+            classify.choose { wide }
+            advanceUntilIdle()
+            val seen = (classify.state.value as ClassifyState.Answered).verdict.seen!!
+            assertEquals(listOf(4, 4, isPart), listOf(seen.pixels.width, seen.pixels.height, seen.isPart))
+            val row = IntArray(4).also { seen.pixels.readRow(2, it) }
+            if (isPart) assertEquals(listOf(0xFF640A14, 0xFF640A14, 0xFFC81E28, 0xFFC81E28).map(Long::toInt), row.toList())
+            classify.choose { ArrayPixels(8, 8, IntArray(64)) }
+            advanceUntilIdle()
+            assertFalse((classify.state.value as ClassifyState.Answered).verdict.seen!!.isPart)
+            val live = Live(engine, selection)
+            live.frame(wide)
+            assertNull((live.state.value as LiveState.Running).verdict.seen)
+        }
     }
 
     @Test
@@ -467,9 +492,11 @@ class ScreensTest {
     /** Lets the user choose, and starts. */
     private fun TestScope.timed(options: RunOptions, files: List<ModelEntry> = models): Benchmarks {
         val engine = engine()
-        val selection = ModelSelection(files, engine).apply { runWith(options) }
+        val selection = ModelSelection(files, engine).apply {
+            runWith(options)
+            timeIn(10)
+        }
         return benchmarks(selection, engine).apply {
-            runs = 10
             start()
             advanceUntilIdle()
         }
@@ -564,16 +591,17 @@ class ScreensTest {
     }
 
     /** With threads of its own, as in the app: [end] is called while the benchmark runs. */
-    private fun whileRunning(end: suspend Benchmarks.() -> Unit): BenchmarkState {
+    private fun whileRunning(end: suspend Benchmarks.(ModelSelection) -> Unit): BenchmarkState {
         val inference = Executors.newSingleThreadExecutor().asCoroutineDispatcher()
         val main = Executors.newSingleThreadExecutor().asCoroutineDispatcher()
         try {
             return runBlocking(main) {
                 val engine = Engine(FakeLoader(runMs = 2), inference)
-                val benchmarks = benchmarks(ModelSelection(models, engine), engine).apply { runs = 1000 }
+                val selection = ModelSelection(models, engine).apply { timeIn(1000) }
+                val benchmarks = benchmarks(selection, engine)
                 benchmarks.start()
                 benchmarks.state.first { it is BenchmarkState.Running && it.done > 2 }
-                benchmarks.end()
+                benchmarks.end(selection)
                 withContext(inference) {} // what was running has ended
                 delay(20)
                 benchmarks.state.first()
@@ -598,7 +626,7 @@ class ScreensTest {
     fun `a benchmark that is started while another one stops runs to its end`() {
         val state = whileRunning {
             stop()
-            runs = 3
+            it.timeIn(3)
             start()
             withTimeout(10_000) { state.first { it !is BenchmarkState.Running } }
         }

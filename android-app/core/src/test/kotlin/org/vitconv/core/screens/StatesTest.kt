@@ -1,6 +1,7 @@
 package org.vitconv.core.screens
 
 import kotlinx.coroutines.CompletableDeferred
+import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.ExperimentalCoroutinesApi
 import kotlinx.coroutines.flow.first
 import kotlinx.coroutines.launch
@@ -13,10 +14,14 @@ import org.junit.Assert.assertNull
 import org.junit.Assert.assertTrue
 import org.junit.Test
 import org.vitconv.core.Accelerator
+import org.vitconv.core.Answer
+import org.vitconv.core.Classifier
 import org.vitconv.core.GoldenImage
 import org.vitconv.core.GoldenSet
 import org.vitconv.core.GpuCheck
 import org.vitconv.core.Limits
+import org.vitconv.core.ModelException
+import org.vitconv.core.ModelProblem
 import org.vitconv.core.PixelSource
 import org.vitconv.core.RunOptions
 import java.io.IOException
@@ -71,25 +76,28 @@ class StatesTest {
 
     @Test
     fun `a benchmark without a model does not start, and one that runs is not started again`() = runTest {
+        val selections = mutableListOf<ModelSelection>()
         fun benchmarks(models: List<ModelEntry>, loader: FakeLoader): Benchmarks {
             val engine = engine(loader)
-            return Benchmarks(engine, ModelSelection(models, engine), FakeMachine(), listOf(Accelerator.CPU), this)
+            val selection = ModelSelection(models, engine).also { selections += it }
+            return Benchmarks(engine, selection, FakeMachine(), listOf(Accelerator.CPU), this)
         }
         val none = benchmarks(emptyList(), FakeLoader())
         none.start()
         none.stop()
         none.interrupt()
         assertEquals(BenchmarkState.NoModel, none.state.first())
-        assertEquals(Choices(null, null, 1, Accelerator.XNNPACK.id, 50), none.choices.first())
+        assertEquals(Choices(null, null, 1, Accelerator.XNNPACK.id, 50), selections.single().choices.first())
         val loader = FakeLoader()
-        val some = benchmarks(models, loader).apply { runs = 10 }
+        val some = benchmarks(models, loader)
+        selections.last().timeIn(10)
         some.start()
         some.start()
         advanceUntilIdle()
         some.interrupt() // it is done
         assertTrue(some.state.first() is BenchmarkState.Done)
         assertEquals(1, loader.made.size)
-        assertEquals(10, some.choices.first().runs)
+        assertEquals(10, selections.last().choices.first().runs)
     }
 
     @Test
@@ -132,12 +140,62 @@ class StatesTest {
         assertEquals(Plan.Change.REFUSED_ON_GPU, plan(unfit, RunOptions(1, Accelerator.GPU), listOf(unfit)).change)
     }
 
+    /** Runs [times] times, and then no more. */
+    private class Failing(private val inner: FakeClassifier, private val times: Int) : Classifier by inner {
+        override fun classify(picture: PixelSource): Answer =
+            if (inner.runs < times) inner.classify(picture) else throw ModelException(ModelProblem.Refused("the device is lost"))
+    }
+
+    @Test
+    fun `a model that breaks while it is asked what an answer rests on is said to, and asked anew`() = runTest {
+        val made = mutableListOf<FakeClassifier>()
+        val loader = ClassifierLoader { _, _ -> Failing(FakeClassifier(floatArrayOf(0.2f, 0.7f, 0.1f)).also { made += it }, 5) }
+        val engine = Engine(loader, StandardTestDispatcher(testScheduler))
+        val classify = Classify<PixelSource>(engine, ModelSelection(models, engine), this)
+        classify.choose { somePicture }
+        advanceUntilIdle()
+        classify.explain()
+        advanceUntilIdle()
+        assertEquals(ClassifyState.BadModel(somePicture, "b-int8.tflite", ModelProblem.Refused("the device is lost")), classify.state.value)
+        classify.explain() // there is no answer any more
+        classify.forgetReasons()
+        assertTrue(classify.state.value is ClassifyState.BadModel)
+        classify.again()
+        advanceUntilIdle()
+        assertTrue(classify.state.value is ClassifyState.BadModel)
+        assertEquals(5, made.single().runs)
+    }
+
+    @Test
+    fun `memory that the device does not tell is no figure`() = runTest {
+        var told = 0
+        for (missing in 1..2) {
+            told = 0
+            val machine = object : Machine by FakeMachine() {
+                override fun nativeMemoryMb() = if (++told == missing) null else 100.0
+            }
+            val engine = engine()
+            val benchmarks = Benchmarks(engine, ModelSelection(models, engine), machine, listOf(Accelerator.CPU), this)
+            assertNull(benchmarks.run(models.take(1), RunOptions(), 3).files.single().modelMemoryMb)
+            assertEquals(2, told)
+        }
+    }
+
+    @Test
+    fun `an error rate that is none is as if none was chosen`() {
+        for ((rate, kept) in listOf(0.0 to null, -0.1 to null, 1.0 to null, Double.NaN to null, 0.05 to 0.05)) {
+            val selection = ModelSelection(models, Engine(FakeLoader(), Dispatchers.Unconfined), Choices(errorRate = rate))
+            assertEquals(kept, selection.errorRate)
+        }
+    }
+
     @Test
     fun `choices of no model, and of one that the user opened, are read again`() {
         for (selected in listOf(null, ModelEntry("mine.tflite", null, 5, ModelEntry.Source.Opened), models[0])) {
-            val chosen = Choices.of(Models(models, selected), 10)
+            val chosen = Choices.of(Models(models, selected, runs = 10))
             assertEquals(chosen, Choices.read(chosen.toString()))
         }
+        assertEquals(1, ModelSelection(models, Engine(FakeLoader(), Dispatchers.Unconfined), Choices(runs = -7)).state.value.models.runs)
         for (text in listOf(null, "no JSON", "{\"runs\": \"many\"}")) assertEquals(Choices(), Choices.read(text))
     }
 
