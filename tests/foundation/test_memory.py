@@ -35,5 +35,5 @@ def test_what_is_freed_is_kept_in_huge_pages() -> None:
         huge[how], resident[how] = map(int, done.stdout.split())
     assert resident["kept"] > 8 * 2**15 > resident["left"]
     if HUGE_PAGES.is_file() and "[madvise]" in HUGE_PAGES.read_text():
-        assert huge["kept"] > 7 * 2**15
+        assert huge["kept"] > 6 * 2**15  # seven of the eight where memory is in pieces
         assert huge["left"] == 0

@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vitconv.classifiers.float_model import FloatModel
-from vitconv.classifiers.opening import open_model
-from vitconv.classifiers.told import PixelsNotToldError, Told
 from vitconv.data.datasets import Dataset
 from vitconv.foundation.errors import InputError
 from vitconv.foundation.progress import Progress
+
+if TYPE_CHECKING:
+    from vitconv.classifiers.float_model import FloatModel
 
 SHARE = 0.7  # of a target; the rest is the label
 
@@ -35,6 +35,10 @@ class Teacher:
     def open(cls, path: Path, dataset: Dataset, progress: Progress | None = None) -> Teacher:
         """A checkpoint, or a file of another tool that says itself what it takes for a pixel, with the classes of
         the data set in any order. Raises CheckpointError, ModelFileError or InputError."""
+        # LiteRT is loaded with them, which a training without a teacher has no use for.
+        from vitconv.classifiers.opening import open_model
+        from vitconv.classifiers.told import PixelsNotToldError, Told
+
         try:
             model = open_model(path, Told(), dataset.opened_by, progress)
         except PixelsNotToldError:
