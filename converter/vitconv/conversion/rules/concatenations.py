@@ -1,4 +1,4 @@
-"""A convolution over several tensors side by side, as a sum of convolutions, each over one of them.
+"""A convolution over two tensors side by side, as a sum of two convolutions, each over one of them.
 
 In integers all that is put side by side must have one scale. Where one tensor spans a hundred times as much as
 another (what comes out of a MobileViT's transformers, and the shortcut around them), the small one keeps two or
@@ -16,7 +16,7 @@ from ai_edge_litert import schema_py_generated as schema
 from vitconv.conversion.sketch import Sketch, fused_activation
 from vitconv.tflite import flatbuffer
 
-_MOST_PARTS = 2  # more would add more than they save, where all have the same span
+_PARTS = 2  # more would add more than they save, where all have the same span
 
 
 def split(sketch: Sketch) -> int:
@@ -33,7 +33,7 @@ def _split(sketch: Sketch, convolution: Any) -> bool:
     parts = flatbuffer.inputs(join)
     widths = [sketch.shape(part)[-1] for part in parts]
     by_channels = join.builtinOptions.axis in (-1, len(sketch.shape(joined)) - 1)
-    if len(parts) != _MOST_PARTS or not by_channels or fused_activation(join) or weights.shape[-1] != sum(widths):
+    if len(parts) != _PARTS or not by_channels or fused_activation(join) or weights.shape[-1] != sum(widths):
         return False
     (result,) = flatbuffer.outputs(convolution)
     shape, label = sketch.shape(result), sketch.label(result)
