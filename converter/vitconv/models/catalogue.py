@@ -105,6 +105,12 @@ class Recipe:
         """How many batches an epoch of so many training images has, the last perhaps a smaller one."""
         return math.ceil(self.images_an_epoch(images) / self.batch_size)
 
+    def prepared(self, spec: ImageSpec) -> ImageSpec:
+        """What training images are prepared to, for a part of the model's size to be cut out at random."""
+        return replace(
+            spec, height=round(spec.height * self.crop_margin), width=round(spec.width * self.crop_margin)
+        )
+
     def changed(self, **values: Any) -> Recipe:
         """The recipe with those of `values` that are not None in place of its own."""
         return replace(self, **{name: value for name, value in values.items() if value is not None})

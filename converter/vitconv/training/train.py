@@ -184,7 +184,7 @@ class _Training:
 
     def _run(self, resumed: TrainingState | None) -> TrainResult:
         config, recipe, spec, distribution = self.config, self.recipe, self.spec, self.distribution
-        training = self.dataset.split("train", _larger(spec, recipe), self.progress)
+        training = self.dataset.split("train", recipe.prepared(spec), self.progress)
         validation = self.dataset.split("validation", spec, self.progress)
         an_epoch = recipe.images_an_epoch(len(training))
         distribution.check_batch(recipe.batch_size, min(an_epoch, len(validation)))
@@ -304,13 +304,6 @@ class _Training:
         now = self.dataset.pictures(self.progress)
         found = before.changes(now) if before is not None and before.has_any_of(now) else []
         return [f"pictures {change}" for change in found]
-
-
-def _larger(spec: ImageSpec, recipe: Recipe) -> ImageSpec:
-    """What training images are prepared to, for a part of the model's size to be cut out at random."""
-    return ImageSpec(
-        round(spec.height * recipe.crop_margin), round(spec.width * recipe.crop_margin), resize=spec.resize
-    )
 
 
 def _flipped(config: TrainConfig, entry: ModelEntry, dataset: Dataset) -> Recipe:

@@ -56,7 +56,7 @@ class MainViewModel(private val application: DemoApplication, private val saved:
      */
     fun classify(picture: Uri, lasts: Boolean = false) {
         saved[PICTURE] = picture
-        withScreens { it.classify.choose { withContext(Dispatchers.IO) { read(picture, lasts) } } }
+        withScreens { it.classify.choose { read(picture, lasts) } }
     }
 
     /** Another app wanted a picture classified, and gave none. */
@@ -88,16 +88,14 @@ class MainViewModel(private val application: DemoApplication, private val saved:
         keep(SELF_TEST, screens.selfTests::toKeep)
         keep(BENCHMARK, screens.benchmarks::toKeep)
         val picture = pictureBefore
-        if (picture != null && picture == saved[PICTURE]) {
-            screens.classify.choose { withContext(Dispatchers.IO) { read(picture, lasts = false) } }
-        }
+        if (picture != null && picture == saved[PICTURE]) screens.classify.choose { read(picture, lasts = false) }
         return screens
     }
 
-    private fun read(picture: Uri, lasts: Boolean): BitmapPixels {
+    private suspend fun read(picture: Uri, lasts: Boolean): BitmapPixels = withContext(Dispatchers.IO) {
         val resolver = application.contentResolver
         if (lasts) keepReadable(picture, resolver)
-        return PictureReader(resolver).read(picture)
+        PictureReader(resolver).read(picture)
     }
 
     /** Only of one picture at a time. */

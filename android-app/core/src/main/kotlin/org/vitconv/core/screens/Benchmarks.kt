@@ -95,7 +95,8 @@ class Benchmarks(
     @Serializable
     private class Kept(val state: BenchmarkState, val timed: List<Timed>)
 
-    private val before = read(kept)
+    /** Null where nothing was kept, or by a version that kept something else. */
+    private val before = kept?.let { readOrNull(Kept.serializer(), it) }
     private val states = MutableStateFlow(before?.state?.takeUnless { it is BenchmarkState.Choosing } ?: BenchmarkState.Choosing(available))
     private var work: Job? = null
     private var timed: List<Timed> = before?.timed.orEmpty()
@@ -106,7 +107,10 @@ class Benchmarks(
     }.distinctUntilChanged()
 
     /** What is on the screen, and what is compared there. A run does not outlive its process: it was interrupted. */
-    fun toKeep(): String = keep(Kept(states.value.let { if (it is BenchmarkState.Running) BenchmarkState.Interrupted else it }, timed))
+    fun toKeep(): String {
+        val state = states.value.let { if (it is BenchmarkState.Running) BenchmarkState.Interrupted else it }
+        return Documents.encodeToString(Kept.serializer(), Kept(state, timed))
+    }
 
     /** Times the selected model as the user chose; on the GPU, its file for the GPU. */
     fun start() {
@@ -242,11 +246,6 @@ class Benchmarks(
 
     companion object {
         const val WARM_UP = 5
-
-        private fun keep(what: Kept) = Documents.encodeToString(Kept.serializer(), what)
-
-        /** Null where nothing was kept, or by a version that kept something else. */
-        private fun read(kept: String?): Kept? = kept?.let { readOrNull(Kept.serializer(), it) }
 
         /** A picture of the model's size whose pixels have every value; what it shows costs no model any time. */
         private fun noise(image: ImageSpec): PixelSource {
