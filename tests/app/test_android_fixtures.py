@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import android_fixtures
+import android_metadata
 from vitconv.data.pictures.images import ImageSpec
+from vitconv.foundation.errors import ModelFileError
 from vitconv.tflite import metadata
 from vitconv.tflite.graph import Graph
 
@@ -53,6 +56,21 @@ def test_the_file_that_says_how_sure_it_is_is_one_of_today() -> None:
     assert committed == metadata.read(Graph.parse(android_fixtures.sure_model(), "sure.tflite"))
     assert committed is not None
     assert committed.confidence == android_fixtures.SURE_CONFIDENCE
+
+
+def test_files_of_other_tools_are_read_or_refused_by_the_converter_as_the_app_must() -> None:
+    committed = json.loads(android_metadata.FILE.read_text(encoding="utf-8"))
+    assert [case["name"] for case in committed] == [case["name"] for case in android_metadata.cases()]
+    for case in committed:
+        data = base64.b64decode(case["file"])
+        if case["problem"] is None:
+            expected = {key: value for key, value in case.items() if key not in ("name", "file", "problem")}
+            # As JSON: it has no tuples.
+            assert json.loads(json.dumps(android_metadata.read(data))) == expected, case["name"]
+        elif case["problem"] not in android_metadata.RUNTIME_S:
+            with pytest.raises(ModelFileError) as caught:
+                android_metadata.read(data)
+            assert not re.search("(Error|BadZipFile):", str(caught.value)), case["name"]
 
 
 def _pixels(encoded: str) -> np.ndarray:

@@ -75,6 +75,18 @@ def test_center_crop_first_cuts_the_largest_part_of_the_model_s_aspect(
     assert np.abs(got - resized(np.asarray(given_picture), CROP, cut)).max() < ROUNDING
 
 
+def test_the_part_that_is_cut_out_lies_inside_every_picture() -> None:
+    # Pillow refuses a part that begins at -3e-14, as rounding had it for 225 pixels and a model of 224.
+    assert ImageSpec(224, 224, resize="center_crop").prepare(picture(300, 225)).shape == (224, 224, 3)
+    for side in (7, 96, 120, 224, 256, 280, 320):
+        spec = ImageSpec(side, side, resize="center_crop")
+        for width in range(1, 1200):
+            left, top, right, bottom = spec._source_box(width, 1200)
+            assert min(left, top) >= 0, (side, width)
+            assert right <= width, (side, width)
+            assert bottom <= 1200, (side, width)
+
+
 def test_a_picture_of_the_model_s_size_keeps_its_pixels() -> None:
     given_picture = picture(12, 20)
     for spec in (STRETCH, CROP):

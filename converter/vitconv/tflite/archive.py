@@ -32,9 +32,14 @@ def append(model: bytes, files: Mapping[str, str]) -> bytes:
 def read(file: bytes) -> dict[str, bytes]:
     """The files behind a model, by name.
 
-    Raises InputError where they are more than any model has, and zipfile's own errors where there is no archive.
+    Raises InputError where there is no archive, or one of more than any model has, and zipfile's own errors where
+    an entry is damaged.
     """
-    with zipfile.ZipFile(io.BytesIO(file)) as archive:
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(file))
+    except zipfile.BadZipFile:
+        raise InputError("no files are attached, or their archive is damaged") from None
+    with archive:
         entries = archive.infolist()
         if len(entries) > MAX_FILES:
             raise InputError(f"{len(entries)} files are attached, more than {MAX_FILES}")

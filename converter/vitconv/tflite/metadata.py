@@ -11,6 +11,7 @@ from __future__ import annotations
 import codecs
 import ctypes
 import json
+import math
 import tempfile
 from copy import copy
 from dataclasses import dataclass
@@ -93,9 +94,9 @@ def read(graph: Graph) -> ModelMetadata | None:
         return _read_record(graph.model, record, archive.read(graph.data))
     # Corrupt bytes reach many places of the generated code and zipfile, each with an exception of its own.
     except Exception as error:
-        reason = str(error).rstrip(".") if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
         raise ModelFileError(
-            f"the model's metadata cannot be read as an image classifier's ({reason}). Export the model again."
+            f"the model's metadata cannot be read as an image classifier's ({_reason(error)}). "
+            "Export the model again."
         ) from error
 
 
@@ -112,8 +113,12 @@ def read_normalization(graph: Graph) -> tuple[tuple[float, ...], tuple[float, ..
         return _read_normalization(record)
     except Exception as error:
         raise ModelFileError(
-            f"the model's metadata cannot be read ({type(error).__name__}: {error}). Export the model again."
+            f"the model's metadata cannot be read ({_reason(error)}). Export the model again."
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    return str(error).rstrip(".") if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
 
 
 def _read_normalization(record: bytes) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
@@ -127,7 +132,8 @@ def _read_normalization(record: bytes) -> tuple[tuple[float, ...], tuple[float, 
             options.Init(table.Bytes, table.Pos)
             mean = tuple(float(value) for value in options.MeanAsNumpy())
             deviation = tuple(float(value) for value in options.StdAsNumpy())
-            if {len(mean), len(deviation)} <= {1, 3} and all(deviation):
+            fits = {len(mean), len(deviation)} <= {1, 3} and all(map(math.isfinite, mean + deviation))
+            if fits and all(deviation):
                 return mean, deviation
             raise InputError(f"a normalisation by {mean} and {deviation}")
     return None
@@ -247,25 +253,36 @@ def _read_record(parsed: Any, record: bytes, files: dict[str, bytes]) -> ModelMe
     # Field by field, not the whole tree: a corrupt record can then cost no more than its own size.
     root = records.ModelMetadata.GetRootAs(record, 0)
     source, output = _input_and_output(parsed)
+    described = root.SubgraphMetadata(0)
+    if (
+        described is None
+        or described.InputTensorMetadataLength() != 1
+        or described.OutputTensorMetadataLength() != 1
+    ):
+        raise InputError("they do not tell of its one input and its one output")
     description = flatbuffer.text(root.Description())
     ours = mapping.in_words(source, output)
     if description.endswith(ours):
         description = description[: -len(ours)].removesuffix("\n\n")
-    labels = files[_label_file(root, records.AssociatedFileType.TENSOR_AXIS_LABELS)]
+    name = _label_file(root, records.AssociatedFileType.TENSOR_AXIS_LABELS)
+    if name not in files:
+        raise InputError(f"{name} with its labels is not in the file")
     confidence = None
     if _FACTS in files:
         facts = documents.convert(documents.parse(files[_FACTS]), _Facts)
         image, confidence = facts.image.spec, facts.confidence
     else:
-        _, height, width, channels = flatbuffer.tensor_shape(source)
-        image = ImageSpec(height, width, channels)
+        shape = flatbuffer.tensor_shape(source)
+        if len(shape) != 4:
+            raise InputError(f"its input has the shape {shape}, which is not one picture")
+        image = ImageSpec(*shape[1:])
     return ModelMetadata(
         name=flatbuffer.text(root.Name()),
         description=description,
         version=flatbuffer.text(root.Version()),
         author=flatbuffer.text(root.Author()),
         licence=flatbuffer.text(root.License()),
-        labels=_label_lines(labels, _classes(output)),
+        labels=_label_lines(files[name], _classes(output)),
         image=image,
         confidence=confidence,
     )
@@ -277,7 +294,10 @@ def _label_lines(encoded: bytes, classes: int) -> tuple[str, ...]:
     Empty lines at its end for which the model has no output are left out.
     """
     wide = encoded.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    text = encoded.decode("utf-16" if wide else "utf-8-sig")
+    try:
+        text = encoded.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError("its labels are not text in UTF-8 or UTF-16") from None
     lines = text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n").split("\n")
     while len(lines) > max(classes, 1) and not lines[-1]:
         lines.pop()

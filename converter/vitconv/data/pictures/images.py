@@ -104,8 +104,9 @@ class ImageSpec:
         if self.resize == "stretch":
             return (0.0, 0.0, float(width), float(height))
         scale = min(width / self.width, height / self.height)
-        left = (width - self.width * scale) / 2
-        top = (height - self.height * scale) / 2
+        # Rounding can make one of them less than 0 by a hair.
+        left = max((width - self.width * scale) / 2, 0.0)
+        top = max((height - self.height * scale) / 2, 0.0)
         return (left, top, width - left, height - top)
 
 

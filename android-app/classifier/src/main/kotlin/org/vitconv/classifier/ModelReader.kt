@@ -58,14 +58,11 @@ object ModelReader {
         if (!isModel(file)) throw ModelException(ModelProblem.NotAModel)
         val model = Model.getRootAsModel(file.duplicate().order(ByteOrder.LITTLE_ENDIAN))
         if (model.subgraphsLength() == 0) throw ModelException(ModelProblem.NotAModel)
-        val metadata = try {
-            MetadataExtractor(file)
-        } catch (error: IllegalArgumentException) {
-            throw ModelException(ModelProblem.NotAModel, error)
+        val graph = model.subgraphs(0)
+        if (graph.inputsLength() != 1 || graph.outputsLength() != 1) {
+            throw ModelException(ModelProblem.Tensors(graph.inputsLength(), graph.outputsLength()))
         }
-        if (metadata.inputTensorCount != 1 || metadata.outputTensorCount != 1) {
-            throw ModelException(ModelProblem.Tensors(metadata.inputTensorCount, metadata.outputTensorCount))
-        }
+        val metadata = MetadataExtractor(file)
         val input = TensorSpec(
             metadata.getInputTensorShape(0).toList(),
             type(metadata.getInputTensorType(0)),
@@ -91,7 +88,7 @@ object ModelReader {
             normalization = normalization(metadata.getInputTensorMetadata(0)),
             input = input,
             output = output,
-            nodes = model.subgraphs(0).operatorsLength(),
+            nodes = graph.operatorsLength(),
             confidence = facts?.confidence,
         )
     }

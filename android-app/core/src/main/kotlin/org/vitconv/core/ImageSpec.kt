@@ -32,8 +32,9 @@ data class ImageSpec(
     fun sourceBox(pictureWidth: Int, pictureHeight: Int): Box {
         if (resize == ResizeRule.STRETCH) return Box(0f, 0f, pictureWidth.toFloat(), pictureHeight.toFloat())
         val scale = minOf(pictureWidth / width.toDouble(), pictureHeight / height.toDouble())
-        val left = (pictureWidth - width * scale) / 2
-        val top = (pictureHeight - height * scale) / 2
+        // Rounding can make one of them less than 0 by a hair.
+        val left = maxOf((pictureWidth - width * scale) / 2, 0.0)
+        val top = maxOf((pictureHeight - height * scale) / 2, 0.0)
         return Box(
             left.toFloat(),
             top.toFloat(),

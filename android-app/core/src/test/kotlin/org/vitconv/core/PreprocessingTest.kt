@@ -57,6 +57,17 @@ class PreprocessingTest {
     }
 
     @Test
+    fun `the part that is cut out lies inside every picture`() {
+        for (side in listOf(7, 120, 224, 280)) {
+            val spec = ImageSpec(side, side, resize = ResizeRule.CENTER_CROP)
+            for (width in 1..1200) {
+                val box = spec.sourceBox(width, 1200)
+                assert(box.left >= 0 && box.top >= 0 && box.right <= width && box.bottom <= 1200) { "$side, $width: $box" }
+            }
+        }
+    }
+
+    @Test
     fun `without the growing filter the result would differ`() {
         // The mutant: every other pixel, instead of all that the triangle covers.
         val case = fixtures.cases.first { it.width == 64 }

@@ -1,11 +1,21 @@
 package org.vitconv.demo.model
 
+import kotlinx.serialization.json.Json
+import kotlinx.serialization.json.JsonElement
+import kotlinx.serialization.json.JsonNull
+import kotlinx.serialization.json.contentOrNull
+import kotlinx.serialization.json.float
+import kotlinx.serialization.json.jsonArray
+import kotlinx.serialization.json.jsonObject
+import kotlinx.serialization.json.jsonPrimitive
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertNull
 import org.junit.Assert.assertThrows
 import org.junit.Assert.assertTrue
 import org.junit.Test
 import org.vitconv.classifier.ModelReader
+import org.vitconv.core.Documents
+import org.vitconv.core.ImageSpec
 import org.vitconv.core.ModelException
 import org.vitconv.core.ModelProblem
 import org.vitconv.core.Normalization
@@ -13,6 +23,7 @@ import org.vitconv.core.Quantization
 import org.vitconv.core.TensorType
 import org.vitconv.demo.picture.damage
 import java.io.File
+import java.util.Base64
 import kotlin.random.Random
 
 class ModelReaderTest {
@@ -42,6 +53,35 @@ class ModelReaderTest {
         assertEquals(0.9, confidence.least(0.05)!!, 0.0)
         assertNull(read(StagedModels.files().first().readBytes()).confidence)
     }
+
+    /** Files of other tools and broken ones, by tests/android_metadata.py, with what the converter reads in them. */
+    @Test
+    fun `metadata of other tools say what the converter reads in them, and what is wrong is named`() {
+        val cases = Json.parseToJsonElement(javaClass.getResource("/metadata.json")!!.readText()).jsonArray.map { it.jsonObject }
+        assertTrue("${cases.size} cases", cases.size > 40)
+        for (case in cases) {
+            val name = case.getValue("name").jsonPrimitive.content
+            val bytes = Base64.getDecoder().decode(case.getValue("file").jsonPrimitive.content)
+            val problem = case.getValue("problem").jsonPrimitive.contentOrNull
+            if (problem != null) {
+                assertEquals(name, if (problem == "Scale") "Metadata" else problem, problem(bytes).javaClass.simpleName)
+                continue
+            }
+            val info = read(bytes)
+            val texts = listOf(info.name, info.description, info.version, info.author, info.licence)
+            assertEquals(name, case.getValue("texts").jsonArray.map { it.jsonPrimitive.content }, texts)
+            assertEquals(name, case.getValue("labels").jsonArray.map { it.jsonPrimitive.content }, info.labels)
+            assertEquals(name, Documents.decodeFromJsonElement(ImageSpec.serializer(), case.getValue("image")), info.image)
+            val mean = numbers(case.getValue("mean"))
+            assertEquals(name, mean?.let { Normalization(it, numbers(case.getValue("deviation"))!!) }, info.normalization)
+            val scale = numbers(case.getValue("quantization"))
+            val integers = scale?.let { (scale, zeroPoint) -> Quantization(scale, zeroPoint.toInt()) } ?: Quantization(1f, 0)
+            assertEquals(name, if (info.input.type == TensorType.FLOAT32) null else integers, info.input.quantization)
+        }
+    }
+
+    private fun numbers(element: JsonElement): List<Float>? =
+        if (element is JsonNull) null else element.jsonArray.map { it.jsonPrimitive.float }
 
     @Test
     fun `what is no model is said to be none`() {
