@@ -10,6 +10,7 @@ from pathlib import Path
 from vitconv.foundation.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
+LITERT_TORCH = ("litert-torch==0.10.0", "timm==1.0.31")
 
 
 def python_with(size: str, *requirements: str) -> Path:

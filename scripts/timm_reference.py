@@ -53,7 +53,7 @@ def scaled(pixels: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch
     return ((pixels - mean) / std).permute(0, 3, 1, 2)
 
 
-def randomise(network: torch.nn.Module, mean: torch.Tensor, std: torch.Tensor) -> None:
+def randomise(network: torch.nn.Module, mean: torch.Tensor, std: torch.Tensor, side: int = 128) -> None:
     """Changes every tensor, so that each counts: timm begins with statistics of 0 and 1, biases of 0, and factors
     of 0 where a residual branch ends, behind which nothing could be seen."""
     batch_norms = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)
@@ -73,7 +73,7 @@ def randomise(network: torch.nn.Module, mean: torch.Tensor, std: torch.Tensor) -
     # off, so that each layer has to use its own.
     network.train()
     with torch.no_grad():
-        network(scaled(torch.rand(8, 128, 128, 3), mean, std))
+        network(scaled(torch.rand(8, side, side, 3), mean, std))
         for module in network.modules():
             if isinstance(module, batch_norms):
                 module.running_mean += torch.randn_like(module.running_mean) * module.running_var.sqrt() * 0.2

@@ -1,7 +1,7 @@
 """The networks of `scripts/zoo`: other people's, from installed packages and from tests/reference.
 
 A network is built by a function, takes pixels of one kind, and may have classes of its own, in a file that --code
-names. Those of keras-hub live in an environment of their own, see zoo_hub.py.
+names. Those of keras-hub and of timm live in environments of their own, see zoo_hub.py and zoo_torch.py.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 import zoo_hub
+import zoo_torch
 import zoo_training
-from own_environment import python_with
+from own_environment import LITERT_TORCH, python_with
 from vitconv.data.datasets import Dataset
 from vitconv.data.pictures.images import ImageSpec
 from vitconv.foundation.disk.cache import cache_directory
@@ -63,7 +64,7 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Network:
-    """`build` is None for those of keras-hub. `code`: the file with its own classes."""
+    """`build` is None for those of keras-hub and of timm. `code`: the file with its own classes."""
 
     name: str
     side: int
@@ -100,6 +101,8 @@ def networks(classes: int) -> dict[str, Network]:
         takes = "0..255" if name in SCALE_PIXELS else "0..1"
         found.append(Network(name, side, takes, packaged, build))
     found += [Network(name, zoo_hub.SIDE, "0..1", HUB[0].replace("==", " ")) for name in zoo_hub.NETWORKS]
+    beside = ", ".join(one.replace("==", " ") for one in reversed(LITERT_TORCH))
+    found += [Network(name, side, "0..1", beside) for name, (_, side) in zoo_torch.NETWORKS.items()]
     return {network.name: network for network in found}
 
 

@@ -50,7 +50,7 @@ def test_the_table_says_what_the_rows_come_to(tmp_path: Path, monkeypatch: pytes
 
     file = {
         "loads": True, "operators": 50, "float": {}, "agreement": 0.99, "sure_agreement": 1.0, "lost": 0.4,
-        "million_instructions": 2.0, "largest_error": 2e-6,
+        "million_instructions": 2.0, "largest_error": 2e-6, "partitions": 1,
     }  # fmt: skip
     ordinary = {**file, "operators": 100, "float": {"NEG": 4}, "agreement": 0.9, "million_instructions": 4.0}
     flex = {"loads": False, "operators": 9, "float": {}, "problem": "does not load: Flex FFT2D"}
@@ -60,7 +60,10 @@ def test_the_table_says_what_the_rows_come_to(tmp_path: Path, monkeypatch: pytes
         "b": {"from": "tests/reference", "top1": 0.3,
               "files": {"ordinary": flex, "float32": {**file, "agreement": 1}, "int8": file}},
     }  # fmt: skip
-    document = {"networks": rows}
+    random = {"loads": True, "operators": 70, "float": {}, "partitions": 9, "answers_db": 23.42,
+              "median_layer_db": 27.9, "million_instructions": 8.0}  # fmt: skip
+    untrained = {"from": "timm 1", "files": {"ordinary": {"problem": "no file: too hard"}, "int8": random}}
+    document = {"networks": {**rows, "t": untrained}}
     page = tmp_path / "export.md"
     page.write_text(f"before\n{zoo_table.BEHIND}after\n")
     zoo_table.write(page, document)
@@ -74,6 +77,7 @@ def test_the_table_says_what_the_rows_come_to(tmp_path: Path, monkeypatch: pytes
     assert "old" not in text
     assert "| a | applications 3 | 80.0% | 90.0% (-0.4) | 100, 4 float | 99.0% (-0.4) | 50 | 4.0 | 2.0 |" in text
     assert "does not load: Flex FFT2D" in text
-    assert "runs for 1 and is integers only for 0; ours runs for 2, is integers only for 2" in text
+    assert "runs for 1 and is integers only for 0; ours runs for 3, is integers only for 3" in text
+    assert "| t | no file: too hard | – | – | 23.4 | 27.9 | 70 | – | 8.0 |" in text
     assert "+9.0 points more in the mean" in text
     assert "0.50 times as many operators" in text

@@ -92,7 +92,7 @@ CASES: list[tuple[str, list[str]]] = [
     (f"run export/{INT8} empty", ["empty is not a picture"]),
     (f"run export/{INT8} pets", ["pets is a folder, not a picture"]),
     (f"run export/{INT8} --top 0 photo.jpg", ["at least 1 label, not 0"]),
-    ("explain absent.tflite photo.jpg", ["there is no checkpoint folder absent.tflite"]),
+    ("explain absent.tflite photo.jpg", ["there is no file absent.tflite"]),
     ("explain half.tflite photo.jpg", ["half.tflite is corrupt"]),
     (f"explain export/{INT8}", ["no picture to explain"]),
     (f"explain export/{INT8} empty", ["empty is not a picture"]),

@@ -192,6 +192,8 @@ def open_checkpoint(path: Path | str) -> Checkpoint:
     if not path.is_dir():
         known = pretrained.names()
         more = f" Or give the name of a model with trained weights: {', '.join(known)}." if known else ""
+        if path.suffix in (".keras", ".tflite", ".h5"):
+            raise CheckpointError(f"there is no file {path}. Check the path.{more}")
         raise CheckpointError(f"there is no checkpoint folder {path}. `vitconv train` makes one.{more}")
     checkpoint = Checkpoint(path, read_card(path))
     try:
