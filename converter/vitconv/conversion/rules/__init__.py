@@ -54,7 +54,8 @@ INTEGER_RULES = (
     Rule("maps normalised a second time", (softmax.of_quotients,)),
     Rule("softmax of maps by logarithms", (softmax.by_logarithms,)),
     Rule("quotients by logarithms", (divisions.by_logarithms,)),
-    Rule("roots by logarithms", (divisions.roots,)),
+    Rule("roots and powers by logarithms", (divisions.powers,)),
+    Rule("logarithms of exponentials are exponents", (divisions.logarithms,)),
     Rule("convolutions of what is side by side, one each", (concatenations.split,)),
     Rule("negations and squares as products", (negations.as_products,)),
 )

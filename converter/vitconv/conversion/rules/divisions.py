@@ -1,11 +1,13 @@
-"""Quotients and roots, of which TFLite has no integer form, by logarithms: x / y = x · e^(−log y), √x = e^(½ log
-x).
+"""Quotients, roots and powers, of which TFLite has no integer form, by logarithms: x / y = x · e^(−log y),
+x^c = e^(c · log x).
 
 They hold for positive y and x alone, which the proof on pictures sees to: a logarithm of anything else is no
 number.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -44,18 +46,61 @@ def by_logarithms(sketch: Sketch) -> int:
     return places
 
 
-def roots(sketch: Sketch) -> int:
-    """SQRT."""
+def powers(sketch: Sketch) -> int:
+    """SQRT, and POW by one constant; but not squares, which are products."""
     places = 0
     for operator in sketch.operators:
-        if sketch.kind(operator) != "SQRT":
+        exponent = _exponent(sketch, operator)
+        if exponent is None or exponent == 2:
             continue
         source, target = flatbuffer.inputs(operator)[0], flatbuffer.outputs(operator)[0]
         shape, label = sketch.shape(target), sketch.label(target)
         above_zero = sketch.add(operator, "ADD", [source, sketch.put([_TINY])], shape, label)
         log = sketch.add(operator, "LOG", [above_zero], shape, label)
-        half = sketch.add(operator, "MUL", [log, sketch.put([0.5])], shape, label)
-        sketch.add(operator, "EXP", [half], shape, label, into=target)
+        times = sketch.add(operator, "MUL", [log, sketch.put([exponent])], shape, label)
+        sketch.add(operator, "EXP", [times], shape, label, into=target)
         sketch.remove(operator)
         places += 1
     return places
+
+
+def logarithms(sketch: Sketch) -> int:
+    """LOG of an EXP, whose value may have a floor: the exponent, or the logarithm of the floor. Quotients by roots
+    have it, and 256 steps of a root tell its small values apart worse than those of its logarithm."""
+    places = 0
+    for operator in sketch.operators:
+        if sketch.kind(operator) != "LOG":
+            continue
+        tensor, floor = flatbuffer.inputs(operator)[0], 0.0
+        while (maker := sketch.maker(tensor, "RESHAPE", "MAXIMUM")) is not None:
+            if sketch.kind(maker) == "MAXIMUM":
+                split = sketch.split_constant(maker)
+                if split is None or split[1].size != 1 or split[1].item() <= 0:
+                    break
+                floor = max(floor, split[1].item())
+                tensor = split[0]
+            else:
+                tensor = flatbuffer.inputs(maker)[0]
+        raised = sketch.maker(tensor, "EXP")
+        if raised is None:
+            continue
+        target = flatbuffer.outputs(operator)[0]
+        shape, label = sketch.shape(target), sketch.label(target)
+        exponent = flatbuffer.inputs(raised)[0]
+        if floor:
+            exponent = sketch.reshape(operator, exponent, shape, label)
+            least = sketch.put([np.log(floor)])
+            sketch.add(operator, "MAXIMUM", [exponent, least], shape, label, into=target)
+        else:
+            sketch.reshape(operator, exponent, shape, label, into=target)
+        sketch.remove(operator)
+        places += 1
+    return places
+
+
+def _exponent(sketch: Sketch, operator: Any) -> float | None:
+    """What an operator raises its first operand to, where that is one constant number."""
+    if sketch.kind(operator) == "SQRT":
+        return 0.5
+    known = sketch.constant(flatbuffer.inputs(operator)[1]) if sketch.kind(operator) == "POW" else None
+    return float(known.item()) if known is not None and known.size == 1 else None
