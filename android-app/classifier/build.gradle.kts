@@ -23,5 +23,6 @@ dependencies {
     // The same Java package as org.tensorflow:tensorflow-lite, newer, and aligned for 16 KB pages.
     api(libs.litert)
     api(libs.litert.gpu)
+    implementation(libs.exifinterface)
     implementation(libs.tflite.metadata)
 }

@@ -467,6 +467,7 @@ def test_gradle_and_maven_use_the_same_versions() -> None:
         "tflite-metadata": "tflite.metadata.version",
         "activity": "activity.version",
         "lifecycle": "lifecycle.version",
+        "exifinterface": "exifinterface.version",
         "junit": "junit.version",
         "robolectric": "robolectric.version",
         "minSdk": "min.sdk",

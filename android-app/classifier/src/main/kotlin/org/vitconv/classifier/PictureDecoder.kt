@@ -7,9 +7,9 @@ import android.graphics.BitmapFactory
 import android.graphics.ColorSpace
 import android.graphics.ImageDecoder
 import android.graphics.Matrix
-import android.media.ExifInterface
 import android.net.Uri
 import android.os.Build
+import androidx.exifinterface.media.ExifInterface
 import org.vitconv.core.Orientation
 import org.vitconv.core.PixelSource
 import org.vitconv.core.screens.PictureException

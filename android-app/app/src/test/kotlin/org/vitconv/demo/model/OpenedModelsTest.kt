@@ -3,6 +3,7 @@ package org.vitconv.demo.model
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertNotEquals
 import org.junit.Assert.assertThrows
+import org.junit.Assert.assertTrue
 import org.junit.Rule
 import org.junit.Test
 import org.junit.rules.TemporaryFolder
@@ -10,6 +11,8 @@ import org.vitconv.core.ModelException
 import org.vitconv.core.ModelProblem
 import org.vitconv.core.screens.ModelEntry
 import java.io.File
+import java.io.IOException
+import java.io.InputStream
 import java.nio.ByteBuffer
 
 class OpenedModelsTest {
@@ -55,6 +58,30 @@ class OpenedModelsTest {
     fun `what is no model leaves nothing behind`() {
         val error = assertThrows(ModelException::class.java) { models.import("x.tflite", "no model".byteInputStream()) }
         assertEquals(ModelProblem.NotAModel, error.problem)
+        assertEquals(emptyList<File>(), files())
+    }
+
+    @Test
+    fun `whatever another app calls its file, the copy lies in the folder and has a name`() {
+        val (bytes) = twoTrainings()
+        for ((given, kept) in listOf("" to "model.tflite", "../../etc/.hidden" to "hidden", "a:b?.tflite" to "ab.tflite", "..." to "model.tflite")) {
+            val entry = models.import(given, bytes.inputStream())
+            assertEquals(kept, entry.name)
+            assertEquals(bytes.size, models.map(entry).remaining())
+        }
+        assertTrue(files().all { it.parentFile?.parentFile == folder.root })
+    }
+
+    @Test
+    fun `a stream that breaks off is named, and leaves nothing behind`() {
+        for (broken in listOf(IOException("unplugged"), IOException(), IllegalStateException("its app died"), IllegalStateException())) {
+            val stream = object : InputStream() {
+                override fun read(): Int = throw broken
+                override fun read(into: ByteArray, offset: Int, length: Int): Int = throw broken
+            }
+            val problem = assertThrows(ModelException::class.java) { models.import("x.tflite", stream) }.problem
+            assertEquals(ModelProblem.Unreadable(broken.message ?: "no reason is known"), problem)
+        }
         assertEquals(emptyList<File>(), files())
     }
 

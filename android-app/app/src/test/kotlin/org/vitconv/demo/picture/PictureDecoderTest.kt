@@ -53,6 +53,21 @@ class PictureDecoderTest {
     }
 
     @Test
+    @Config(sdk = [26])
+    fun `before Android 9 pictures are turned upright, too, and what is none is refused`() {
+        val resampler = Resampler(fixtures.image)
+        for ((name, expected) in fixtures.expected.filterKeys { it.startsWith("turned") || it == "plain.jpg" }) {
+            val rgb = ByteArray(fixtures.image.height * fixtures.image.width * 3)
+            resampler.resample(PictureDecoder.decode(file(name)), rgb)
+            val wanted = Base64.getDecoder().decode(expected)
+            val worst = rgb.indices.maxOf { Math.abs((rgb[it].toInt() and 255) - (wanted[it].toInt() and 255)) }
+            assertTrue("$name: $worst", worst <= 1)
+        }
+        val error = assertThrows(PictureException::class.java) { PictureDecoder.decode("no picture".toByteArray()) }
+        assertEquals(PictureProblem.NotAPicture, error.problem)
+    }
+
+    @Test
     fun `a picture of 100 megapixels is read in parts`() {
         assertEquals(listOf(1, 1, 2, 4), listOf(100 to 100, 4000 to 4000, 4001 to 4000, 11_600 to 8_700).map { (w, h) -> PictureDecoder.sampleSize(w, h) })
         val large = Bitmap.createBitmap(5000, 4000, Bitmap.Config.RGB_565)
