@@ -6,12 +6,15 @@ import com.android.tools.r8.JdkClassFileProvider;
 import com.android.tools.r8.OutputMode;
 import com.android.tools.r8.R8;
 import com.android.tools.r8.R8Command;
+import com.android.tools.r8.Version;
 import java.io.File;
 import java.io.IOException;
 import java.io.InputStream;
+import java.math.BigInteger;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.KeyStore;
+import java.security.MessageDigest;
 import java.security.PrivateKey;
 import java.security.cert.X509Certificate;
 import java.util.Collections;
@@ -78,9 +81,15 @@ public class BuildApks {
     }
   }
 
-  /** The program as dex, shrunk and optimized; a zip file. R8 takes by far the most time of all, so both share it. */
+  /**
+   * The program as dex, shrunk and optimized; a zip file. R8 takes by far the most time of all, so both share it, and it
+   * is kept until something changes that it is made of.
+   */
   private static Path dex(List<Path> program, Path framework, List<Path> rules, int minSdk, Path out) throws Exception {
-    Path dex = out.resolve("dex.zip");
+    Path dex = out.resolve("dex.zip"), note = out.resolve("dex.made-from");
+    String madeFrom = digest(program, framework, rules, minSdk);
+    if (Files.exists(dex) && Files.exists(note) && Files.readString(note).equals(madeFrom)) return dex;
+    Files.deleteIfExists(note);
     R8.run(R8Command.builder()
         .addProgramFiles(program)
         .addLibraryFiles(framework)
@@ -91,7 +100,27 @@ public class BuildApks {
         .addProguardConfigurationFiles(rules)
         .setOutput(dex, OutputMode.DexIndexed)
         .build());
+    Files.writeString(note, madeFrom);
     return dex;
+  }
+
+  /** Of what is in the jars, not of the jars: they are packed anew, with another time, in each build. */
+  private static String digest(List<Path> program, Path framework, List<Path> rules, int minSdk) throws Exception {
+    MessageDigest digest = MessageDigest.getInstance("SHA-256");
+    String tools = Version.getVersionString() + " " + System.getProperty("java.version");
+    digest.update((tools + " " + framework.getFileName() + " " + minSdk).getBytes());
+    for (Path jar : program) {
+      try (ZipFile zip = new ZipFile(jar.toFile())) {
+        for (ZipEntry entry : Collections.list(zip.entries())) {
+          digest.update(entry.getName().getBytes());
+          try (InputStream content = zip.getInputStream(entry)) {
+            digest.update(content.readAllBytes());
+          }
+        }
+      }
+    }
+    for (Path file : rules) digest.update(Files.readAllBytes(file));
+    return new BigInteger(1, digest.digest()).toString(16);
   }
 
   private static void pack(Path linked, Path dex, Path aars, List<String> abis, Path out) throws IOException {
