@@ -215,11 +215,12 @@ _EANET_RECIPE = Recipe(
 # nothing, "finetune" from weights of an earlier training, such as one at smaller images; "pretrain" is for tens of
 # thousands of small pictures, and "best" can go on from it. Without the penalties MobileViT's transformers fall
 # silent within three epochs at this learning rate, and what their last layers add varies by a fiftieth of what the
-# tokens do. Without the cut shortcuts they stay open and idle.
+# tokens do. Without the cut shortcuts they stay open and idle. With more of both (0.35 and 1.0) weights that sleep
+# wake, but the paper's network learns nothing from the beginning (see docs/training.md).
 _MOBILEVIT_BEST = Recipe(
     "adamw", 0.002, batch_size=32, epochs=60, weight_decay=0.02, crop_margin=1.25, crop_area=0.35, colour=0.2,
     schedule="cosine", warmup_epochs=3, average=0.99, batch_norm_momentum=0.9, dropout=0.0, gradient_clip=1.0,
-    dead_penalty=0.1, shortcut_drop=0.35, idle_penalty=1.0, branch_gain=2.5, name="best",
+    dead_penalty=0.1, shortcut_drop=0.1, idle_penalty=0.1, branch_gain=2.5, name="best",
 )  # fmt: skip
 _MOBILEVIT_PRETRAIN = replace(
     _MOBILEVIT_BEST, batch_size=64, epochs=60, crop_area=0.5, warmup_epochs=5, average=0.998, epoch_images=9000,
@@ -231,7 +232,6 @@ _MOBILEVIT_FINETUNE = replace(
     epochs=10,
     crop_area=0.5,
     warmup_epochs=0.5,
-    shortcut_drop=0.1,
     name="finetune",
 )
 _MOBILEVIT_QUANTIZATION_AWARE = replace(
