@@ -80,7 +80,7 @@ def damaged_values(document: Any, rng: random.Random) -> bytes:
         elif kind == 4 and isinstance(holder, list):
             holder += copy.deepcopy(holder) * rng.choice((1, 30))
         else:
-            nested: Any = rng.choice(STRANGE)
+            nested: Any = copy.deepcopy(rng.choice(STRANGE))  # or it would grow from document to document
             for _ in range(rng.choice((1, 49, 200))):
                 nested = rng.choice(([nested], {"a": nested}))
             holder[key] = nested
