@@ -8,7 +8,6 @@ CALIBRATION holds pictures, float32 [N, 1, side, side, 3], 0 to 1.
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -31,6 +30,7 @@ def main() -> None:
 
     from quantizer_peer import quantize
     from timm_reference import randomise
+    from zoo_training import keep
 
     name, classes, calibration, folder = sys.argv[1], int(sys.argv[2]), np.load(sys.argv[3]), Path(sys.argv[4])
     known, side = NETWORKS[name]
@@ -43,11 +43,10 @@ def main() -> None:
     litert_torch.convert(channels_last, (torch.zeros(1, side, side, 3),)).export(str(file))
     quantize(file, calibration, folder)
     (folder / "int8.tflite").rename(folder / "ordinary.tflite")
-    card = {
+    keep(folder, {
         "pixels": "0..1", "parameters": sum(values.numel() for values in network.parameters()), "side": side,
         "from": f"timm {timm.__version__}, litert-torch {litert_torch.__version__}",
-    }  # fmt: skip
-    (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    })  # fmt: skip
 
 
 if __name__ == "__main__":

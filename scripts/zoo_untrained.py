@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from scipy.special import softmax
 
 import zoo_torch
 import zoo_training
@@ -37,7 +38,7 @@ def converted(network: Network, shown: Pictures, folder: Path) -> dict[str, Any]
         return known
     folder.mkdir(parents=True, exist_ok=True)
     given = folder / "calibration.npy"
-    np.save(given, enlarged(shown.train[list(shown.calibration[:CALIBRATED])], network.side)[:, np.newaxis] / 255)
+    np.save(given, calibration(network, shown)[:, np.newaxis] / 255)
     python = python_with("5 GB", *LITERT_TORCH)
     script = Path(zoo_torch.__file__)
     command = [python, script, network.name, str(len(shown.labels)), given, folder]
@@ -48,6 +49,11 @@ def converted(network: Network, shown: Pictures, folder: Path) -> dict[str, Any]
         why = [line for line in done.stderr.splitlines() if line.strip()][-1:]
         raise InputError(f"litert-torch makes no file: {''.join(why)}")
     return made
+
+
+def calibration(network: Network, shown: Pictures) -> np.ndarray:
+    """float32 [N, side, side, 3], 0 to 255."""
+    return enlarged(shown.train[list(shown.calibration[:CALIBRATED])], network.side)
 
 
 def enlarged(images: np.ndarray, side: int) -> np.ndarray:
@@ -94,5 +100,4 @@ def _probabilities(values: np.ndarray) -> np.ndarray:
     """Of logits their softmax."""
     if np.all(values >= 0) and np.allclose(values.sum(axis=1), 1, atol=0.02):
         return values
-    raised = np.exp(values - values.max(axis=1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+    return np.asarray(softmax(values, axis=1))
