@@ -27,6 +27,7 @@ from vitconv.evaluation import kept_results
 from vitconv.evaluation.parity import FileVerification, compare
 from vitconv.foundation.errors import CheckpointError, DatasetError, InputError, ModelFileError
 from vitconv.quantization import calibration, integers
+from vitconv.quantization.bias_correction import corrected
 from vitconv.runtimes.litert import Runner
 from vitconv.tflite import flatbuffer, metadata
 from vitconv.tflite.graph import Graph
@@ -352,8 +353,9 @@ def integer_graph(digits_checkpoint: Path) -> Graph:
 def test_a_file_made_with_the_right_ranges_is_the_exported_one(
     integer_graph: Graph, exported_digits: Path
 ) -> None:
-    ranges = calibration.read(exported_digits / "calibration.json").graphs[0].ranges
-    data = with_metadata(integers.quantize(integer_graph, ranges).data, described(exported_digits, "int8"))
+    measured = calibration.read(exported_digits / "calibration.json").graphs[0]
+    graph = integers.quantize(corrected(integer_graph, measured.biases), measured.ranges)
+    data = with_metadata(graph.data, described(exported_digits, "int8"))
     assert (
         hashlib.sha256(data).hexdigest()
         == hashlib.sha256(file_of(exported_digits, "int8").read_bytes()).hexdigest()

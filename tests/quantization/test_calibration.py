@@ -25,6 +25,7 @@ from vitconv.data.datasets import Split, open_dataset
 from vitconv.foundation.disk.writing import writing
 from vitconv.foundation.errors import DatasetError, InputError
 from vitconv.quantization import calibration
+from vitconv.quantization.bias_correction import BiasCorrection
 from vitconv.quantization.calibration import GraphRanges
 from vitconv.quantization.choosing import choose_images, trained_on
 from vitconv.quantization.ranges import TensorRange, measure_ranges, structure_digest, with_ranges
@@ -327,6 +328,7 @@ def hand_made() -> Calibration:
                 hashlib.sha256(b"hybrid graph").hexdigest(),
                 (TensorRange("image", 0.0, 255.0, 0.0, 255.0),),
                 Kept(("a", "b"), ("block",), (UnitCost("block", False, 2, third, -0.25, True),)),
+                (BiasCorrection("c", (third, -1e-30)),),
             ),
         ),
     )
@@ -344,12 +346,24 @@ def test_the_file_gives_back_what_was_written_bit_for_bit(tmp_path: Path) -> Non
     assert json.loads(path.read_text(encoding="utf-8")) == value.to_json()
 
 
+def test_a_file_of_an_earlier_version_has_no_corrected_biases(tmp_path: Path) -> None:
+    value, path = hand_made(), tmp_path / "ranges.json"
+    document = value.to_json()
+    for graph in document["graphs"]:
+        del graph["biases"]
+    path.write_text(json.dumps(document), encoding="utf-8")
+    assert calibration.read(path) == replace(
+        value, graphs=tuple(replace(graph, biases=()) for graph in value.graphs)
+    )
+
+
 def test_the_file_has_a_line_for_each_tensor(calibrated: tuple[Calibration, Path]) -> None:
     result, path = calibrated
     lines = path.read_text(encoding="utf-8").splitlines()
     rows = [line for line in lines if line.startswith('        {"name"')]
-    assert len(rows) == sum(len(graph.ranges) for graph in result.graphs)
-    assert len(lines) < len(rows) + 30
+    assert all(graph.biases for graph in result.graphs)
+    assert len(rows) == sum(len(graph.ranges) + len(graph.biases) for graph in result.graphs)
+    assert len(lines) < len(rows) + 40
     assert calibration.read(path) == result
 
 

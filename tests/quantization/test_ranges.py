@@ -117,7 +117,7 @@ def test_a_map_s_scores_are_no_logits_and_a_gate_is_no_swish() -> None:
         made = Handmade()
         scores = made.arithmetic("MUL", made.tensor(*shape), made.constant([2.0]), shape)
         graph = made.graph([made.computed("SOFTMAX", [scores], shape, soft)])
-        assert (scores in ranges._functions(graph.model)) == weighted
+        assert (scores in ranges.next_functions(graph.model)) == weighted
     for gate, weighted in ((False, True), (True, False)):
         made = Handmade()
         x = made.arithmetic("MUL", made.tensor(1, 4), made.constant([2.0]), (1, 4))
@@ -125,4 +125,4 @@ def test_a_map_s_scores_are_no_logits_and_a_gate_is_no_swish() -> None:
         other = made.constant(np.ones(4)) if gate else sigmoid
         product = made.arithmetic("MUL", x, other, (1, 4))
         graph = made.graph([made.arithmetic("ADD", product, sigmoid, (1, 4))])
-        assert (x in ranges._functions(graph.model)) == weighted
+        assert (x in ranges.next_functions(graph.model)) == weighted

@@ -29,7 +29,8 @@ from vitconv.foundation.disk.writing import writing
 from vitconv.foundation.documents import Sha256
 from vitconv.foundation.errors import InputError, OutputError, UnknownNameError
 from vitconv.foundation.progress import Progress
-from vitconv.quantization import output_steps, sensitivity
+from vitconv.quantization import bias_correction, output_steps, sensitivity
+from vitconv.quantization.bias_correction import BiasCorrection
 from vitconv.quantization.choosing import choose_images, digests_of, trained_on
 from vitconv.quantization.histograms import METHODS, Method
 from vitconv.quantization.output_steps import Rounded
@@ -69,12 +70,14 @@ class CalibrateConfig:
 @dataclass(frozen=True)
 class GraphRanges:
     """The ranges of one scheme's float graph. `sha256` is of its structure (`ranges.structure_digest`): the ranges
-    fit no other. `kept` is what stays float in a hybrid scheme, None in one that is integers throughout."""
+    fit no other. `kept` is what stays float in a hybrid scheme, None in one that is integers throughout. `biases`
+    are the corrections of its integer layers; a file of an earlier version has none."""
 
     scheme: str
     sha256: str
     ranges: tuple[TensorRange, ...]
     kept: Kept | None = None
+    biases: tuple[BiasCorrection, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -82,6 +85,7 @@ class GraphRanges:
             "sha256": self.sha256,
             "kept": self.kept.to_json() if self.kept else None,
             "ranges": [asdict(tensor) for tensor in self.ranges],
+            "biases": [{"name": one.name, "added": list(one.added)} for one in self.biases],
         }
 
 
@@ -242,7 +246,9 @@ def _measure_graphs(
         kept = None
         if schemes.find(scheme).hybrid:
             kept = sensitivity.search(graph, measured[graph], images, progress, by_branches=not in_blocks)
-        yield GraphRanges(scheme, structure_digest(graph), measured[graph], kept)
+        tensors = kept.tensors if kept else ()
+        biases = bias_correction.measure(graph, measured[graph], images, tensors, progress)
+        yield GraphRanges(scheme, structure_digest(graph), measured[graph], kept, biases)
 
 
 def check_samples(samples: int) -> None:
@@ -274,6 +280,7 @@ class GraphDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sha256: Sha256
     kept: Kept | None
     ranges: tuple[TensorRange, ...]
+    biases: tuple[BiasCorrection, ...] = ()
 
     def __post_init__(self) -> None:
         for tensor in self.ranges:
@@ -311,14 +318,19 @@ def _from_json(value: Any) -> Calibration:
     document = documents.convert(value, CalibrationDocument)
     check_method(document.method)
     fields = {name: getattr(document, name) for name in document.__struct_fields__ if name != "format"}
-    graphs = tuple(GraphRanges(graph.scheme, graph.sha256, graph.ranges, graph.kept) for graph in document.graphs)
+    graphs = tuple(
+        GraphRanges(one.scheme, one.sha256, one.ranges, one.kept, one.biases) for one in document.graphs
+    )
     return Calibration(**{**fields, "image": document.image.spec, "graphs": graphs})
 
 
 def _graph_text(graph: Mapping[str, Any]) -> str:
     head = "".join(f"      {_json(name)}: {_json(graph[name])},\n" for name in ("scheme", "sha256", "kept"))
-    rows = ",\n".join(f"        {_json(tensor)}" for tensor in graph["ranges"])
-    return f'    {{\n{head}      "ranges": [\n{rows}\n      ]\n    }}'
+    lists = (
+        f"      {_json(name)}: [\n" + ",\n".join(f"        {_json(one)}" for one in graph[name]) + "\n      ]"
+        for name in ("ranges", "biases")
+    )
+    return f"    {{\n{head}" + ",\n".join(lists) + "\n    }"
 
 
 def _json(value: Any) -> str:

@@ -59,7 +59,7 @@ def measure_ranges(
     activations = _activations(graph.model)
     interpreter = loaded(_all_shown(graph, activations).data, threads=_THREADS)
     source = _only_input(interpreter, graph)
-    functions = _functions(graph.model)
+    functions = next_functions(graph.model)
     del activations[source["index"]]
     histograms = {index: Histogram() for index in activations}
 
@@ -161,7 +161,7 @@ def _only_input(interpreter: Any, graph: Graph) -> Any:
     )
 
 
-def _functions(model: Any) -> dict[int, Function]:
+def next_functions(model: Any) -> dict[int, Function]:
     """Tensor → what it becomes, where it is one of `_THEN`.
 
     The scores of an attention map are no logits of answers: small weights count there together. And what gates

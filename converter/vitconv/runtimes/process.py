@@ -217,7 +217,8 @@ class ModelProcess:
             self.close()
             if request["do"] == "start":
                 raise MissingToolError(f"the runtime cannot be started: its worker {self._gone}.")
-            raise ModelFileError(f"{self._cannot}: the worker that ran it {self._gone}. {self._remedy}")
+            remedy = f"Try again where the machine was busy. {self._remedy}" if late.is_set() else self._remedy
+            raise ModelFileError(f"{self._cannot}: the worker that ran it {self._gone}. {remedy}")
         header, _ = answer
         if "missing" in header:
             raise MissingToolError(

@@ -17,6 +17,7 @@ from vitconv.exporting.cheapest.pictures import Pictures
 from vitconv.foundation.errors import PromiseError
 from vitconv.foundation.progress import Progress
 from vitconv.quantization import integers
+from vitconv.quantization.bias_correction import corrected
 from vitconv.quantization.calibration import Calibration, GraphRanges
 from vitconv.quantization.cost_model import estimated_instructions
 from vitconv.quantization.gradation import gradation
@@ -42,6 +43,7 @@ class Candidate:
     ) -> Candidate:
         """Of a scheme that needs calibration: `graph` is its float graph, of which `measured` has the ranges."""
         tensors = kept.tensors if kept else ()
+        graph = corrected(graph, measured.biases, tensors)
         return cls(name, scheme, integers.quantize(graph, measured.ranges, tensors, scheme.float_output), kept)
 
     def tried(self) -> Tried:

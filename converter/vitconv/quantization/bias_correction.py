@@ -1,0 +1,220 @@
+"""Biases that take away the mean error of each output channel of an integer file.
+
+What rounding adds to a layer's outputs is not zero in the mean: of one channel it is the rounded weights times the
+mean of what they read, and the mean error of the operations before. The file takes no longer for other biases.
+After Nagel et al., 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction", section 4.2,
+with means measured on images: layer after layer, each on what the corrected layers before it give.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
+
+from vitconv.foundation.progress import Progress
+from vitconv.quantization import integers, output_steps
+from vitconv.quantization.histograms import Function
+from vitconv.quantization.ranges import TensorRange, next_functions, with_ranges
+from vitconv.tflite import flatbuffer
+from vitconv.tflite.graph import Graph
+
+# So many pixels of the images: 32 of 256 × 256, and at most 100 of smaller ones.
+_PIXELS, _MOST_IMAGES = 32 * 256 * 256, 100
+_FLAT = 0.02  # the least growth of what follows a layer that a bias of the layer can still steer it by
+_LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+
+
+@dataclass(frozen=True)
+class BiasCorrection:
+    """What is added to a layer's bias, a number for each output channel; `name` is of the tensor it computes."""
+
+    name: str
+    added: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A layer of a float graph: the tensor it computes, its place among the operators, and its bias's tensor."""
+
+    name: str
+    output: int
+    bias: int
+
+
+def corrected(graph: Graph, corrections: Iterable[BiasCorrection], kept: Collection[str] = ()) -> Graph:
+    """The float graph with these biases, but for layers that stay float: those that compute the tensors `kept`."""
+    wanted = {one.name: one.added for one in corrections if one.name not in kept}
+    if not wanted:
+        return graph
+    model = graph.draft()
+    for layer in _layers(graph):
+        if layer.name in wanted:
+            bias = _values(model, layer.bias) + np.array(wanted[layer.name], np.float32)
+            _set(model, layer.bias, bias.astype(np.float32))
+    return Graph(model, graph.name)
+
+
+def measure(
+    graph: Graph,
+    ranges: Sequence[TensorRange],
+    images: NDArray[np.uint8],
+    kept: Collection[str] = (),
+    progress: Progress | None = None,
+) -> tuple[BiasCorrection, ...]:
+    """The corrections of the graph's integer file in which the operations that compute the tensors `kept` are
+    float. images: [N, H, W, 3], of which the first ones are enough."""
+    images = images[: min(_MOST_IMAGES, max(1, _PIXELS // math.prod(images.shape[1:3])))]
+    layers = list(_layers(graph))
+    if not layers:
+        return ()
+    functions = _functions(graph)
+    wanted = _float_means(graph, layers, functions, ranges, images)
+    file = integers.quantize_inside(with_ranges(graph, ranges).data, {*kept, output_steps.output_of(graph)})
+    of_file = {layer.name: layer for layer in _layers(file)}
+    model, found = file.draft(), []
+    for done, layer in enumerate(layers):
+        if progress:
+            progress("correcting biases", done, len(layers))
+        own = of_file.get(layer.name)
+        if own is None or flatbuffer.tensor_dtype(model.subgraphs[0].tensors[own.output]) != "int8":
+            continue
+        given, slope = _means(_until(model, own.output), functions.get(layer.output, _itself), images)
+        added = np.where(slope > _FLAT, (wanted[layer.name] - given) / np.maximum(slope, _FLAT), 0.0)
+        tensor = model.subgraphs[0].tensors[own.bias]
+        steps = np.rint(added / np.asarray(tensor.quantization.scale, np.float64))
+        _set(model, own.bias, (_values(model, own.bias) + steps).astype(np.int32))
+        found.append(BiasCorrection(layer.name, tuple(float(f"{value:.6g}") for value in added)))
+    if progress:
+        progress("correcting biases", len(layers), len(layers))
+    return tuple(found)
+
+
+def _layers(graph: Graph) -> Iterator[_Layer]:
+    """Those with weights and a bias of their own and nothing fused behind them, in the order of computation. A sum
+    that a normalisation was written as learnt nothing, and is left out. So is the layer of the answers' logits: it
+    gives one value for an image and class, whose mean over a hundred images is mostly chance."""
+    model, main = graph.model, graph.model.subgraphs[0]
+    names, readers = flatbuffer.operator_names(model), flatbuffer.readers(main)
+    for operator in main.operators:
+        read = flatbuffer.inputs(operator)
+        if names[operator.opcodeIndex] not in _LAYERS or len(read) != 3:
+            continue
+        constants = [main.tensors[index] for index in read[1:]]
+        if operator.builtinOptions.fusedActivationFunction != schema.ActivationFunctionType.NONE:
+            continue
+        if not all(flatbuffer.is_constant(model, tensor) for tensor in constants) or len(readers[read[2]]) > 1:
+            continue
+        (output,) = flatbuffer.outputs(operator)
+        shape = flatbuffer.tensor_shape(main.tensors[output])
+        if shape[-1] > 1 and math.prod(shape) > shape[-1]:
+            yield _Layer(flatbuffer.text(main.tensors[output].name), output, read[2])
+
+
+def _float_means(
+    graph: Graph,
+    layers: Sequence[_Layer],
+    functions: Mapping[int, Function],
+    ranges: Sequence[TensorRange],
+    images: NDArray[np.uint8],
+) -> Mapping[str, NDArray[np.float64]]:
+    """By layer: the mean of each output channel, as what follows makes of it, over all images and positions,
+    [channels]. Values are clipped to the range: what it cuts off on purpose, such as the logits of classes that
+    are out of the question, is no error of the bias."""
+    spans = {one.name: (one.min, one.max) for one in ranges}
+    model = graph.draft()
+    main = model.subgraphs[0]
+    main.outputs = np.array([layer.output for layer in layers], np.int32)
+    model.signatureDefs = None
+    interpreter = output_steps.loaded(Graph(model, graph.name).data, threads=2)
+    (source,) = interpreter.get_input_details()
+    sums: dict[str, Any] = {layer.name: 0.0 for layer in layers}
+    for image in images:
+        interpreter.set_tensor(source["index"], image[np.newaxis].astype(np.float32))
+        interpreter.invoke()
+        for layer in layers:
+            low, high = spans[layer.name]
+            function: Function = functions.get(layer.output, _itself)
+            values = np.asarray(interpreter.get_tensor(layer.output)).clip(low, high)
+            sums[layer.name] = sums[layer.name] + _channels(function(values))
+    return {name: total / len(images) for name, total in sums.items()}
+
+
+def _means(
+    file: Graph, function: Function, images: NDArray[np.uint8]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of each channel of a file's only output, which is int8: the mean of the function of its real values, and by
+    how much that grows with the values."""
+    interpreter = output_steps.loaded(file.data, threads=2)
+    (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
+    scale, zero_point = target["quantization"]
+    # An int8 has few values: each one's, and those of its neighbours.
+    real = (np.arange(-129, 129) - zero_point) * scale
+    of_real = function(real)
+    table, slopes = of_real[1:-1], (of_real[2:] - of_real[:-2]) / (2 * scale)
+    total: Any = 0.0
+    growth: Any = 0.0
+    for image in images:
+        interpreter.set_tensor(source["index"], image[np.newaxis].astype(np.float32))
+        interpreter.invoke()
+        place = interpreter.get_tensor(target["index"]).astype(np.int16) + 128
+        total, growth = total + _channels(table[place]), growth + _channels(slopes[place])
+    return np.asarray(total / len(images)), np.asarray(growth / len(images))
+
+
+def _functions(graph: Graph) -> Mapping[int, Function]:
+    """Tensor → what it becomes next, where that is flat in places."""
+    names = flatbuffer.operator_names(graph.model)
+    readers = flatbuffer.readers(graph.model.subgraphs[0])
+    gelus = {
+        tensor: _gelu
+        for tensor, operators in readers.items()
+        if all(names[operator.opcodeIndex] == "GELU" for operator in operators)
+    }
+    return {**gelus, **next_functions(graph.model)}
+
+
+def _gelu(values: NDArray[Any]) -> NDArray[Any]:
+    from scipy.special import ndtr
+
+    return np.asarray(values * ndtr(values))
+
+
+def _itself(values: NDArray[Any]) -> NDArray[Any]:
+    return values
+
+
+def _channels(values: NDArray[Any]) -> NDArray[np.float64]:
+    return np.asarray(values.reshape(-1, values.shape[-1]).mean(axis=0, dtype=np.float64))
+
+
+def _until(model: Any, output: int) -> Graph:
+    """The file's operators up to the one that computes a tensor, which is its output. What they do not need is
+    left empty, because it would be written for each layer again."""
+    file = Graph(model, "int8").draft()
+    main = file.subgraphs[0]
+    last = next(i for i, operator in enumerate(main.operators) if output in flatbuffer.outputs(operator))
+    main.operators, main.outputs = main.operators[: last + 1], np.array([output], np.int32)
+    file.signatureDefs = None
+    used = {index for one in main.operators for index in (*flatbuffer.inputs(one), *flatbuffer.outputs(one))}
+    nothing, no_data = schema.TensorT(), schema.BufferT()
+    main.tensors = [tensor if index in used else nothing for index, tensor in enumerate(main.tensors)]
+    buffers = {tensor.buffer for tensor in main.tensors}
+    file.buffers = [buffer if index in buffers else no_data for index, buffer in enumerate(file.buffers)]
+    return Graph(file, "int8")
+
+
+def _values(model: Any, index: int) -> NDArray[Any]:
+    tensor = model.subgraphs[0].tensors[index]
+    return np.frombuffer(bytes(model.buffers[tensor.buffer].data), flatbuffer.tensor_dtype(tensor))
+
+
+def _set(model: Any, index: int, values: NDArray[Any]) -> None:
+    """Other values for a constant. Its buffer may be another one's too, and stays."""
+    model.buffers.append(schema.BufferT(data=flatbuffer.data_vector(values.tobytes())))
+    model.subgraphs[0].tensors[index].buffer = len(model.buffers) - 1
