@@ -85,3 +85,33 @@ def test_a_row_without_anything_left_a_bias_and_a_constant_that_hides_nothing_ar
         made = Handmade()
         scores = made.arithmetic("ADD", scaled(made), made.constant(mask), SHAPE)
         assert masks.bound(Sketch(made.graph([softmax(made, scores)]))) == 0
+
+
+@pytest.mark.parametrize("write", [added, selected])
+@pytest.mark.parametrize("factor", [True, False])
+def test_a_mask_in_front_of_a_transpose_and_again_behind_the_softmax_is_one(write: object, factor: bool) -> None:
+    """As Keras's attention with dropout writes it: queries and keys are exchanged between mask and softmax."""
+    made = Handmade()
+    turned_mask = CAUSAL.transpose(0, 1, 3, 2)
+    masked = write(made, scaled(made), turned_mask, -1e9)  # type: ignore[operator]
+    scores = made.transposed(masked, (0, 1, 3, 2))
+    weights = softmax(made, scores)
+    if factor:
+        weights = made.arithmetic("MUL", weights, made.constant(CAUSAL.astype(np.float32)), SHAPE)
+    output = made.product(weights, made.constant(values(1, 2, TOKENS, 5)), (1, 2, TOKENS, 5))
+    result, places = changed(made, output, masks.gather, attention.shift)
+    assert places == [2 if factor else 1, 1]
+    assert not kinds(result) & {"SOFTMAX", "SELECT_V2"}
+    assert largest_constant(result) <= masks.FAR
+
+
+def test_a_factor_that_is_more_than_the_mask_stays() -> None:
+    """Halves, and a mask of its own, change the weights that count."""
+    other = CAUSAL.copy()
+    other[..., -1, 0] = False
+    for factors in (0.5 * CAUSAL, other):
+        made = Handmade()
+        weights = softmax(made, added(made, scaled(made), CAUSAL, -1e9))
+        weights = made.arithmetic("MUL", weights, made.constant(factors.astype(np.float32)), SHAPE)
+        output = made.product(weights, made.constant(values(1, 2, TOKENS, 5)), (1, 2, TOKENS, 5))
+        assert masks.gather(Sketch(made.graph([output]))) == 0

@@ -48,6 +48,7 @@ FLOAT_RULES = (
 INTEGER_RULES = (
     Rule("layer normalisation by magnitudes", (layer_norm.without_epsilon, layer_norm.with_epsilon)),
     Rule("group normalisation by magnitudes", (group_norm.without_epsilon, group_norm.with_epsilon)),
+    Rule("masks beside the softmax, and once", (masks.gather,)),
     Rule("attention by weights and their sum", (attention.shift,)),
     Rule("masks by zeros and small numbers", (masks.bound,)),
     Rule("softmax of maps by logarithms", (softmax.by_logarithms,)),

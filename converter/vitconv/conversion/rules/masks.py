@@ -19,6 +19,7 @@ from vitconv.tflite import flatbuffer
 
 _LARGE = 30.0  # what is below minus this is no bias: e⁻³⁰ is nothing beside a weight
 FAR = 32.0  # below a visible score of about 0
+_NOTHING = -1e9  # leaves no weight, whatever the scores are
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,51 @@ def hidden(
     kept = sketch.add(before, "MUL", [visible, sketch.put(keep.astype(np.float32))], shape, label)
     away = sketch.put(np.where(keep, 0.0, -FAR).astype(np.float32))
     return sketch.add(before, "ADD", [kept, away], shape, label)
+
+
+def gather(sketch: Sketch) -> int:
+    """Masks that stand in front of a TRANSPOSE of the scores, moved behind it, and factors of zeros and ones that
+    hide weights which the scores' mask has made zero already, left out. Keras's Softmax layer writes both."""
+    return sum(_behind_transpose(sketch, one) + _without_factor(sketch, one) for one in sketch.operators)
+
+
+def _behind_transpose(sketch: Sketch, operator: Any) -> int:
+    if sketch.kind(operator) != "TRANSPOSE":
+        return 0
+    (scores, axes), (target,) = flatbuffer.inputs(operator), flatbuffer.outputs(operator)
+    order, before = sketch.constant(axes), sketch.maker(scores, "ADD", "SELECT", "SELECT_V2")
+    if order is None or before is None or sketch.only_reader(scores) is None or target in sketch.ends:
+        return 0
+    found = _added(sketch, before) if sketch.kind(before) == "ADD" else _selected(sketch, before)
+    shape = sketch.shape(scores)
+    if found is None or sketch.shape(found[0]) != shape or found[1].all():
+        return 0
+    visible, keep = found
+    turned = _narrow(np.transpose(np.broadcast_to(keep, shape), order))
+    whole, label = sketch.shape(target), sketch.label(scores)
+    seen = sketch.add(operator, "TRANSPOSE", [visible, axes], whole, label)
+    away = sketch.put(np.where(turned, 0.0, _NOTHING).astype(np.float32))
+    sketch.replace(target, sketch.add(operator, "ADD", [seen, away], whole, label))
+    sketch.remove(operator)
+    return 1
+
+
+def _without_factor(sketch: Sketch, operator: Any) -> int:
+    found = sketch.split_constant(operator) if sketch.kind(operator) == "MUL" else None
+    softmax = None if found is None else sketch.maker(found[0], "SOFTMAX")
+    target = flatbuffer.outputs(operator)[0] if softmax is not None else -1
+    if found is None or softmax is None or target in sketch.ends:
+        return 0
+    weights, factors = found
+    shape = sketch.shape(weights)
+    masked = find(sketch, flatbuffer.inputs(softmax)[0])
+    if masked is None or sketch.shape(target) != shape or not np.isfinite(factors).all():
+        return 0
+    if not np.all(np.broadcast_to(factors, shape)[np.broadcast_to(masked.keep, shape)] == 1):
+        return 0
+    sketch.replace(target, weights)
+    sketch.remove(operator)
+    return 1
 
 
 def bound(sketch: Sketch) -> int:
