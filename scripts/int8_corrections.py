@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from vitconv.evaluation.layer_errors import Run
 from vitconv.quantization import integers, output_steps
 from vitconv.quantization.ranges import TensorRange, with_ranges
 from vitconv.quantization.sensitivity import answer_errors
@@ -93,45 +94,26 @@ def with_constants(graph: Graph, values: Mapping[int, np.ndarray]) -> Graph:
     return Graph(model, graph.name)
 
 
-class Run:
-    """A file with all its tensors kept."""
+class LayerRun:
+    """A file with all its tensors kept, by the layer's tensor."""
 
     def __init__(self, graph: Graph) -> None:
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-        self._interpreter = Interpreter(
-            model_content=graph.data,
-            num_threads=2,
-            experimental_preserve_all_tensors=True,
-            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-        )
-        self._interpreter.allocate_tensors()
-        (self._source,) = self._interpreter.get_input_details()
-        self._details = {detail["index"]: detail for detail in self._interpreter.get_tensor_details()}
-        main = graph.model.subgraphs[0]
-        # The runtime's numbers are the file's.
-        self._made_by = {
-            flatbuffer.text(main.tensors[flatbuffer.outputs(operator)[0]].name): operator
+        self._run, main = Run(graph.data), graph.model.subgraphs[0]
+        names = [flatbuffer.text(tensor.name) for tensor in main.tensors]
+        self._read = {
+            names[flatbuffer.outputs(operator)[0]]: names[flatbuffer.inputs(operator)[0]]
             for operator in main.operators
         }
 
     def feed(self, image: np.ndarray) -> None:
-        self._interpreter.set_tensor(self._source["index"], image[np.newaxis].astype(np.float32))
-        self._interpreter.invoke()
+        self._run.feed(image)
 
     def of(self, layer: str) -> tuple[np.ndarray, np.ndarray]:
         """Real values of what the layer reads and gives."""
-        operator = self._made_by[layer]
-        return self._values(flatbuffer.inputs(operator)[0]), self._values(flatbuffer.outputs(operator)[0])
+        return self._run.value(self._read[layer])[0], self._run.value(layer)[0]
 
     def has(self, layer: str) -> bool:
-        return layer in self._made_by
-
-    def _values(self, index: int) -> np.ndarray:
-        detail = self._details[index]
-        values = self._interpreter.get_tensor(index)
-        scale, zero_point = detail["quantization"]
-        return (values.astype(np.float32) - zero_point) * np.float32(scale) if scale else values
+        return layer in self._read
 
 
 def refitted(
@@ -144,14 +126,14 @@ def refitted(
     what the refitted layers before it give. Where rows are too few, and in depthwise layers, only biases change.
     """
     every, spans = list(layers(graph)), {one.name: (one.min, one.max) for one in ranges}
-    run, seen = Run(graph), {layer.name: [] for layer in every}
+    run, seen = LayerRun(graph), {layer.name: [] for layer in every}
     for image in images:
         run.feed(image)
         for layer in every:
             seen[layer.name].append(_rows(run.of(layer.name)[1]))
     for number, layer in enumerate(every):
         say(f"{number + 1} of {len(every)} layers")
-        run = Run(in_integers(graph, ranges))
+        run = LayerRun(in_integers(graph, ranges))
         if not run.has(layer.name):
             continue
         wanted = np.concatenate(seen[layer.name])
@@ -256,7 +238,7 @@ def equalized(graph: Graph, images: np.ndarray) -> tuple[Graph, int]:
     pairs = [
         pair for pair in pairs if pair[0].operator != "FULLY_CONNECTED" and pair[1].operator != "DEPTHWISE_CONV_2D"
     ]
-    run, most = Run(graph), {first.name: 0.0 for first, _ in pairs}
+    run, most = LayerRun(graph), {first.name: 0.0 for first, _ in pairs}
     for image in images:
         run.feed(image)
         for first, _ in pairs:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vitconv.foundation.errors import ModelFileError
 from vitconv.foundation.progress import Progress
 from vitconv.quantization.cost_model import instructions_by_layer
+from vitconv.tflite import kept_tensors
 from vitconv.tflite.graph import Graph
 from vitconv.tflite.layer_names import Operation, operations
 
@@ -118,7 +119,7 @@ def layer_errors(
     matched by name. Raises ModelFileError where no tensor of the file has a name of the graph's: it was made from
     another.
     """
-    expected_run, actual_run = _Run(graph.data), _Run(file.data)
+    expected_run, actual_run = Run(graph.data), Run(file.data)
     of_graph = list(operations(graph))
     # Of several operations of a kind the names bear numbers: the same ones where there are as many in both.
     many, of_file = _kinds(of_graph), _kinds(operations(file))
@@ -185,19 +186,11 @@ def _of_layers(
         )
 
 
-class _Run:
+class Run:
     """A file with all its tensors kept, by name."""
 
     def __init__(self, data: bytes) -> None:
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-        self._interpreter = Interpreter(
-            model_content=data,
-            num_threads=2,
-            experimental_preserve_all_tensors=True,
-            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-        )
-        self._interpreter.allocate_tensors()
+        self._interpreter = kept_tensors.interpreter_of(data)
         (self._source,) = self._interpreter.get_input_details()
         self.places = {detail["name"]: detail for detail in self._interpreter.get_tensor_details()}
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitconv.tflite import flatbuffer
+from vitconv.tflite import flatbuffer, kept_tensors
 from vitconv.tflite.graph import Graph
 from vitconv.tflite.layer_names import Operation
 
@@ -23,15 +23,7 @@ class Values:
     """What this machine's processor computes for one image, operation by operation, without XNNPACK."""
 
     def __init__(self, graph: Graph, image: NDArray[Any]) -> None:
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-        self._interpreter = Interpreter(
-            model_content=graph.data,
-            num_threads=2,
-            experimental_preserve_all_tensors=True,
-            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-        )
-        self._interpreter.allocate_tensors()
+        self._interpreter = kept_tensors.interpreter_of(graph.data)
         (source,) = self._interpreter.get_input_details()
         self._interpreter.set_tensor(source["index"], image[np.newaxis].astype(source["dtype"]))
         self._interpreter.invoke()
