@@ -40,7 +40,7 @@ class BiasCorrection:
 
 @dataclass(frozen=True)
 class _Layer:
-    """A layer of a float graph: the tensor it computes, its place among the operators, and its bias's tensor."""
+    """A layer of a graph: the tensor it computes, its place among the operators, and its bias's tensor."""
 
     name: str
     output: int
@@ -76,19 +76,16 @@ def measure(
     functions = _functions(graph)
     wanted = _float_means(graph, layers, functions, ranges, images)
     file = integers.quantize_inside(with_ranges(graph, ranges).data, {*kept, output_steps.output_of(graph)})
-    of_file = {layer.name: layer for layer in _layers(file)}
-    model, found = file.draft(), []
-    for done, layer in enumerate(layers):
+    of_graph, walk, found = {layer.name: layer for layer in layers}, _Walk(file, images), []
+    for done, layer in enumerate(_layers(file)):
         if progress:
-            progress("correcting biases", done, len(layers))
-        own = of_file.get(layer.name)
-        if own is None or flatbuffer.tensor_dtype(model.subgraphs[0].tensors[own.output]) != "int8":
+            progress("correcting biases", min(done, len(layers)), len(layers))
+        if layer.name not in wanted or not walk.is_int8(layer.output):
             continue
-        given, slope = _means(_until(model, own.output), functions.get(layer.output, _itself), images)
+        function = functions.get(of_graph[layer.name].output, _itself)
+        given, slope = _means(walk.until(layer.output), walk.scale_of(layer.output), function)
         added = np.where(slope > _FLAT, (wanted[layer.name] - given) / np.maximum(slope, _FLAT), 0.0)
-        tensor = model.subgraphs[0].tensors[own.bias]
-        steps = np.rint(added / np.asarray(tensor.quantization.scale, np.float64))
-        _set(model, own.bias, (_values(model, own.bias) + steps).astype(np.int32))
+        walk.add(layer.bias, added)
         found.append(BiasCorrection(layer.name, tuple(float(f"{value:.6g}") for value in added)))
     if progress:
         progress("correcting biases", len(layers), len(layers))
@@ -146,25 +143,21 @@ def _float_means(
 
 
 def _means(
-    file: Graph, function: Function, images: NDArray[np.uint8]
+    outputs: Iterable[NDArray[np.int8]], scale_of: tuple[float, int], function: Function
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of each channel of a file's only output, which is int8: the mean of the function of its real values, and by
-    how much that grows with the values."""
-    interpreter = output_steps.loaded(file.data, threads=2)
-    (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
-    scale, zero_point = target["quantization"]
+    """Of each channel of a layer's outputs, one an image: the mean of the function of their real values, and by
+    how much that grows with the values. scale_of: scale and zero point."""
+    scale, zero_point = scale_of
     # An int8 has few values: each one's, and those of its neighbours.
     real = (np.arange(-129, 129) - zero_point) * scale
     of_real = function(real)
     table, slopes = of_real[1:-1], (of_real[2:] - of_real[:-2]) / (2 * scale)
-    total: Any = 0.0
-    growth: Any = 0.0
-    for image in images:
-        interpreter.set_tensor(source["index"], image[np.newaxis].astype(np.float32))
-        interpreter.invoke()
-        place = interpreter.get_tensor(target["index"]).astype(np.int16) + 128
-        total, growth = total + _channels(table[place]), growth + _channels(slopes[place])
-    return np.asarray(total / len(images)), np.asarray(growth / len(images))
+    means = [
+        (_channels(table[place]), _channels(slopes[place]))
+        for place in (values.astype(np.int16) + 128 for values in outputs)
+    ]
+    values, growth = np.mean(means, axis=0)
+    return values, growth
 
 
 def _functions(graph: Graph) -> Mapping[int, Function]:
@@ -193,20 +186,63 @@ def _channels(values: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(values.reshape(-1, values.shape[-1]).mean(axis=0, dtype=np.float64))
 
 
-def _until(model: Any, output: int) -> Graph:
-    """The file's operators up to the one that computes a tensor, which is its output. What they do not need is
-    left empty, because it would be written for each layer again."""
-    file = Graph(model, "int8").draft()
-    main = file.subgraphs[0]
-    last = next(i for i, operator in enumerate(main.operators) if output in flatbuffer.outputs(operator))
-    main.operators, main.outputs = main.operators[: last + 1], np.array([output], np.int32)
-    file.signatureDefs = None
-    used = {index for one in main.operators for index in (*flatbuffer.inputs(one), *flatbuffer.outputs(one))}
-    nothing, no_data = schema.TensorT(), schema.BufferT()
-    main.tensors = [tensor if index in used else nothing for index, tensor in enumerate(main.tensors)]
-    buffers = {tensor.buffer for tensor in main.tensors}
-    file.buffers = [buffer if index in buffers else no_data for index, buffer in enumerate(file.buffers)]
-    return Graph(file, "int8")
+class _Walk:
+    """An integer file, computed for all images piece by piece: up to one layer, whose bias then changes, and on
+    from that layer to the next. Pieces have the file's numbers of tensors."""
+
+    def __init__(self, file: Graph, images: NDArray[np.uint8]) -> None:
+        self._model, self._next = file.draft(), 0
+        (source,) = self._model.subgraphs[0].inputs
+        # What operators yet to come read, of each image.
+        self._values = [{int(source): image[np.newaxis].astype(np.float32)} for image in images]
+
+    def is_int8(self, tensor: int) -> bool:
+        return flatbuffer.tensor_dtype(self._model.subgraphs[0].tensors[tensor]) == "int8"
+
+    def scale_of(self, tensor: int) -> tuple[float, int]:
+        """Scale and zero point."""
+        found = self._model.subgraphs[0].tensors[tensor].quantization
+        return float(found.scale[0]), int(found.zeroPoint[0])
+
+    def add(self, bias: int, added: NDArray[np.float64]) -> None:
+        """To a layer's int32 bias, in real values, before anything behind the layer is computed."""
+        scales = np.asarray(self._model.subgraphs[0].tensors[bias].quantization.scale, np.float64)
+        _set(self._model, bias, (_values(self._model, bias) + np.rint(added / scales)).astype(np.int32))
+
+    def until(self, output: int) -> Iterator[NDArray[np.int8]]:
+        """What a layer further on computes, an array an image."""
+        operators = self._model.subgraphs[0].operators
+        last = next(i for i, operator in enumerate(operators) if output in flatbuffer.outputs(operator))
+        piece = operators[self._next : last + 1]
+        # The last one is computed again, with its bias.
+        later = {index for operator in operators[last:] for index in flatbuffer.inputs(operator)}
+        made = [index for operator in piece[:-1] for index in flatbuffer.outputs(operator) if index in later]
+        known = set(self._values[0])
+        read = sorted(known.intersection(index for operator in piece for index in flatbuffer.inputs(operator)))
+        interpreter = output_steps.loaded(self._file(piece, read, [output, *made]).data, threads=2)
+        self._next = last
+        for values in self._values:
+            for index in read:
+                interpreter.set_tensor(index, values[index])
+            interpreter.invoke()
+            for index in known - later:
+                del values[index]
+            values.update({index: interpreter.get_tensor(index) for index in made})
+            yield interpreter.get_tensor(output)
+
+    def _file(self, piece: Sequence[Any], inputs: Sequence[int], outputs: Sequence[int]) -> Graph:
+        """What the operators do not need is left empty, because it would be written for each layer again."""
+        file = Graph(self._model, "int8").draft()
+        main = file.subgraphs[0]
+        main.operators = [*piece]
+        main.inputs, main.outputs = np.array(inputs, np.int32), np.array(outputs, np.int32)
+        file.signatureDefs = None
+        used = {index for one in piece for index in (*flatbuffer.inputs(one), *flatbuffer.outputs(one))}
+        nothing, no_data = schema.TensorT(), schema.BufferT()
+        main.tensors = [tensor if index in used else nothing for index, tensor in enumerate(main.tensors)]
+        buffers = {tensor.buffer for tensor in main.tensors}
+        file.buffers = [buffer if index in buffers else no_data for index, buffer in enumerate(file.buffers)]
+        return Graph(file, "int8")
 
 
 def _values(model: Any, index: int) -> NDArray[Any]:

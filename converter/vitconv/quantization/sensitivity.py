@@ -42,7 +42,7 @@ _AT_ONCE = 2  # threads, one file each
 
 # For each per cent that float adds to a file's instructions, it has to remove so many of the file's error; a per
 # cent of size counts as a quarter of one of instructions.
-_ERROR_FOR_COST = 4.0
+_ERROR_FOR_COST = 3.0
 _SIZE_AS_COST = 0.25
 # Whole units that would add more than this part of a file's size are not tried, and all that are chosen add no
 # more than that: it is to remain a file of int8 weights.
