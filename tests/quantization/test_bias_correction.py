@@ -88,19 +88,28 @@ def test_channels_have_the_float_layers_means(
     assert np.median(after) < 0.5 * np.median(before)
 
 
-def test_answers_are_no_worse_on_other_images(
-    digits_checkpoint: Path, graph: Graph, ranges: tuple[TensorRange, ...], found: tuple[BiasCorrection, ...]
+def test_answers_on_other_images_are_better_with_regard_for_what_follows_a_layer(
+    digits_checkpoint: Path,
+    graph: Graph,
+    ranges: tuple[TensorRange, ...],
+    images: np.ndarray,
+    found: tuple[BiasCorrection, ...],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(bias_correction, "_functions", lambda _: {})
+    without = bias_correction.measure(graph, ranges, images)
     model = OwnModel.open(digits_checkpoint)
     dataset = model.open_dataset(None)
     others = dataset.split(dataset.evaluation_name, model.image).images[:300]
     expected = output_steps.of_file(graph.data, others)
-    errors = [
+    plain, corrected_, mutant = (
         answer_errors(output_steps.of_file(in_integers(one, ranges).data, others), expected).mean()
-        for one in (graph, corrected(graph, found))
-    ]
-    # Of the digits' network little error is a mean. Without regard for swish it becomes 1.7 times as large.
-    assert errors[1] < 1.2 * errors[0]
+        for one in (graph, corrected(graph, found), corrected(graph, without))
+    )
+    # Of the digits' network little error is a mean. Two trainings of it: corrected 1.00 and 1.24 times the error,
+    # without regard for swish 1.18 and 1.71 times.
+    assert corrected_ < 1.3 * plain
+    assert corrected_ < 0.92 * mutant
 
 
 def test_layers_that_stay_float_keep_their_biases(graph: Graph, found: tuple[BiasCorrection, ...]) -> None:
@@ -110,7 +119,9 @@ def test_layers_that_stay_float_keep_their_biases(graph: Graph, found: tuple[Bia
         assert one.name not in kept or np.array_equal(bias(some, one.name), bias(graph, one.name))
         assert number % 2 == 0 or np.array_equal(bias(some, one.name), bias(every, one.name))
     changed = [not np.array_equal(bias(every, one.name), bias(graph, one.name)) for one in found]
-    assert all(changed)
+    # Where swish makes nothing of all that a layer gives, there is nothing to correct.
+    assert changed == [any(one.added) for one in found]
+    assert np.mean(changed) > 0.8
 
 
 def test_without_corrections_the_graph_is_itself(graph: Graph, found: tuple[BiasCorrection, ...]) -> None:

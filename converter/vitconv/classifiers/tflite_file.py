@@ -14,6 +14,7 @@ from vitconv.classifiers.told import Pixels
 from vitconv.conversion import rewriting
 from vitconv.conversion.sketch import Sketch
 from vitconv.data.pictures.images import ImageSpec
+from vitconv.foundation.cores import litert_threads
 from vitconv.foundation.errors import ModelFileError
 from vitconv.foundation.quiet import native_output
 from vitconv.tflite import flatbuffer
@@ -58,7 +59,7 @@ class TfliteFile:
         from ai_edge_litert.interpreter import Interpreter
 
         if shape not in self._loaded:
-            interpreter = Interpreter(model_content=self.source.data, num_threads=2)
+            interpreter = Interpreter(model_content=self.source.data, num_threads=litert_threads())
             index = interpreter.get_input_details()[0]["index"]
             if tuple(interpreter.get_input_details()[0]["shape"]) != (1, *shape):
                 interpreter.resize_tensor_input(index, [1, *shape])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vitconv.conversion.rules import Rule
 from vitconv.conversion.sketch import Sketch
+from vitconv.foundation.cores import litert_threads
 from vitconv.foundation.errors import ModelFileError
 from vitconv.foundation.quiet import native_output
 from vitconv.tflite import flatbuffer
@@ -134,7 +135,7 @@ def _interpreter(graph: Graph, keep: bool, xnnpack: bool = False) -> Any:
         try:
             interpreter = Interpreter(
                 model_content=graph.data,
-                num_threads=2,
+                num_threads=litert_threads(),
                 experimental_preserve_all_tensors=keep,
                 experimental_op_resolver_type=kernels,
             )

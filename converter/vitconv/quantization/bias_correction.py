@@ -17,6 +17,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
+from vitconv.foundation.cores import litert_threads
 from vitconv.foundation.progress import Progress
 from vitconv.quantization import integers, output_steps
 from vitconv.quantization.histograms import Function
@@ -128,7 +129,7 @@ def _float_means(
     main = model.subgraphs[0]
     main.outputs = np.array([layer.output for layer in layers], np.int32)
     model.signatureDefs = None
-    interpreter = output_steps.loaded(Graph(model, graph.name).data, threads=2)
+    interpreter = output_steps.loaded(Graph(model, graph.name).data, threads=litert_threads())
     (source,) = interpreter.get_input_details()
     sums: dict[str, Any] = {layer.name: 0.0 for layer in layers}
     for image in images:
@@ -219,7 +220,7 @@ class _Walk:
         made = [index for operator in piece[:-1] for index in flatbuffer.outputs(operator) if index in later]
         known = set(self._values[0])
         read = sorted(known.intersection(index for operator in piece for index in flatbuffer.inputs(operator)))
-        interpreter = output_steps.loaded(self._file(piece, read, [output, *made]).data, threads=2)
+        interpreter = output_steps.loaded(self._file(piece, read, [output, *made]).data, threads=litert_threads())
         self._next = last
         for values in self._values:
             for index in read:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from vitconv.foundation.cores import litert_threads
 from vitconv.foundation.judgement import judge_agreement
 from vitconv.foundation.quiet import native_output
 from vitconv.tflite import flatbuffer
@@ -73,7 +74,7 @@ def rounded(probabilities: np.ndarray) -> Rounded:
 
 def of_file(data: bytes, images: np.ndarray) -> np.ndarray:
     """What a file with float input and output answers: uint8 [N, H, W, 3] → float64 [N, classes]."""
-    return answers_of(loaded(data, threads=2), images)
+    return answers_of(loaded(data, threads=litert_threads()), images)
 
 
 def answers_of(interpreter: Any, images: np.ndarray) -> np.ndarray:

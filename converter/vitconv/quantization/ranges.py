@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from vitconv.foundation.cores import litert_threads
 from vitconv.foundation.errors import InputError, ModelFileError
 from vitconv.foundation.progress import Progress
 from vitconv.quantization.histograms import Function, Histogram, Method
@@ -33,7 +34,6 @@ _THEN: dict[tuple[str, ...], Function] = {
     ("ELU",): lambda x: np.exp(np.minimum(x, 0)),
 }
 _ANSWERS_RANK = 2  # [1, classes]
-_THREADS = 2  # that run the graph, and that count its values
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ def measure_ranges(
     Raises InputError where an activation is NaN or infinite.
     """
     activations = _activations(graph.model)
-    interpreter = loaded(_all_shown(graph, activations).data, threads=_THREADS)
+    threads = litert_threads()  # that run the graph, and that count its values
+    interpreter = loaded(_all_shown(graph, activations).data, threads)
     source = _only_input(interpreter, graph)
     functions = next_functions(graph.model)
     del activations[source["index"]]
@@ -74,8 +75,8 @@ def measure_ranges(
                     "weights are broken. Train again."
                 ) from None
 
-    shares = [list(activations)[start::_THREADS] for start in range(_THREADS)]
-    with ThreadPoolExecutor(_THREADS) as pool:
+    shares = [list(activations)[start::threads] for start in range(threads)]
+    with ThreadPoolExecutor(threads) as pool:
         for done, image in enumerate(images):
             if progress:
                 progress("calibrating", done, len(images))

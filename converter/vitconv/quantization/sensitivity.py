@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from vitconv.foundation.cores import litert_threads
 from vitconv.foundation.errors import UnknownNameError
 from vitconv.foundation.progress import Progress
 from vitconv.quantization import integers, output_steps
@@ -152,7 +153,7 @@ class _Trial:
         self._kept = frozenset(kept) | self._always
         base = self._quantized(self._kept)
         self._size, self._instructions = len(base.data), estimated_instructions(base)
-        self._errors = self._errors_of(output_steps.loaded(base.data, threads=2), slice(None))
+        self._errors = self._errors_of(output_steps.loaded(base.data, threads=litert_threads()), slice(None))
 
     def costs(
         self, found: Mapping[str, Sequence[Operation]], weights: bool, progress: Progress | None

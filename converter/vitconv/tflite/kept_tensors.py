@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from vitconv.foundation.cores import litert_threads
+
 
 def interpreter_of(data: bytes) -> Any:
     """Ready to run, on TFLite's own kernels: XNNPACK keeps nothing between its operators."""
@@ -11,7 +13,7 @@ def interpreter_of(data: bytes) -> Any:
 
     interpreter = Interpreter(
         model_content=data,
-        num_threads=2,
+        num_threads=litert_threads(),
         experimental_preserve_all_tensors=True,
         experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
     )

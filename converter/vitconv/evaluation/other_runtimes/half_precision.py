@@ -22,6 +22,7 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from vitconv.evaluation.other_runtimes.single_operations import Alone, Values, chunks
+from vitconv.foundation.cores import litert_threads
 from vitconv.tflite import flatbuffer
 from vitconv.tflite.gpu_rules import from_constants
 from vitconv.tflite.graph import Graph
@@ -205,7 +206,7 @@ def _interpreter(data: bytes) -> Any:
 
     interpreter = Interpreter(
         model_content=data,
-        num_threads=2,
+        num_threads=litert_threads(),
         experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
     )
     interpreter.allocate_tensors()
