@@ -41,7 +41,7 @@ class BiasCorrection:
 
 @dataclass(frozen=True)
 class _Layer:
-    """A layer of a graph: the tensor it computes, its place among the operators, and its bias's tensor."""
+    """A layer of a graph: the tensor it computes, by name and number, and its bias's tensor."""
 
     name: str
     output: int
