@@ -21,8 +21,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 from vitconv.evaluation.layer_errors import Run
 from vitconv.quantization import integers, output_steps
+from vitconv.quantization.answer_errors import answer_errors
 from vitconv.quantization.ranges import TensorRange, with_ranges
-from vitconv.quantization.sensitivity import answer_errors
 from vitconv.tflite import flatbuffer
 from vitconv.tflite.graph import Graph
 

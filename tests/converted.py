@@ -14,7 +14,8 @@ from shared import made_once
 from vitconv.conversion import float_graph as conversion
 from vitconv.conversion import schemes
 from vitconv.models.forms import GraphForm
-from vitconv.quantization import integers, sensitivity
+from vitconv.quantization import integers
+from vitconv.quantization.hybrid.units import units
 from vitconv.quantization.ranges import TensorRange, measure_ranges
 from vitconv.tflite.graph import Graph
 from vitconv.tflite.inspection import Inspection
@@ -83,8 +84,8 @@ def kept_float(name: str, scheme: str) -> tuple[str, ...]:
     """All that a search could keep float in a hybrid file, without the search, which takes its time."""
     if not schemes.find(scheme).hybrid:
         return ()
-    units = sensitivity.units(float_graph(name, scheme), weights=False)
-    return tuple(op.tensor for unit in units.values() for op in unit)
+    found = units(float_graph(name, scheme), weights=False)
+    return tuple(op.tensor for unit in found.values() for op in unit)
 
 
 @cache

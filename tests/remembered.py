@@ -28,9 +28,10 @@ from vitconv.conversion import float_graph, rewriting, rules
 from vitconv.conversion.rewriting import Applied
 from vitconv.conversion.schemes import Scheme
 from vitconv.foundation.progress import Progress
-from vitconv.quantization import calibration, integers, sensitivity
+from vitconv.quantization import calibration, integers
+from vitconv.quantization.hybrid import choice
+from vitconv.quantization.hybrid.kept import Kept
 from vitconv.quantization.ranges import TensorRange, measure_ranges
-from vitconv.quantization.sensitivity import Kept
 from vitconv.tflite.graph import Graph
 
 # Where tests put something of their own in the place of one of these, nothing is remembered.
@@ -56,7 +57,7 @@ def begin() -> None:
     for name in ("_float", "_integer"):
         setattr(ForeignModel, name, _rewritten(name))
     calibration.measure_ranges = _measure_ranges
-    sensitivity.search = _search(sensitivity.search)
+    choice.choose = _choose(choice.choose)
 
 
 @contextmanager
@@ -172,17 +173,21 @@ def _measure_ranges(
     return shared.kept("ranges", made_from, lambda: measure_ranges(graph, images, progress, *method))
 
 
-def _search(search: Callable[..., Kept]) -> Callable[..., Kept]:
+def _choose(choose: Callable[..., Kept]) -> Callable[..., Kept]:
     def found(
         graph: Graph,
         ranges: tuple[TensorRange, ...],
         images: np.ndarray,
+        expected: np.ndarray,
         progress: Progress | None = None,
         **how: Any,
     ) -> Kept:
+        def chosen() -> Kept:
+            return choose(graph, ranges, images, expected, progress, **how)
+
         if not _usable():
-            return search(graph, ranges, images, progress, **how)
+            return chosen()
         made_from = sha256(graph.data).digest() + repr((ranges, sorted(how.items()))).encode() + _of_array(images)
-        return shared.kept("search", made_from, lambda: search(graph, ranges, images, progress, **how))
+        return shared.kept("choice", made_from, chosen)
 
     return found

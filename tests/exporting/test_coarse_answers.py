@@ -51,11 +51,12 @@ def _unsure(name: str, digits: str) -> str:
 @pytest.fixture(scope="module")
 def ranges(unsure_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A calibration file, without the search of what int8-hybrid keeps in float, which takes its time."""
-    from vitconv.quantization import sensitivity
+    from vitconv.quantization.hybrid import choice
+    from vitconv.quantization.hybrid.kept import Kept
 
     out = tmp_path_factory.mktemp("ranges") / "ranges.json"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sensitivity, "search", lambda *_, **__: sensitivity.Kept((), ()))
+        patch.setattr(choice, "choose", lambda *_, **__: Kept((), ()))
         calibration.calibrate(calibration.CalibrateConfig(unsure_checkpoint, out, samples=40))
     return out
 

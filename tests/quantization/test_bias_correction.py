@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,9 @@ from handmade import Handmade
 from vitconv.classifiers.own import OwnModel
 from vitconv.conversion import schemes
 from vitconv.quantization import bias_correction, integers, output_steps
-from vitconv.quantization.bias_correction import BiasCorrection, corrected
+from vitconv.quantization.answer_errors import answer_errors
+from vitconv.quantization.bias_correction import BiasCorrection, BiasCorrector, corrected
 from vitconv.quantization.ranges import TensorRange, measure_ranges, next_functions, with_ranges
-from vitconv.quantization.sensitivity import answer_errors
 from vitconv.tflite import flatbuffer
 from vitconv.tflite.graph import Graph
 
@@ -37,7 +38,17 @@ def ranges(graph: Graph, images: np.ndarray) -> tuple[TensorRange, ...]:
 
 @pytest.fixture(scope="module")
 def found(graph: Graph, ranges: tuple[TensorRange, ...], images: np.ndarray) -> tuple[BiasCorrection, ...]:
-    return bias_correction.measure(graph, ranges, images)
+    return measure(graph, ranges, images)
+
+
+def measure(
+    graph: Graph, ranges: tuple[TensorRange, ...], images: np.ndarray, kept: Collection[str] = ()
+) -> tuple[BiasCorrection, ...]:
+    """On all images, so that none are left on which corrections could turn out to be of no use."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bias_correction, "_MEASURED", 1.0)
+        expected = output_steps.of_file(graph.data, images)
+        return BiasCorrector(graph, ranges, images, expected).measure(kept)
 
 
 def in_integers(graph: Graph, ranges: tuple[TensorRange, ...]) -> Graph:
@@ -97,7 +108,7 @@ def test_answers_on_other_images_are_better_with_regard_for_what_follows_a_layer
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(bias_correction, "_functions", lambda _: {})
-    without = bias_correction.measure(graph, ranges, images)
+    without = measure(graph, ranges, images)
     model = OwnModel.open(digits_checkpoint)
     dataset = model.open_dataset(None)
     others = dataset.split(dataset.evaluation_name, model.image).images[:300]
@@ -133,7 +144,7 @@ def test_operations_that_stay_float_are_not_corrected(
     graph: Graph, ranges: tuple[TensorRange, ...], images: np.ndarray, found: tuple[BiasCorrection, ...]
 ) -> None:
     kept = [found[0].name, found[-1].name]
-    names = [one.name for one in bias_correction.measure(graph, ranges, images[:4], kept)]
+    names = [one.name for one in measure(graph, ranges, images[:4], kept)]
     assert names == [one.name for one in found[1:-1]]
 
 
@@ -141,7 +152,30 @@ def test_a_graph_without_such_layers_has_no_corrections(images: np.ndarray) -> N
     made = Handmade()
     image = made.tensor(1, 4, 4, 3, name="image")
     graph = made.graph([made.arithmetic("MUL", image, made.constant(0.5), (1, 4, 4, 3))])
-    assert bias_correction.measure(graph, measure_ranges(graph, images[:2, :4, :4]), images[:2, :4, :4]) == ()
+    small, expected = images[:2, :4, :4], np.zeros((2, 10))
+    assert BiasCorrector(graph, measure_ranges(graph, small), small, expected).measure() == ()
+
+
+def test_corrections_that_do_not_help_on_other_images_are_left_out(
+    graph: Graph, ranges: tuple[TensorRange, ...], images: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = output_steps.of_file(graph.data, images)
+    corrector = BiasCorrector(graph, ranges, images, expected)
+    assert (len(corrector._images), len(corrector._others)) == (67, 33)
+    plain = in_integers(graph, ranges)
+
+    def error_on_others(file: Graph) -> float:
+        return float(answer_errors(output_steps.of_file(file.data, images[67:]), expected[67:]).mean())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(corrector, "_helps", lambda *_: True)
+        every = corrector.measure()
+    helps = error_on_others(in_integers(corrected(graph, every), ranges)) < error_on_others(plain)
+    assert corrector.measure() == (every if helps else ())
+    # Wrong ones: of means that are not the network's.
+    wrong = {name: mean + 3 * np.abs(mean).max() for name, mean in corrector._float_means.items()}
+    monkeypatch.setitem(vars(corrector), "_float_means", wrong)
+    assert corrector.measure() == ()
 
 
 def bias(graph: Graph, name: str) -> np.ndarray:

@@ -8,7 +8,6 @@ import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,8 +27,8 @@ from vitconv.quantization import calibration
 from vitconv.quantization.bias_correction import BiasCorrection
 from vitconv.quantization.calibration import GraphRanges
 from vitconv.quantization.choosing import choose_images, trained_on
+from vitconv.quantization.hybrid.kept import Kept, UnitCost
 from vitconv.quantization.ranges import TensorRange, measure_ranges, structure_digest, with_ranges
-from vitconv.quantization.sensitivity import Kept, UnitCost
 from vitconv.tflite.graph import Graph
 
 SAMPLES = 40
@@ -170,7 +169,7 @@ def test_doubtful_images_are_warned_of(
     dark = open_dataset(str(dark_digits(tmp_path / "dark", 3)))
     monkeypatch.setattr(calibration, "_measure_graphs", lambda *_: ())
     monkeypatch.setattr(calibration.output_steps, "of_file", lambda *_: np.array([[0.4, 0.6]]))
-    graphs: Any = {"int8": SimpleNamespace(data=b"")}
+    graphs: Any = {"int8": type("Graph", (), {"data": b""})}
     calibration.measure(graphs, OwnModel.open(digits_checkpoint), dark, samples=50)
     (said,) = [record.message for record in caplog.records if "calibration images" in record.message]
     assert said.startswith("the 50 calibration images of dark are doubtful: their contrast is lower (")

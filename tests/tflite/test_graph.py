@@ -10,7 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from handmade import Handmade, run
 from vitconv.foundation.errors import ModelFileError
-from vitconv.quantization import sensitivity
+from vitconv.quantization.hybrid.units import inner_operations
 from vitconv.tflite import flatbuffer
 from vitconv.tflite.graph import Graph
 from vitconv.tflite.layer_names import operations
@@ -93,7 +93,7 @@ def test_what_reads_the_second_output_of_an_operator_reads_no_pixels() -> None:
     graph = made.graph([made.arithmetic("ADD", third, halves[0], (1, 2, 2, 2))])
     first, split, *_ = operations(graph)
     assert split.outputs == tuple(halves)
-    inner = sensitivity._inner_operations(graph)
+    inner = inner_operations(graph)
     assert [operation.operator for operation in inner] == ["SPLIT", "ADD"]
     assert first not in inner
 

@@ -39,10 +39,9 @@ from vitconv.foundation.disk.files import writable_directory, write_json, write_
 from vitconv.foundation.errors import InputError
 from vitconv.foundation.progress import Progress
 from vitconv.quantization import calibration as calibrations
-from vitconv.quantization import sensitivity
 from vitconv.quantization.calibration import Calibration
 from vitconv.quantization.cost_model import estimated_instructions
-from vitconv.quantization.sensitivity import Kept
+from vitconv.quantization.hybrid.kept import Kept, matching
 from vitconv.tflite import metadata
 from vitconv.tflite.graph import Graph
 from vitconv.tflite.inspection import inspect_graph
@@ -239,7 +238,7 @@ def _quantized(
         measured = calibration.of_graph(scheme.name, graph)
         kept = measured.kept
         if scheme.hybrid and keep_float is not None:
-            kept = sensitivity.matching(graph, keep_float)
+            kept = matching(graph, keep_float)
         yield Candidate.quantized(scheme.name, scheme, graph, measured, kept)
     if progress:
         progress("exporting", len(wanted), len(wanted))

@@ -3,7 +3,8 @@
 What rounding adds to a layer's outputs is not zero in the mean: of one channel it is the rounded weights times the
 mean of what they read, and the mean error of the operations before. The file takes no longer for other biases.
 After Nagel et al., 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction", section 4.2,
-with means measured on images: layer after layer, each on what the corrected layers before it give.
+with means measured on images: layer after layer, each on what the corrected layers before it give. Not every
+network gains by it (docs/int8.md), so the corrected file is compared with the other on images that were not used.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 from vitconv.foundation.cores import litert_threads
 from vitconv.foundation.progress import Progress
 from vitconv.quantization import integers, output_steps
+from vitconv.quantization.answer_errors import answer_errors, floor_of
 from vitconv.quantization.histograms import Function
 from vitconv.quantization.ranges import TensorRange, next_functions, with_ranges
 from vitconv.tflite import flatbuffer
@@ -27,6 +30,7 @@ from vitconv.tflite.graph import Graph
 
 # So many pixels of the images: 32 of 256 × 256, and at most 100 of smaller ones.
 _PIXELS, _MOST_IMAGES = 32 * 256 * 256, 100
+_MEASURED = 2 / 3  # of the images at most; corrections are tried on the others
 _FLAT = 0.02  # the least growth of what follows a layer that a bias of the layer can still steer it by
 _LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
@@ -61,36 +65,86 @@ def corrected(graph: Graph, corrections: Iterable[BiasCorrection], kept: Collect
     return Graph(model, graph.name)
 
 
-def measure(
-    graph: Graph,
-    ranges: Sequence[TensorRange],
-    images: NDArray[np.uint8],
-    kept: Collection[str] = (),
-    progress: Progress | None = None,
-) -> tuple[BiasCorrection, ...]:
-    """The corrections of the graph's integer file in which the operations that compute the tensors `kept` are
-    float. images: [N, H, W, 3], of which the first ones are enough."""
-    images = images[: min(_MOST_IMAGES, max(1, _PIXELS // math.prod(images.shape[1:3])))]
-    layers = list(_layers(graph))
-    if not layers:
-        return ()
-    functions = _functions(graph)
-    wanted = _float_means(graph, layers, functions, ranges, images)
-    file = integers.quantize_inside(with_ranges(graph, ranges).data, {*kept, output_steps.output_of(graph)})
-    of_graph, walk, found = {layer.name: layer for layer in layers}, _Walk(file, images), []
-    for done, layer in enumerate(_layers(file)):
+class BiasCorrector:
+    """Measures corrections of a float graph's integer files, in which these or other operations stay float.
+
+    images: uint8 [N, H, W, 3]; expected, float64 [N, classes]: the graph's answers to them. Corrections are
+    measured on the first images and tried on others.
+    """
+
+    def __init__(
+        self, graph: Graph, ranges: Sequence[TensorRange], images: NDArray[np.uint8], expected: NDArray[np.float64]
+    ) -> None:
+        self._graph, self._ranges = graph, ranges
+        many = max(1, _PIXELS // math.prod(images.shape[1:3]))
+        first = max(1, min(_MOST_IMAGES, many, round(_MEASURED * len(images))))
+        self._images, self._others = images[:first], images[first:][: min(_MOST_IMAGES, many)]
+        self._expected = expected[first:][: len(self._others)]
+        self._floor = floor_of(expected)
+        self._layers = {layer.name: layer for layer in _layers(graph)}
+
+    def measure(self, kept: Collection[str] = (), progress: Progress | None = None) -> tuple[BiasCorrection, ...]:
+        """The corrections of the integer file in which the operations that compute the tensors `kept` are float.
+        None where they leave its error on other images as it is, or make it larger."""
+        if not self._layers:
+            return ()
+        ranged = with_ranges(self._graph, self._ranges).data
+        file = integers.quantize_inside(ranged, {*kept, output_steps.output_of(self._graph)})
+        walk, found = _Walk(file, self._images), []
+        for done, layer in enumerate(_layers(file)):
+            if progress:
+                progress("correcting biases", min(done, len(self._layers)), len(self._layers))
+            if layer.name not in self._layers or not walk.is_int8(layer.output):
+                continue
+            function = self._function(self._layers[layer.name])
+            given, slope = _means(walk.until(layer.output), walk.scale_of(layer.output), function)
+            wanted = self._float_means[layer.name]
+            added = np.where(slope > _FLAT, (wanted - given) / np.maximum(slope, _FLAT), 0.0)
+            walk.add(layer.bias, added)
+            found.append(BiasCorrection(layer.name, tuple(float(f"{value:.6g}") for value in added)))
         if progress:
-            progress("correcting biases", min(done, len(layers)), len(layers))
-        if layer.name not in wanted or not walk.is_int8(layer.output):
-            continue
-        function = functions.get(of_graph[layer.name].output, _itself)
-        given, slope = _means(walk.until(layer.output), walk.scale_of(layer.output), function)
-        added = np.where(slope > _FLAT, (wanted[layer.name] - given) / np.maximum(slope, _FLAT), 0.0)
-        walk.add(layer.bias, added)
-        found.append(BiasCorrection(layer.name, tuple(float(f"{value:.6g}") for value in added)))
-    if progress:
-        progress("correcting biases", len(layers), len(layers))
-    return tuple(found)
+            progress("correcting biases", len(self._layers), len(self._layers))
+        return tuple(found) if self._helps(file, walk.corrected()) else ()
+
+    def _helps(self, file: Graph, corrected_file: Graph) -> bool:
+        """On images on which no correction was measured; True where there are none."""
+        if not len(self._others):
+            return True
+        before, after = (
+            answer_errors(output_steps.of_file(one.data, self._others), self._expected, self._floor).mean()
+            for one in (file, corrected_file)
+        )
+        return bool(after < before)
+
+    def _function(self, layer: _Layer) -> Function:
+        return self._functions.get(layer.output, _itself)
+
+    @cached_property
+    def _functions(self) -> Mapping[int, Function]:
+        """Tensor → what it becomes next, where that is flat in places."""
+        return _functions(self._graph)
+
+    @cached_property
+    def _float_means(self) -> Mapping[str, NDArray[np.float64]]:
+        """By layer: the mean of each output channel, as what follows makes of it, over all images and positions,
+        [channels]. Values are clipped to the range: what it cuts off on purpose, such as the logits of classes
+        that are out of the question, is no error of the bias."""
+        spans = {one.name: (one.min, one.max) for one in self._ranges}
+        layers = self._layers.values()
+        model = self._graph.draft()
+        model.subgraphs[0].outputs = np.array([layer.output for layer in layers], np.int32)
+        model.signatureDefs = None
+        interpreter = output_steps.loaded(Graph(model, self._graph.name).data, threads=litert_threads())
+        (source,) = interpreter.get_input_details()
+        sums: dict[str, Any] = dict.fromkeys(self._layers, 0.0)
+        for image in self._images:
+            interpreter.set_tensor(source["index"], image[np.newaxis].astype(np.float32))
+            interpreter.invoke()
+            for layer in layers:
+                low, high = spans[layer.name]
+                values = np.asarray(interpreter.get_tensor(layer.output)).clip(low, high)
+                sums[layer.name] = sums[layer.name] + _channels(self._function(layer)(values))
+        return {name: total / len(self._images) for name, total in sums.items()}
 
 
 def _layers(graph: Graph) -> Iterator[_Layer]:
@@ -114,35 +168,6 @@ def _layers(graph: Graph) -> Iterator[_Layer]:
             yield _Layer(flatbuffer.text(main.tensors[output].name), output, read[2])
 
 
-def _float_means(
-    graph: Graph,
-    layers: Sequence[_Layer],
-    functions: Mapping[int, Function],
-    ranges: Sequence[TensorRange],
-    images: NDArray[np.uint8],
-) -> Mapping[str, NDArray[np.float64]]:
-    """By layer: the mean of each output channel, as what follows makes of it, over all images and positions,
-    [channels]. Values are clipped to the range: what it cuts off on purpose, such as the logits of classes that
-    are out of the question, is no error of the bias."""
-    spans = {one.name: (one.min, one.max) for one in ranges}
-    model = graph.draft()
-    main = model.subgraphs[0]
-    main.outputs = np.array([layer.output for layer in layers], np.int32)
-    model.signatureDefs = None
-    interpreter = output_steps.loaded(Graph(model, graph.name).data, threads=litert_threads())
-    (source,) = interpreter.get_input_details()
-    sums: dict[str, Any] = {layer.name: 0.0 for layer in layers}
-    for image in images:
-        interpreter.set_tensor(source["index"], image[np.newaxis].astype(np.float32))
-        interpreter.invoke()
-        for layer in layers:
-            low, high = spans[layer.name]
-            function: Function = functions.get(layer.output, _itself)
-            values = np.asarray(interpreter.get_tensor(layer.output)).clip(low, high)
-            sums[layer.name] = sums[layer.name] + _channels(function(values))
-    return {name: total / len(images) for name, total in sums.items()}
-
-
 def _means(
     outputs: Iterable[NDArray[np.int8]], scale_of: tuple[float, int], function: Function
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -162,7 +187,6 @@ def _means(
 
 
 def _functions(graph: Graph) -> Mapping[int, Function]:
-    """Tensor → what it becomes next, where that is flat in places."""
     names = flatbuffer.operator_names(graph.model)
     readers = flatbuffer.readers(graph.model.subgraphs[0])
     gelus = {
@@ -196,6 +220,10 @@ class _Walk:
         (source,) = self._model.subgraphs[0].inputs
         # What operators yet to come read, of each image.
         self._values = [{int(source): image[np.newaxis].astype(np.float32)} for image in images]
+
+    def corrected(self) -> Graph:
+        """The file with all that was added so far."""
+        return Graph(self._model, "int8")
 
     def is_int8(self, tensor: int) -> bool:
         return flatbuffer.tensor_dtype(self._model.subgraphs[0].tensors[tensor]) == "int8"

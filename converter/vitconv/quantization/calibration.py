@@ -29,14 +29,15 @@ from vitconv.foundation.disk.writing import writing
 from vitconv.foundation.documents import Sha256
 from vitconv.foundation.errors import InputError, OutputError, UnknownNameError
 from vitconv.foundation.progress import Progress
-from vitconv.quantization import bias_correction, output_steps, sensitivity
-from vitconv.quantization.bias_correction import BiasCorrection
+from vitconv.quantization import output_steps
+from vitconv.quantization.bias_correction import BiasCorrection, BiasCorrector
 from vitconv.quantization.choosing import choose_images, digests_of, trained_on
 from vitconv.quantization.histograms import METHODS, Method
+from vitconv.quantization.hybrid import choice
+from vitconv.quantization.hybrid.kept import Kept
 from vitconv.quantization.output_steps import Rounded
 from vitconv.quantization.picture_checks import check_pictures
 from vitconv.quantization.ranges import DEFAULT_METHOD, TensorRange, measure_ranges, structure_digest
-from vitconv.quantization.sensitivity import Kept
 from vitconv.tflite.graph import Graph
 
 logger = logging.getLogger("vitconv")
@@ -217,6 +218,8 @@ def measure(
     familiar = trained_on(model.seen(), training.pictures[list(chosen)] if len(training.pictures) else None)
     for doubt in check_pictures(images, dataset.name, model.card.pixels if model.card else None, familiar):
         logger.warning(doubt)
+    # By graph: schemes may share one.
+    answers = {graph: output_steps.of_file(graph.data, images) for graph in dict.fromkeys(graphs.values())}
     return Calibration(
         checkpoint=model.digest,
         dataset=f"{dataset.name} {dataset.version}",
@@ -226,29 +229,31 @@ def measure(
         method=method,
         seed=seed,
         images=chosen,
-        graphs=tuple(_measure_graphs(graphs, images, method, progress, model.in_blocks)),
-        answers=output_steps.rounded(output_steps.of_file(next(iter(graphs.values())).data, images)),
+        graphs=tuple(_measure_graphs(graphs, images, answers, method, progress, model.in_blocks)),
+        answers=output_steps.rounded(next(iter(answers.values()))),
     )
 
 
 def _measure_graphs(
     graphs: Mapping[str, Graph],
     images: np.ndarray,
+    answers: Mapping[Graph, np.ndarray],
     method: Method,
     progress: Progress | None,
     in_blocks: bool,
 ) -> Iterator[GraphRanges]:
-    """Of each scheme; schemes may share a graph."""
-    measured: dict[Graph, tuple[TensorRange, ...]] = {}
+    """Of each scheme. answers: each graph's own, to these images."""
+    measured: dict[Graph, tuple[tuple[TensorRange, ...], BiasCorrector]] = {}
     for scheme, graph in graphs.items():
         if graph not in measured:
-            measured[graph] = measure_ranges(graph, images, progress, method)
+            ranges = measure_ranges(graph, images, progress, method)
+            measured[graph] = ranges, BiasCorrector(graph, ranges, images, answers[graph])
+        ranges, corrector = measured[graph]
         kept = None
         if schemes.find(scheme).hybrid:
-            kept = sensitivity.search(graph, measured[graph], images, progress, by_branches=not in_blocks)
-        tensors = kept.tensors if kept else ()
-        biases = bias_correction.measure(graph, measured[graph], images, tensors, progress)
-        yield GraphRanges(scheme, structure_digest(graph), measured[graph], kept, biases)
+            kept = choice.choose(graph, ranges, images, answers[graph], progress, by_branches=not in_blocks)
+        biases = corrector.measure(kept.tensors if kept else (), progress)
+        yield GraphRanges(scheme, structure_digest(graph), ranges, kept, biases)
 
 
 def check_samples(samples: int) -> None:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from vitconv.exporting.cheapest.limits import AccuracyLimit, Shown
 from vitconv.exporting.cheapest.pictures import Pictures
 from vitconv.foundation.cores import usable_cores
-from vitconv.quantization.sensitivity import answer_errors
+from vitconv.quantization.answer_errors import answer_errors
 from vitconv.runtimes.litert import Runner
 from vitconv.tflite.graph import Graph
 

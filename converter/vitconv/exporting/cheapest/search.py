@@ -20,8 +20,8 @@ from vitconv.quantization import integers
 from vitconv.quantization.bias_correction import corrected
 from vitconv.quantization.calibration import Calibration, GraphRanges
 from vitconv.quantization.cost_model import estimated_instructions
-from vitconv.quantization.gradation import gradation
-from vitconv.quantization.sensitivity import Kept
+from vitconv.quantization.hybrid.gradation import gradation
+from vitconv.quantization.hybrid.kept import Kept
 from vitconv.tflite.graph import Graph
 from vitconv.tflite.inspection import inspect_graph
 

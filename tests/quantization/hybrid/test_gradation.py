@@ -8,8 +8,8 @@ from itertools import pairwise
 import numpy as np
 
 from handmade import Handmade
-from vitconv.quantization.gradation import gradation
-from vitconv.quantization.sensitivity import Kept, UnitCost, keeping
+from vitconv.quantization.hybrid.gradation import gradation
+from vitconv.quantization.hybrid.kept import Kept, UnitCost, keeping
 from vitconv.tflite.graph import Graph
 
 UNITS = 6

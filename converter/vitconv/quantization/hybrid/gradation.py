@@ -11,7 +11,9 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from vitconv.quantization.sensitivity import LARGEST_TOGETHER, Kept, UnitCost, keeping, units
+from vitconv.quantization.hybrid.kept import Kept, UnitCost, keeping
+from vitconv.quantization.hybrid.sensitivity import LARGEST_TOGETHER
+from vitconv.quantization.hybrid.units import units
 from vitconv.tflite import flatbuffer
 from vitconv.tflite.graph import Graph
 from vitconv.tflite.layer_names import Operation

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from converted import float_graph, images, ranges
-from vitconv.quantization import integers, output_steps, sensitivity
-from vitconv.quantization.mixing import Mixture
+from vitconv.quantization import integers, output_steps
+from vitconv.quantization.hybrid.mixing import Mixture
+from vitconv.quantization.hybrid.units import units, with_moves
 from vitconv.quantization.ranges import with_ranges
 from vitconv.tflite import flatbuffer
 from vitconv.tflite.graph import Graph
@@ -44,7 +45,7 @@ def kinds(graph: Graph) -> Counter[tuple[str, str]]:
 def choices(name: str) -> dict[str, Iterable[str]]:
     """What a search may keep in float."""
     graph = float_graph(name, "int8-hybrid")
-    without, with_weights = (sensitivity.units(graph, weights) for weights in (False, True))
+    without, with_weights = (units(graph, weights) for weights in (False, True))
     every = {op.tensor for unit in without.values() for op in unit}
     first = next(iter(without))
     return {
@@ -63,7 +64,7 @@ def test_a_mixture_is_what_the_quantizer_makes(name: str) -> None:
     That rounds otherwise by a digit, and what is quantized next by a step."""
     mixture, shown = mixture_of(name), images(name, 2)
     for what, kept in choices(name).items():
-        moved = sensitivity._with_moves(mixture.floats, kept)
+        moved = with_moves(mixture.floats, kept)
         mixed, quantized = mixture.mixed(moved), integers.quantize_inside(ranged(name), moved)
         more = kinds(mixed) - kinds(quantized)
         assert not kinds(quantized) - kinds(mixed), what

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,8 +12,12 @@ from converted import converted, float_graph, images, inspected, ranges
 from graphs import inspect_bytes
 from vitconv.foundation.documents import convert
 from vitconv.foundation.errors import UnknownNameError
-from vitconv.quantization import integers, output_steps, sensitivity
-from vitconv.quantization.ranges import with_ranges
+from vitconv.quantization import integers, output_steps
+from vitconv.quantization.hybrid import sensitivity
+from vitconv.quantization.hybrid import trial as trials
+from vitconv.quantization.hybrid.kept import Kept, UnitCost, keeping, matching
+from vitconv.quantization.hybrid.trial import Trial
+from vitconv.quantization.hybrid.units import units
 from vitconv.tflite.graph import Graph
 from vitconv.tflite.layer_names import operations
 
@@ -23,24 +28,29 @@ def graph() -> Graph:
     return float_graph(NAME, "int8-hybrid")
 
 
+def trial(count: int, seed: int = 0) -> Trial:
+    shown = images(NAME, count, seed=seed)
+    return Trial(graph(), ranges(NAME, "int8-hybrid"), shown, output_steps.of_file(graph().data, shown))
+
+
 def test_layers_have_the_model_s_own_names() -> None:
     layers = {operation.layer for operation in operations(graph())}
     assert {"embed", "block0.attention", "block7.mlp1", "block3.norm2", "pool", "head"} <= layers
 
 
 def test_units_hold_no_weights_and_every_attention_has_its_own() -> None:
-    units = sensitivity.units(graph(), weights=False)
-    assert {f"block{number}.attention" for number in range(8)} <= set(units)
-    assert not any(operation.has_weights for unit in units.values() for operation in unit)
+    found = units(graph(), weights=False)
+    assert {f"block{number}.attention" for number in range(8)} <= set(found)
+    assert not any(operation.has_weights for unit in found.values() for operation in unit)
     # An average over channels is a product with a kernel that nobody learnt.
     products = {
-        name for name, unit in units.items() for op in unit if op.operator in ("FULLY_CONNECTED", "CONV_2D")
+        name for name, unit in found.items() for op in unit if op.operator in ("FULLY_CONNECTED", "CONV_2D")
     }
     assert products == {f"block{number}.{norm}" for number in range(8) for norm in ("attention.norm", "norm2")}
 
 
 def test_whole_units_hold_all_that_computes_and_none_is_without_weights() -> None:
-    without, whole = sensitivity.units(graph(), weights=False), sensitivity.units(graph(), weights=True)
+    without, whole = units(graph(), weights=False), units(graph(), weights=True)
     assert "pool" in without
     assert "pool" not in whole
     assert {"head", "block0"} <= set(whole)
@@ -50,7 +60,7 @@ def test_whole_units_hold_all_that_computes_and_none_is_without_weights() -> Non
 
 
 def test_a_pattern_keeps_whole_layers_with_their_weights_in_float() -> None:
-    kept = sensitivity.matching(graph(), ["block0.attention"])
+    kept = matching(graph(), ["block0.attention"])
     file = inspect_bytes(integers.quantize(graph(), ranges(NAME, "int8-hybrid"), kept.tensors).data, "file")
     plain = inspect_bytes(integers.quantize(graph(), ranges(NAME, "int8-hybrid")).data, "plain")
     assert kept.layers == ("block0.attention",)
@@ -61,7 +71,7 @@ def test_a_pattern_keeps_whole_layers_with_their_weights_in_float() -> None:
 
 def test_between_two_float_operations_nothing_is_rounded() -> None:
     """A RESHAPE between them computes nothing, but in integers it would have its values rounded first."""
-    attention = sensitivity.units(graph(), weights=False)["block0.attention"]
+    attention = units(graph(), weights=False)["block0.attention"]
     moves = {op.tensor for op in operations(graph()) if op.operator == "RESHAPE"}
     inputs = {index for op in attention for index in op.activations}
     between = {
@@ -70,20 +80,20 @@ def test_between_two_float_operations_nothing_is_rounded() -> None:
         if op.tensor in moves and op.output in inputs and {*op.activations} <= {each.output for each in attention}
     }
     assert between
-    kept = sensitivity.keeping(graph(), [operation.tensor for operation in attention])
+    kept = keeping(graph(), [operation.tensor for operation in attention])
     assert between <= set(kept.tensors)
     assert kept.layers == ("block0.attention",)
 
 
 def test_a_pattern_that_no_layer_matches_is_refused_with_those_there_are() -> None:
     with pytest.raises(UnknownNameError, match=r"unknown layer 'blok0.mlp1'. Did you mean 'block0.mlp1'"):
-        sensitivity.matching(graph(), ["block0.*", "blok0.mlp1"])
+        matching(graph(), ["block0.*", "blok0.mlp1"])
 
 
 def test_a_search_measures_every_unit_and_keeps_float_what_costs() -> None:
     """The published normalisation is what eight bits ruin, so it must be found, whatever else is."""
-    kept = sensitivity.search(graph(), ranges(NAME, "int8-hybrid"), images(NAME, 4, seed=3))
-    found = {weights: sensitivity.units(graph(), weights) for weights in (False, True)}
+    kept = sensitivity.search(trial(4, seed=3))
+    found = {weights: units(graph(), weights) for weights in (False, True)}
     without = {cost.unit: cost for cost in kept.units if not cost.weights}
     assert set(without) == set(found[False])
     assert {cost.unit for cost in kept.units if cost.weights} <= set(found[True])
@@ -99,22 +109,20 @@ def test_a_search_measures_every_unit_and_keeps_float_what_costs() -> None:
     moved = [op for op in operations(graph()) if op.tensor in set(kept.tensors) - chosen]
     assert {op.operator for op in moved} <= {"RESHAPE", "TRANSPOSE", "SPLIT", "CONCATENATION"}
     assert any(without[f"block{number}.attention"].kept_float for number in range(8))
-    assert convert(kept.to_json(), sensitivity.Kept) == kept
+    assert convert(kept.to_json(), Kept) == kept
 
 
 def costs_where(monkeypatch: pytest.MonkeyPatch, weights: bool, error: float, instructions: float) -> bool:
     """Whether block0 stays float where being in integers adds so much to an error of 1 and to 10 instructions."""
-    whole = sensitivity.units(graph(), weights=True)["block0"]
+    whole = units(graph(), weights=True)["block0"]
     unit = [operation for operation in whole if weights or not operation.has_weights]
-    ranged = with_ranges(graph(), ranges(NAME, "int8-hybrid"))
-    trial = sensitivity._Trial(graph(), ranged.data, images(NAME, 1))
+    tried = trial(1)
     start = () if weights else [operation.tensor for operation in unit]
     errors = iter([1.0, *[1.0 - error if weights else 1.0 + error] * 2])
-    monkeypatch.setattr(sensitivity, "answer_errors", lambda *_: np.array([next(errors)]))
+    monkeypatch.setattr(trials, "answer_errors", lambda *_: np.array([next(errors)]))
     costs = iter([10.0, 10.0 - instructions if weights else 10.0 + instructions])
-    monkeypatch.setattr(sensitivity, "estimated_instructions", lambda _: next(costs))
-    trial.start_from(start)
-    (cost,) = trial.costs({"block0": unit}, weights, None)
+    monkeypatch.setattr(trials, "estimated_instructions", lambda _: next(costs))
+    (cost,) = sensitivity._Pass(tried, start, weights).costs({"block0": unit}, None)
     assert cost.error_added is None or cost.error_added == pytest.approx(error)
     assert cost.instructions_added == pytest.approx(instructions)
     return cost.kept_float
@@ -137,16 +145,6 @@ def test_whole_layers_are_float_where_the_error_is_worth_cost_and_size(monkeypat
     assert costs_where(monkeypatch, True, error=0.075, instructions=-0.1)
 
 
-def test_errors_are_taken_where_the_float_graph_is_least_sure(monkeypatch: pytest.MonkeyPatch) -> None:
-    sure, unsure = [0.9, 0.05, 0.05], [0.1, 0.44, 0.46]
-    monkeypatch.setattr(sensitivity, "_MOST_IMAGES", 2)
-    monkeypatch.setattr(output_steps, "of_file", lambda *_: np.array([unsure, sure, sure, unsure]))
-    ranged = with_ranges(graph(), ranges(NAME, "int8-hybrid")).data
-    trial = sensitivity._Trial(graph(), ranged, np.arange(4).reshape(4, 1, 1, 1))
-    assert trial._images.ravel().tolist() == [0, 3]
-    assert trial._expected.tolist() == [unsure, unsure]
-
-
 @pytest.mark.parametrize(
     ("errors", "looked_at"),
     [
@@ -157,59 +155,37 @@ def test_errors_are_taken_where_the_float_graph_is_least_sure(monkeypatch: pytes
     ],
 )
 def test_more_images_are_looked_at_where_the_first_leave_the_choice_open(
-    monkeypatch: pytest.MonkeyPatch, errors: list[float], looked_at: int
+    errors: list[float], looked_at: int
 ) -> None:
     """Every fourth of forty, every second, or all of them; none of them twice."""
-    trial = object.__new__(sensitivity._Trial)
-    trial._images, trial._errors, trial._instructions = np.zeros((40, 1, 1, 3), np.uint8), np.ones(40), 1.0
     seen = []
 
-    def errors_of(loaded: None, which: slice) -> np.ndarray:
-        found = 1 + np.array(errors)[: len(range(40)[which])]
-        seen.append(len(found))
-        return found
+    class Tried:
+        images = np.zeros((40, 1, 1, 3), np.uint8)
 
-    monkeypatch.setattr(trial, "_errors_of", errors_of)
-    trial._measured(sensitivity.UnitCost("unit", False, 1, None, -0.01, True), 0.0, None)
+        def errors(self, loaded: None, which: slice) -> np.ndarray:
+            found = 1 + np.array(errors)[: len(range(40)[which])]
+            seen.append(len(found))
+            return found
+
+    made = object.__new__(sensitivity._Pass)
+    made._trial, made._weights, made._errors = Tried(), False, np.ones(40)  # type: ignore[assignment]
+    made._start = SimpleNamespace(instructions=1.0)  # type: ignore[assignment]
+    made._measured(UnitCost("unit", False, 1, None, -0.01, True), 0.0, None)
     assert sum(seen) == looked_at
 
 
-@pytest.mark.parametrize(("size", "count"), [(8, 250), (32, 250), (128, 192), (256, 48), (512, 12), (1024, 12)])
-def test_of_larger_images_fewer_are_looked_at(size: int, count: int) -> None:
-    assert sensitivity._how_many(size, size) == count
-
-
-def test_where_eight_bits_hold_no_answer_every_trial_gives_float(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else all files would give the same zeros, and nothing would cost anything."""
-    ranged = with_ranges(graph(), ranges(NAME, "int8-hybrid")).data
-    start = [operation.tensor for unit in sensitivity.units(graph(), weights=False).values() for operation in unit]
-
-    def last_softmax_is_float() -> bool:
-        trial = sensitivity._Trial(graph(), ranged, images(NAME, 2))
-        trial.start_from([tensor for tensor in start if "attention" not in tensor])
-        return "SOFTMAX" in inspect_bytes(trial._quantized(trial._kept).data, "trial").float_ops
-
-    assert not last_softmax_is_float()
-    monkeypatch.setattr(output_steps, "rounded", lambda _: output_steps.Rounded(2, 2, 0, (0.001, 0.001)))
-    assert last_softmax_is_float()
-    small = np.array([[3e-4, 1e-4]])
-    assert sensitivity.answer_errors(small[:, ::-1], small) == 0
-    assert sensitivity.answer_errors(small[:, ::-1], small, 1e-7) == pytest.approx((2 * np.log(3)) ** 2)
-
-
 def test_whole_layers_together_add_no_more_than_a_part_of_the_size() -> None:
-    cost = sensitivity.UnitCost("unit", True, 1, 1.0, 0.0, True)
+    cost = UnitCost("unit", True, 1, 1.0, 0.0, True)
     other = replace(cost, kept_float=False)
     pairs = [(cost, 0.1), (other, 0.9), (cost, 0.15), (cost, 0.1), (cost, 0.05)]
     assert [one.kept_float for one in sensitivity._within(0.3, pairs)] == [True, False, True, False, True]
 
 
 def test_large_units_are_not_tried() -> None:
-    whole = sensitivity.units(graph(), weights=True)
-    ranged = with_ranges(graph(), ranges(NAME, "int8-hybrid"))
-    trial = sensitivity._Trial(graph(), ranged.data, images(NAME, 1))
-    trial.start_from(())
-    tried = trial.costs({name: whole[name] for name in ("block0", "block0.attention")}, True, None)
+    whole = units(graph(), weights=True)
+    two = {name: whole[name] for name in ("block0", "block0.attention")}
+    tried = sensitivity._Pass(trial(1), (), weights=True).costs(two, None)
     assert [cost.unit for cost in tried] == ["block0"]
 
 
@@ -219,17 +195,3 @@ def test_a_hybrid_file_holds_int8_weights_and_some_float_operations() -> None:
     assert "FULLY_CONNECTED" not in file.float_ops
     assert (file.inputs[0].dtype, file.outputs[0].dtype) == ("uint8", "uint8")
     assert len(converted(NAME, "int8-hybrid")) < 0.45 * len(converted(NAME, "float32"))
-
-
-def test_the_error_is_that_of_the_two_likeliest_classes() -> None:
-    expected = np.array([[0.6, 0.3, 0.1 - 1e-6, 1e-6], [0.05, 0.05, 0.1, 0.8]])
-    assert not sensitivity.answer_errors(expected, expected).any()
-    others = expected.copy()
-    others[0, 2:] = 0.1 - 1e-3, 1e-3
-    others[1, :2] = 0.0, 0.1
-    assert not sensitivity.answer_errors(others, expected).any()
-    swapped = expected[:, [1, 0, 3, 2]]
-    by_hand = [(2 * np.log(0.6 / 0.3)) ** 2, (2 * np.log(0.8 / 0.1)) ** 2]
-    assert sensitivity.answer_errors(swapped, expected) == pytest.approx(by_hand)
-    sure = np.array([[1 - 1e-5, 1e-5]])  # in eight bits: 255/256 and 0
-    assert sensitivity.answer_errors(np.array([[255 / 256, 0.0]]), sure) < 1e-4

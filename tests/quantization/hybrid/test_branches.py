@@ -6,8 +6,8 @@ import numpy as np
 
 from handmade import Handmade
 from vitconv.conversion.compaction import compact
-from vitconv.quantization import sensitivity
-from vitconv.quantization.branches import branches
+from vitconv.quantization.hybrid.branches import branches
+from vitconv.quantization.hybrid.units import units
 from vitconv.tflite.layer_names import operations
 
 SHAPE = (1, 6, 8)
@@ -58,9 +58,9 @@ def test_a_branch_is_a_unit_and_the_innermost_counts() -> None:
 def test_units_of_others_are_branches_and_layers_beside_them() -> None:
     made = residual()
     graph = compact(made.graph([len(made.tensors) - 1]), nested=True)
-    units = sensitivity.units(graph, True, by_branches=True)
-    assert layers_of(dict(units))["body.block0"] == {"body.block0.a", "body.block0.b"}
-    ours = sensitivity.units(graph, True)
+    found = units(graph, True, by_branches=True)
+    assert layers_of(dict(found))["body.block0"] == {"body.block0.a", "body.block0.b"}
+    ours = units(graph, True)
     assert "body.block0" in ours  # by names alone
 
 
