@@ -332,6 +332,7 @@ def test_pixels_say_what_the_model_gets(text: str, scale: Any, shift: Any) -> No
         (b"cat\ndog\ncat\n", "has the label 'cat' twice, in lines 1 and 3"),
         (b"cat\n", "has 1 labels"),
         (b"\xff\xfe\x00", "cannot read the labels"),
+        (b"\xe4\nb\n", "cannot read the labels"),
     ],
 )
 def test_a_list_of_labels_has_a_class_a_line(content: bytes, message: str, tmp_path: Path) -> None:
@@ -339,6 +340,13 @@ def test_a_list_of_labels_has_a_class_a_line(content: bytes, message: str, tmp_p
     path.write_bytes(content)
     with pytest.raises(InputError, match=message):
         read_labels(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_labels_may_be_in_the_encodings_of_windows(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_bytes("Gänseblümchen\r\nrose\r\n".encode(encoding))
+    assert read_labels(path) == ("Gänseblümchen", "rose")
 
 
 def test_a_missing_list_of_labels_is_named(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from gpu_files import Middle, classifier, leaky, unary, write_export
 from made_documents import digest, write_json
 from vitconv.exporting import gpu, manifest
 from vitconv.exporting.gpu import choose, entry
+from vitconv.reporting.advice.recommendation import recommend
 from vitconv.reporting.reading import read_export
-from vitconv.reporting.recommendation import recommend
 
 RIGHT, WRONG, REFUSED = unary("ABS"), leaky(-1.0), unary("ROUND")
 

@@ -39,10 +39,10 @@ from vitconv.phone.device.adb import Device
 from vitconv.phone.device.phone_folder import Pushed
 from vitconv.phone.phone_results import PhoneBenchmark, PhoneTiming
 from vitconv.reporting import report as report_module
+from vitconv.reporting.advice.recommendation import recommend
 from vitconv.reporting.missing import missing
 from vitconv.reporting.page import _templates
 from vitconv.reporting.reading import read_export
-from vitconv.reporting.recommendation import recommend
 from vitconv.reporting.report import Report, ReportConfig, report
 from vitconv.reporting.svg import svg
 from vitconv.runtimes.android.instruction_counts import KINDS, InstructionCounts, OperatorCount

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vitconv.foundation.errors import InputError
+from vitconv.foundation.text import decoded
 
 PIXELS = "0..255, 0..1, -1..1, imagenet, or MEAN,STD of pixels from 0 to 1 (one number each, or three)"
 
@@ -112,7 +113,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
     try:
         if path.stat().st_size > _MOST_LABELS or not path.is_file():
             raise InputError(f"{path} is no list of labels: give a text file with a class a line.")
-        lines = path.read_bytes().decode("utf-8-sig").splitlines()
+        lines = decoded(path.read_bytes()).splitlines()
     except FileNotFoundError:
         raise InputError(f"there is no file {path} with labels. Give a text file with a class a line.") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -8,9 +8,9 @@ from vitconv.conversion import schemes
 from vitconv.evaluation.layer_errors import losses
 from vitconv.evaluation.parity import VERDICTS
 from vitconv.foundation.text import visible
+from vitconv.reporting.advice.recommendation import Recommendation, culprit_sentence, obstacle
 from vitconv.reporting.findings import Export, ModelFile
 from vitconv.reporting.missing import missing
-from vitconv.reporting.recommendation import Recommendation, culprit_sentence, obstacle
 from vitconv.reporting.two_exports import Comparison, rows
 
 _LISTED_LAYERS = 5

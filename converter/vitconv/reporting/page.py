@@ -9,9 +9,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from vitconv.foundation.text import printable, visible
+from vitconv.reporting.advice.recommendation import Recommendation
 from vitconv.reporting.findings import Export
 from vitconv.reporting.missing import missing
-from vitconv.reporting.recommendation import Recommendation
 from vitconv.reporting.sections.answers.classes import classes
 from vitconv.reporting.sections.answers.confidence import confidence
 from vitconv.reporting.sections.answers.disagreements import disagreements

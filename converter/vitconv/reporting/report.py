@@ -10,12 +10,12 @@ from vitconv.foundation.configs import check_types
 from vitconv.foundation.disk.files import writable_directory, write_text
 from vitconv.foundation.disk.writing import writing
 from vitconv.foundation.errors import InputError, UnknownNameError
+from vitconv.reporting.advice.recommendation import Recommendation, broken_layers, obstacle, recommend
 from vitconv.reporting.findings import Export
 from vitconv.reporting.markdown import markdown
 from vitconv.reporting.missing import missing
 from vitconv.reporting.page import TITLE, page
 from vitconv.reporting.reading import read_export
-from vitconv.reporting.recommendation import Recommendation, broken_layers, obstacle, recommend
 from vitconv.reporting.two_exports import Comparison, compare
 
 _WAIT_S = 30.0  # for another report, which is written in a moment

@@ -8,7 +8,6 @@ temperature and thresholds of `confidence`.
 
 from __future__ import annotations
 
-import codecs
 import ctypes
 import json
 import math
@@ -24,6 +23,7 @@ from ai_edge_litert import schema_py_generated as schema
 from vitconv.data.pictures.images import ImageDocument, ImageSpec
 from vitconv.foundation import documents
 from vitconv.foundation.errors import InputError, MissingToolError, ModelFileError, PromiseError
+from vitconv.foundation.text import decoded
 from vitconv.tflite import archive, flatbuffer, mapping
 from vitconv.tflite.confidence import Confidence
 from vitconv.tflite.graph import Graph
@@ -94,10 +94,7 @@ def read(graph: Graph) -> ModelMetadata | None:
         return _read_record(graph.model, record, archive.read(graph.data))
     # Corrupt bytes reach many places of the generated code and zipfile, each with an exception of its own.
     except Exception as error:
-        raise ModelFileError(
-            f"the model's metadata cannot be read as an image classifier's ({_reason(error)}). "
-            "Export the model again."
-        ) from error
+        raise _unreadable(error, " as an image classifier's") from error
 
 
 def read_normalization(graph: Graph) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
@@ -112,13 +109,12 @@ def read_normalization(graph: Graph) -> tuple[tuple[float, ...], tuple[float, ..
     try:
         return _read_normalization(record)
     except Exception as error:
-        raise ModelFileError(
-            f"the model's metadata cannot be read ({_reason(error)}). Export the model again."
-        ) from error
+        raise _unreadable(error) from error
 
 
-def _reason(error: Exception) -> str:
-    return str(error).rstrip(".") if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+def _unreadable(error: Exception, how: str = "") -> ModelFileError:
+    reason = str(error).rstrip(".") if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+    return ModelFileError(f"the model's metadata cannot be read{how} ({reason}). Export the model again.")
 
 
 def _read_normalization(record: bytes) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
@@ -289,13 +285,10 @@ def _read_record(parsed: Any, record: bytes, files: dict[str, bytes]) -> ModelMe
 
 
 def _label_lines(encoded: bytes, classes: int) -> tuple[str, ...]:
-    """The lines of a label file: UTF-8, or UTF-16 with a byte-order mark, with the line ends of any system.
-
-    Empty lines at its end for which the model has no output are left out.
-    """
-    wide = encoded.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    """The lines of a label file, with the line ends of any system. Empty ones at its end for which the model has
+    no output are left out."""
     try:
-        text = encoded.decode("utf-16" if wide else "utf-8-sig")
+        text = decoded(encoded)
     except UnicodeDecodeError:
         raise InputError("its labels are not text in UTF-8 or UTF-16") from None
     lines = text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n").split("\n")

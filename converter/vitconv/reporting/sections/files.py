@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vitconv.evaluation.parity import VERDICTS
+from vitconv.reporting.advice.recommendation import Recommendation, obstacle
 from vitconv.reporting.findings import Export, ModelFile, Reference, Timing, Verified
-from vitconv.reporting.recommendation import Recommendation, obstacle
 
 
 @dataclass(frozen=True)

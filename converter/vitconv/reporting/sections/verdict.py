@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vitconv.reporting.advice.recommendation import Recommendation, broken_layers, culprit_sentence
 from vitconv.reporting.findings import Export
-from vitconv.reporting.recommendation import Recommendation, broken_layers, culprit_sentence
 
 _MARKS = {"ship": "Recommended", "none": "Stop", "unknown": "Not measured yet"}
 

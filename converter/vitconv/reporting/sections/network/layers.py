@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from vitconv.conversion import schemes
 from vitconv.evaluation.layer_errors import LayerLoss, losses
 from vitconv.reporting import charts
+from vitconv.reporting.advice.recommendation import broken_layers, culprit_sentence
 from vitconv.reporting.findings import Export, ModelFile
-from vitconv.reporting.recommendation import broken_layers, culprit_sentence
 from vitconv.reporting.sections.graphics import Bar, Figure
 
 _GOOD_DB = 40.0  # a bar's whole length

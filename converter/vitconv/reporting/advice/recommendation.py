@@ -10,10 +10,10 @@ from typing import Any, Literal
 from vitconv.conversion import schemes
 from vitconv.evaluation.layer_errors import LayerLoss, losses
 from vitconv.exporting.classes import never_trained
-from vitconv.reporting.chance import Chance, chance
+from vitconv.reporting.advice.chance import Chance, chance
+from vitconv.reporting.advice.gpu_choice import GpuChoice, gpu_choice
+from vitconv.reporting.advice.yardstick import AS_CHEAP, Yardstick, arm64_beside_float32, disagreements, yardstick
 from vitconv.reporting.findings import Export, ModelFile, Reference, some
-from vitconv.reporting.gpu_choice import GpuChoice, gpu_choice
-from vitconv.reporting.yardstick import AS_CHEAP, Yardstick, arm64_beside_float32, disagreements, yardstick
 from vitconv.tflite.runtime_versions import ANDROID_RELEASE, release_name
 
 # Half the width of a confidence interval, in points, above which more images are worth their time.
