@@ -19,7 +19,6 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-from vitconv.foundation.cores import litert_threads
 from vitconv.foundation.progress import Progress
 from vitconv.quantization import integers, output_steps
 from vitconv.quantization.answer_errors import answer_errors, floor_of
@@ -134,7 +133,7 @@ class BiasCorrector:
         model = self._graph.draft()
         model.subgraphs[0].outputs = np.array([layer.output for layer in layers], np.int32)
         model.signatureDefs = None
-        interpreter = output_steps.loaded(Graph(model, self._graph.name).data, threads=litert_threads())
+        interpreter = output_steps.loaded(Graph(model, self._graph.name).data)
         (source,) = interpreter.get_input_details()
         sums: dict[str, Any] = dict.fromkeys(self._layers, 0.0)
         for image in self._images:
@@ -248,7 +247,7 @@ class _Walk:
         made = [index for operator in piece[:-1] for index in flatbuffer.outputs(operator) if index in later]
         known = set(self._values[0])
         read = sorted(known.intersection(index for operator in piece for index in flatbuffer.inputs(operator)))
-        interpreter = output_steps.loaded(self._file(piece, read, [output, *made]).data, threads=litert_threads())
+        interpreter = output_steps.loaded(self._file(piece, read, [output, *made]).data)
         self._next = last
         for values in self._values:
             for index in read:

@@ -74,7 +74,7 @@ def rounded(probabilities: np.ndarray) -> Rounded:
 
 def of_file(data: bytes, images: np.ndarray) -> np.ndarray:
     """What a file with float input and output answers: uint8 [N, H, W, 3] → float64 [N, classes]."""
-    return answers_of(loaded(data, threads=litert_threads()), images)
+    return answers_of(loaded(data), images)
 
 
 def answers_of(interpreter: Any, images: np.ndarray) -> np.ndarray:
@@ -88,12 +88,12 @@ def answers_of(interpreter: Any, images: np.ndarray) -> np.ndarray:
     return np.array(rows)
 
 
-def loaded(data: bytes, threads: int) -> Any:
-    """LiteRT's interpreter of a file, ready to run."""
+def loaded(data: bytes, threads: int | None = None) -> Any:
+    """LiteRT's interpreter of a file, ready to run, on these threads or all that it can use here."""
     from ai_edge_litert.interpreter import Interpreter
 
     with native_output():
-        interpreter = Interpreter(model_content=data, num_threads=threads)
+        interpreter = Interpreter(model_content=data, num_threads=threads or litert_threads())
         interpreter.allocate_tensors()
     return interpreter
 

@@ -128,10 +128,11 @@ def test_a_file_that_breaks_a_promise_is_not_taken(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_found_file_is_exported_with_its_limit_and_verify_and_report_know_it(
-    call: Call, digits_checkpoint: Path, tmp_path: Path
+    call: Call, digits_checkpoint: Path, calibrate_command: tuple[Path, Ended], tmp_path: Path
 ) -> None:
     out = tmp_path / "cheap"
-    ended = call("export", digits_checkpoint, "--max-drop", 6, "--out", out, "--json")
+    ranges = ("--calibration", calibrate_command[0])
+    ended = call("export", digits_checkpoint, "--max-drop", 6, "--out", out, "--json", *ranges)
     assert ended.status == 0, ended.err
     (entry,) = json.loads(ended.out)["files"]
     found = manifest.read(out).files[0].search
@@ -169,7 +170,7 @@ def test_the_found_file_is_exported_with_its_limit_and_verify_and_report_know_it
     # What is asked for by name stays beside it; another search takes its place.
     assert call("export", digits_checkpoint, "--quant", "float16", "--out", out).status == 0
     assert {one.scheme for one in manifest.read(out).files} == {entry["scheme"], "float16"}
-    ended = call("export", digits_checkpoint, "--max-drop", 0, "--out", out)
+    ended = call("export", digits_checkpoint, "--max-drop", 0, "--out", out, *ranges)
     assert "so float32 is given" in " ".join(ended.err.split())
     assert "taken" in ended.out
     assert {one.scheme for one in manifest.read(out).files} == {"float16", "float32"}

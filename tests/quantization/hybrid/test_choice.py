@@ -40,7 +40,7 @@ def chosen(monkeypatch: pytest.MonkeyPatch, files: dict[int, tuple[float, float,
 
     first, *others = files
     monkeypatch.setattr(choice, "Trial", Trial)
-    monkeypatch.setattr(output_steps, "loaded", lambda data, threads: data)
+    monkeypatch.setattr(output_steps, "loaded", lambda data: data)
     monkeypatch.setattr(sensitivity, "search", lambda *_: kept(first))
     monkeypatch.setattr(choice, "gradation", lambda *_: tuple(map(kept, others)))
     with anew():

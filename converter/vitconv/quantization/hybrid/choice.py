@@ -12,7 +12,6 @@ import math
 
 import numpy as np
 
-from vitconv.foundation.cores import litert_threads
 from vitconv.foundation.progress import Progress
 from vitconv.quantization import output_steps
 from vitconv.quantization.hybrid import sensitivity
@@ -51,6 +50,6 @@ def choose(
 def _error_and_cost(trial: Trial, kept: Kept) -> float:
     """The smaller, the better: the logarithm of the error, and what the file's cost is worth of it."""
     file = trial.file(kept.tensors)
-    error = float(trial.errors(output_steps.loaded(file.data, threads=litert_threads())).mean())
+    error = float(trial.errors(output_steps.loaded(file.data)).mean())
     cost = price(math.log(file.instructions), math.log(file.size))
     return math.log(max(error, _LEAST_ERROR)) + ERROR_FOR_COST * cost

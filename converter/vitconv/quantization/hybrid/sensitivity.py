@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from vitconv.foundation.cores import litert_threads
 from vitconv.foundation.progress import Progress
 from vitconv.quantization import output_steps
 from vitconv.quantization.hybrid.kept import Kept, UnitCost, keeping
@@ -61,7 +60,7 @@ class _Pass:
     def __init__(self, trial: Trial, kept: Iterable[str], weights: bool) -> None:
         self._trial, self._kept, self._weights = trial, frozenset(kept), weights
         self._start = trial.file(self._kept)
-        self._errors = trial.errors(output_steps.loaded(self._start.data, threads=litert_threads()))
+        self._errors = trial.errors(output_steps.loaded(self._start.data))
 
     def costs(self, found: Mapping[str, Sequence[Operation]], progress: Progress | None) -> list[UnitCost]:
         """What each unit costs in integers, but for those that are too large. The most erroneous first."""
