@@ -9,7 +9,7 @@ from types import TracebackType
 import numpy as np
 import pytest
 
-from commands import Call, refused
+from commands import Call, Ended, refused
 from handmade import Handmade
 from vitconv.conversion import schemes
 from vitconv.exporting import manifest
