@@ -232,7 +232,7 @@ _MOBILEVIT_FINETUNE = replace(
     epochs=10,
     crop_area=0.5,
     warmup_epochs=0.5,
-    idle_penalty=1.0,
+    idle_penalty=2.5,
     name="finetune",
 )
 _MOBILEVIT_QUANTIZATION_AWARE = replace(

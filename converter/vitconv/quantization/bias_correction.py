@@ -27,9 +27,10 @@ from vitconv.quantization.ranges import TensorRange, next_functions, with_ranges
 from vitconv.tflite import flatbuffer
 from vitconv.tflite.graph import Graph
 
-# So many pixels of the images: 32 of 256 × 256, and at most 100 of smaller ones.
+# So many pixels of the images: 32 of 256 × 256, and at most 100 of smaller ones. Corrections are tried on as many
+# pixels of the others, of which there is a third at least.
 _PIXELS, _MOST_IMAGES = 32 * 256 * 256, 100
-_MEASURED = 2 / 3  # of the images at most; corrections are tried on the others
+_MEASURED = 2 / 3
 _FLAT = 0.02  # the least growth of what follows a layer that a bias of the layer can still steer it by
 _LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
@@ -77,7 +78,7 @@ class BiasCorrector:
         self._graph, self._ranges = graph, ranges
         many = max(1, _PIXELS // math.prod(images.shape[1:3]))
         first = max(1, min(_MOST_IMAGES, many, round(_MEASURED * len(images))))
-        self._images, self._others = images[:first], images[first:][: min(_MOST_IMAGES, many)]
+        self._images, self._others = images[:first], images[first:][:many]
         self._expected = expected[first:][: len(self._others)]
         self._floor = floor_of(expected)
         self._layers = {layer.name: layer for layer in _layers(graph)}
