@@ -19,6 +19,7 @@ from vitconv.conversion.compaction import compact
 from vitconv.conversion.dense_layers import as_convolutions
 from vitconv.conversion.float_graph import stored
 from vitconv.conversion.folding import fold_pixel_scaling
+from vitconv.conversion.half_range import within_half_range
 from vitconv.conversion.rewriting import Applied
 from vitconv.conversion.row_products import as_row_products
 from vitconv.conversion.schemes import Scheme
@@ -129,6 +130,12 @@ class ForeignModel:
         return rewriting.rewrite(graph, rules.FLOAT_RULES, self._pictures)
 
     @cached_property
+    def _float_file(self) -> Graph:
+        """All weights in float32."""
+        graph = within_half_range(self._float[0], self._pictures)
+        return compact(as_row_products(graph), nested=True)
+
+    @cached_property
     def _integer(self) -> tuple[Graph, tuple[Applied, ...]]:
         graph, applied = rewriting.rewrite(self._float[0], rules.INTEGER_RULES, self._pictures)
         return compact(as_convolutions(fold_pixel_scaling(graph)), nested=True), applied
@@ -145,12 +152,12 @@ class ForeignModel:
     def _graph(self, scheme: Scheme) -> Graph:
         if scheme.needs_calibration:
             return self._integer[0]
-        return stored(compact(as_row_products(self._float[0]), nested=True), scheme)
+        return stored(self._float_file, scheme)
 
     def layers_graph(self, scheme: Scheme) -> Graph:
         if scheme.needs_calibration:
             return self._integer[0]
-        return compact(as_row_products(self._float[0]), nested=True)
+        return self._float_file
 
     # --- pictures ---
 

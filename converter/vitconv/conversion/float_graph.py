@@ -13,15 +13,19 @@ from typing import TYPE_CHECKING, Any
 from vitconv.conversion.compaction import compact
 from vitconv.conversion.dense_layers import as_convolutions
 from vitconv.conversion.folding import fold_pixel_scaling
+from vitconv.conversion.half_range import within_half_range
 from vitconv.conversion.row_products import as_row_products
 from vitconv.conversion.rules import concatenations
 from vitconv.conversion.schemes import Scheme
 from vitconv.conversion.sketch import Sketch
 from vitconv.conversion.weights import in_eight_bits, in_half_precision
+from vitconv.data.pictures.images import ImageSpec
+from vitconv.data.pictures.photographs import sample_photographs
 from vitconv.foundation.errors import PromiseError
 from vitconv.foundation.progress import Progress
 from vitconv.foundation.quiet import native_output
 from vitconv.models.forms import GraphForm, graph_form
+from vitconv.tflite import flatbuffer
 from vitconv.tflite.graph import Graph
 
 if TYPE_CHECKING:
@@ -75,7 +79,10 @@ def convert_traced(function: Any, scheme: Scheme) -> Graph:
         graph = Graph.parse(bytes(converter.convert()), scheme.name)
     if scheme.needs_calibration:
         return compact(_split(as_convolutions(fold_pixel_scaling(graph))))
-    return compact(as_row_products(graph))
+    main = graph.model.subgraphs[0]
+    _, height, width, _ = flatbuffer.tensor_shape(main.tensors[main.inputs[0]])
+    photographs = sample_photographs(ImageSpec(height, width))[::2]
+    return compact(as_row_products(within_half_range(graph, photographs)))
 
 
 def _split(graph: Graph) -> Graph:

@@ -3,7 +3,7 @@ themselves."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,6 +77,21 @@ def answers(graph: Graph, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         interpreter.invoke()
         rows.append(interpreter.get_tensor(target["index"]).reshape(-1).copy())
     return np.array(rows, np.float32)
+
+
+def values_of(
+    graph: Graph, tensors: Sequence[int], images: NDArray[np.uint8]
+) -> Iterator[list[NDArray[np.float32]]]:
+    """What these tensors of the float graph hold, for each of the images, uint8 [N, H, W, 3]."""
+    model = graph.draft()
+    model.subgraphs[0].outputs = np.array(tensors, np.int32)
+    model.signatureDefs = None
+    interpreter = _interpreter(Graph(model, graph.name), keep=False, xnnpack=True)
+    (source,) = interpreter.get_input_details()
+    for image in images:
+        interpreter.set_tensor(source["index"], image[np.newaxis].astype(np.float32))
+        interpreter.invoke()
+        yield [interpreter.get_tensor(tensor) for tensor in tensors]
 
 
 def fixed(graph: Graph, input_shape: Sequence[int]) -> Graph:

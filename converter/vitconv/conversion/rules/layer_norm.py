@@ -10,7 +10,7 @@ differ) is followed as a polynomial in the token x, its mean m and that root r, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +38,7 @@ from vitconv.tflite import flatbuffer
 
 
 @dataclass(frozen=True)
-class _Root:
+class Root:
     """1/√(variance + ε) of a token: `mean` is None where nothing is subtracted (RMS). `is_root` where the graph
     has the root itself, by which others divide."""
 
@@ -50,22 +50,27 @@ class _Root:
 
 
 @dataclass(frozen=True)
-class _Norm:
+class Norm:
     """target = scale · (token − its mean) / √(variance + ε) + shift"""
 
-    root: _Root
+    root: Root
     target: int
     scale: NDArray[np.float64]
     shift: NDArray[np.float64] | None
 
 
-def _rewrite(sketch: Sketch, with_epsilon: bool) -> int:
-    places = 0
+def norms(sketch: Sketch) -> Iterator[Norm]:
+    """Those of the graph, in its order. One that was given may be rewritten before the next is asked for."""
     for operator in sketch.operators:
         root = _root(sketch, operator)
-        for norm in _norms(sketch, root) if root else ():
-            _write(sketch, norm, with_epsilon)
-            places += 1
+        yield from _norms(sketch, root) if root else ()
+
+
+def _rewrite(sketch: Sketch, with_epsilon: bool) -> int:
+    places = 0
+    for norm in norms(sketch):
+        _write(sketch, norm, with_epsilon)
+        places += 1
     return places
 
 
@@ -75,7 +80,7 @@ without_epsilon, with_epsilon = both_ways(_rewrite)
 # --- finding ---
 
 
-def _root(sketch: Sketch, operator: Any) -> _Root | None:
+def _root(sketch: Sketch, operator: Any) -> Root | None:
     kind = sketch.kind(operator)
     if kind not in ("RSQRT", "SQRT"):
         return None
@@ -87,7 +92,7 @@ def _root(sketch: Sketch, operator: Any) -> _Root | None:
     spread = _variance(sketch, variance)
     if spread is None:
         return None
-    return _Root(*spread, float(epsilon.ravel()[0]), flatbuffer.outputs(operator)[0], kind == "SQRT")
+    return Root(*spread, float(epsilon.ravel()[0]), flatbuffer.outputs(operator)[0], kind == "SQRT")
 
 
 def _variance(sketch: Sketch, tensor: int) -> tuple[int, int | None] | None:
@@ -144,7 +149,7 @@ def _mean_of(sketch: Sketch, tensor: int) -> int | None:
     return source
 
 
-def _norms(sketch: Sketch, root: _Root) -> list[_Norm]:
+def _norms(sketch: Sketch, root: Root) -> list[Norm]:
     """Every a · (x − m) · r + b that no larger one of that kind is made of."""
     one = np.ones(1)
     width = sketch.shape(root.token)[-1]
@@ -152,7 +157,7 @@ def _norms(sketch: Sketch, root: _Root) -> list[_Norm]:
     known[root.tensor] = {R: one}
     if root.mean is not None:
         known[root.mean] = known[base(sketch, root.mean)] = {M: one}
-    found: dict[int, _Norm] = {}
+    found: dict[int, Norm] = {}
     for operator in sketch.operators:
         outputs = flatbuffer.outputs(operator)
         if len(outputs) != 1 or outputs[0] in known or fused_activation(operator):
@@ -171,7 +176,7 @@ def _norms(sketch: Sketch, root: _Root) -> list[_Norm]:
 
 
 def _follow(
-    sketch: Sketch, operator: Any, known: Mapping[int, Polynomial], root: _Root, width: int
+    sketch: Sketch, operator: Any, known: Mapping[int, Polynomial], root: Root, width: int
 ) -> Polynomial | None:
     kind, operands = sketch.kind(operator), flatbuffer.inputs(operator)
     if not any(operand in known for operand in operands):
@@ -204,7 +209,7 @@ def _number(sketch: Sketch, tensor: int, width: int) -> Polynomial | None:
     return {CONSTANT: values.reshape(-1).astype(np.float64)}
 
 
-def _as_norm(root: _Root, target: int, polynomial: Polynomial) -> _Norm | None:
+def _as_norm(root: Root, target: int, polynomial: Polynomial) -> Norm | None:
     rest = {powers for powers, factor in polynomial.items() if np.any(factor)}
     scale = polynomial.get(XR)
     wanted = {XR} if root.mean is None else {XR, MR}
@@ -212,13 +217,13 @@ def _as_norm(root: _Root, target: int, polynomial: Polynomial) -> _Norm | None:
         return None
     if root.mean is not None and not np.allclose(polynomial[MR], -scale, rtol=1e-5, atol=0):
         return None
-    return _Norm(root, target, scale, polynomial.get(CONSTANT))
+    return Norm(root, target, scale, polynomial.get(CONSTANT))
 
 
 # --- writing ---
 
 
-def _write(sketch: Sketch, norm: _Norm, with_epsilon: bool) -> None:
+def _write(sketch: Sketch, norm: Norm, with_epsilon: bool) -> None:
     root, last = norm.root, sketch.maker(norm.target)
     shape, label = sketch.shape(root.token), sketch.label(norm.target)
     row, channels = (*shape[:-1], 1), shape[-1]
@@ -236,10 +241,21 @@ def _write(sketch: Sketch, norm: _Norm, with_epsilon: bool) -> None:
         return add("FULLY_CONNECTED", tensor, mean, tiny, size=row, keepNumDims=True)
 
     unit = unit_by_magnitudes(sketch, add, centred, row, mean_of, root.epsilon if with_epsilon else None)
-    scale = sketch.put(np.broadcast_to(norm.scale, (channels,)).astype(np.float32))
+    write_scaled_and_shifted(sketch, norm, unit)
+
+
+def write_scaled_and_shifted(sketch: Sketch, norm: Norm, unit: int) -> None:
+    """In the place of a normalisation: scale · unit + shift, `unit` being (token − its mean) / √(variance + ε)."""
+    last, label = sketch.maker(norm.target), sketch.label(norm.target)
+    shape = sketch.shape(norm.root.token)
+    scale = sketch.put(np.broadcast_to(norm.scale, shape[-1:]).astype(np.float32))
     if norm.shift is None or not np.any(norm.shift):
-        add("MUL", unit, scale, into=norm.target)
+        if np.all(norm.scale == 1) and norm.target not in sketch.ends:
+            sketch.replace(norm.target, unit)
+        else:
+            sketch.add(last, "MUL", (unit, scale), shape, label, into=norm.target)
     else:
-        shift = sketch.put(np.broadcast_to(norm.shift, (channels,)).astype(np.float32))
-        add("ADD", add("MUL", unit, scale), shift, into=norm.target)
+        shift = sketch.put(np.broadcast_to(norm.shift, shape[-1:]).astype(np.float32))
+        scaled = sketch.add(last, "MUL", (unit, scale), shape, label)
+        sketch.add(last, "ADD", (scaled, shift), shape, label, into=norm.target)
     sketch.remove(last)
