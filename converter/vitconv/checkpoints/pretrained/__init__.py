@@ -12,7 +12,9 @@ from __future__ import annotations
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-DEFAULT = "mobilevit_xxs"  # what `vitconv export` takes where no checkpoint is named
+# What `vitconv export` takes where no checkpoint is named. On validation images the two MobileViTs cannot be told
+# apart (90.1 and 90.8 % of 314), and this one takes half of the other's time.
+DEFAULT = "mobilevit_paper_xxs"
 _CALIBRATIONS = (FOLDER.parents[1] / "calibration_files", FOLDER.parents[3] / "calibration")
 
 
