@@ -283,7 +283,7 @@ EXPORTED = "vitconv export runs/flowers --quant all --out export/flowers"
 
 def tour() -> list[str]:
     text = README.read_text(encoding="utf-8")
-    return list(shell_lines(re.findall(r"^## A tour\n(.*?)\n\n`train` shows", text, re.MULTILINE | re.DOTALL)[0]))
+    return list(shell_lines(re.findall(r"^## A tour\n(.*?)\n\n`train` keeps", text, re.MULTILINE | re.DOTALL)[0]))
 
 
 def test_the_tour_begins_with_what_the_session_has_done() -> None:

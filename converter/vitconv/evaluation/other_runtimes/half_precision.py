@@ -66,7 +66,7 @@ def half_precision(graph: Graph, images: NDArray[Any], expected: NDArray[Any]) -
     """images: uint8 [N, H, W, 3], of which the first IMAGES are taken; expected: Keras's probabilities for them,
     [N, classes]. The graph must be of floats, with one input and one output."""
     images, expected = images[:IMAGES], expected[: len(images[:IMAGES])]
-    answers = _answers(_rounding(graph), images)
+    answers = answers_in_16_bits(graph, images)
     finite = bool(np.isfinite(answers).all()) and answers.shape == expected.shape
     error = float(np.abs(answers - expected).max()) if finite else None
     agreement = float(np.mean(answers.argmax(1) == expected.argmax(1))) if finite else 0.0
@@ -144,8 +144,9 @@ def _round_constants(model: Any, subgraph: Any) -> None:
             model.buffers[tensor.buffer].data = flatbuffer.data_vector(rounded.tobytes())
 
 
-def _answers(data: bytes, images: NDArray[Any]) -> NDArray[Any]:
-    interpreter = _interpreter(data)
+def answers_in_16_bits(graph: Graph, images: NDArray[Any]) -> NDArray[Any]:
+    """The float graph's, with every value rounded: uint8 [N, H, W, 3] → float64 [N, classes]."""
+    interpreter = _interpreter(_rounding(graph))
     (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
     answers = []
     for image in images:
