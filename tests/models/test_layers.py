@@ -315,6 +315,26 @@ def test_external_attention_is_its_published_chain_of_products() -> None:
     np.testing.assert_allclose(call(layer, x), external_attention(x, layer), atol=TOLERANCE)
 
 
+def test_double_normalise_in_16_bits_has_numbers_for_tokens_like_no_memory_unit() -> None:
+    """As GPUs compute it. Published, such a token's weights are all rounded to 0 and then divided by their sum."""
+    import tensorflow as tf
+
+    from vitconv.models.layers.normalisation import double_normalise
+
+    scores = np.random.default_rng(0).normal(0, 1, (1, 64, 4, 2)).astype(np.float16)
+    scores[0, 5] = -30
+    weights = np.asarray(double_normalise(tf.constant(scores)))
+    assert weights.dtype == np.float16
+    assert np.isfinite(weights).all()
+    others = np.delete(weights, 5, axis=1)
+    np.testing.assert_allclose(others.sum(axis=2), 1, atol=0.01)
+    raised = np.exp(scores - scores.max(axis=1, keepdims=True))
+    over_tokens = raised / raised.sum(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        published = over_tokens / (np.float16(1e-9) + over_tokens.sum(axis=2, keepdims=True))
+    assert np.isnan(published[0, 5]).all()
+
+
 @pytest.mark.parametrize("double_norm", ["divide", "logsumexp"])
 def test_double_normalise_gives_rows_that_sum_to_one_over_the_memory_units(double_norm: Any) -> None:
     from vitconv.models.layers.normalisation import double_normalise

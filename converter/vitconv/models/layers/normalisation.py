@@ -21,6 +21,8 @@ from vitconv.models.layers.token_stream import writes_centred
 from vitconv.models.layers.transformer_layer import TransformerLayer, product
 
 _TINY = 1e-6  # keeps logarithms finite where all is zero
+_MOST_RAISED = 2.0**15  # half of what 16 bits hold
+_LEAST_NORMAL = 2.0**-14  # what is smaller is 0 on many GPUs
 _OCTAVE = 7.0  # what a value in eight bits from 0 to 6, plus 1, reaches
 
 
@@ -129,9 +131,13 @@ def double_normalise(scores: Any) -> Any:
     peak = tf.nn.max_pool2d(flat, (tokens, 1), 1, "VALID")
     if current_form().double_norm == "divide":
         raised = _exp_by_sigmoid(flat - peak)
-        weights = raised / (tokens * tf.reduce_mean(raised, (1, 2), keepdims=True))
+        # So many times as large as published: 16 bits, as GPUs have them, would round small ones to 0, and the sum
+        # below with them. Divided by that, they are what they should be.
+        scale = _MOST_RAISED / (tokens * units)
+        weights = raised / (tf.reduce_mean(raised, (1, 2), keepdims=True) / scale)
         weights = ops.reshape(weights, (-1, tokens, units, heads))
-        return weights / (1e-9 + units * tf.nn.avg_pool2d(weights, (1, units), 1, "VALID"))
+        sums = 1e-9 * tokens * scale + units * tf.nn.avg_pool2d(weights, (1, units), 1, "VALID")
+        return weights / ops.maximum(sums, _LEAST_NORMAL)
     below = flat - peak
     mean = tf.reduce_mean(exp_by_table(below), (1, 2), keepdims=True)
     logs = ops.reshape(below - ops.log(mean), (-1, tokens, units, heads))
