@@ -62,6 +62,17 @@ def test_values_that_overflow_are_named_with_their_layer() -> None:
     assert found.layers[0].value > LARGEST
 
 
+def test_one_picture_of_several_is_enough() -> None:
+    graph = classifier(large_values)
+    images = np.zeros((6, 8, 8, 3), np.uint8)
+    images[-1] = IMAGES[0]
+    expected = np.stack([run(graph, image[np.newaxis])[0].ravel() for image in images]).astype(np.float64)
+    found = half_precision(graph, images, expected)
+    assert (found.images, found.max_abs_error) == (6, None)
+    assert "in 16 bits it gives NaN or infinity" in found.reasons
+    assert half_precision(graph, images[:-1], expected[:-1]).reasons == ()
+
+
 def test_digits_that_are_lost_show_in_the_answers() -> None:
     found = looked_at(lost_digits)
     assert found.max_abs_error is not None

@@ -30,7 +30,7 @@ from vitconv.tflite.layer_names import Operation, operations
 
 LARGEST = 65504.0  # of 16 bits
 MOST_ERROR = 0.01  # of a probability; the shipped networks' are within 0.001
-IMAGES = 2  # of the golden ones: rounding hardly depends on the image
+IMAGES = 2  # whose values and sums are looked at: how large they are hardly depends on the image
 
 # What adds terms up. A mean is a sum that is divided, of so many terms as it says itself.
 _SUMS = frozenset({"SUM", "MEAN", "FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "BATCH_MATMUL",
@@ -63,14 +63,13 @@ class HalfPrecision:
 
 
 def half_precision(graph: Graph, images: NDArray[Any], expected: NDArray[Any]) -> HalfPrecision:
-    """images: uint8 [N, H, W, 3], of which the first IMAGES are taken; expected: Keras's probabilities for them,
-    [N, classes]. The graph must be of floats, with one input and one output."""
-    images, expected = images[:IMAGES], expected[: len(images[:IMAGES])]
+    """images: uint8 [N, H, W, 3]; expected: Keras's probabilities for them, [N, classes]. The graph must be of
+    floats, with one input and one output."""
     answers = answers_in_16_bits(graph, images)
     finite = bool(np.isfinite(answers).all()) and answers.shape == expected.shape
     error = float(np.abs(answers - expected).max()) if finite else None
     agreement = float(np.mean(answers.argmax(1) == expected.argmax(1))) if finite else 0.0
-    layers = _ranges(graph, images)
+    layers = _ranges(graph, images[:IMAGES])
     return HalfPrecision(len(images), agreement, error, layers, tuple(_reasons(error, layers)))
 
 
