@@ -275,7 +275,9 @@ def test_a_folder_of_the_same_name_is_not_mistaken_for_it(come_with_it: Path, ru
 
 def test_a_name_without_trained_weights_is_refused_with_those_that_have(come_with_it: Path, call: Call) -> None:
     ended = call("export", "--quant", "float32", "--out", "out")
-    refused(ended, "there is no checkpoint folder mobilevit_xxs", "name of a model with trained weights: eanet")
+    refused(
+        ended, "there is no checkpoint folder mobilevit_paper_xxs", "name of a model with trained weights: eanet"
+    )
     assert not Path("out").exists()
 
 

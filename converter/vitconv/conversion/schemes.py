@@ -161,7 +161,7 @@ def _bits(dtype: str) -> int:
     return int("".join(filter(str.isdigit, dtype)))
 
 
-_FLOAT_FORM = GraphForm(attention="merged", tokens="centred", branches="merged")
+_FLOAT_FORM = GraphForm(attention="merged", double_norm="scaled", tokens="centred", branches="merged")
 _INTEGER_FORM = GraphForm(
     attention="merged",
     projections="separate",

@@ -27,8 +27,9 @@ class GraphForm:
         that gives by its root mean square. After the first division the mean square is near 1 for every token,
         so that eight bits hold it well; of a variance they hold that of the token with the largest.
     double_norm: "divide" is external attention as published, softmax over tokens divided by the sum over memory
-        units; "logsumexp" is the same by algebra, softmax over memory units of (x − log of the mean over tokens
-        of eˣ), which needs no division and no softmax over hundreds of tokens.
+        units; "scaled" is that with larger numbers, of which 16 bits do not lose the small ones; "logsumexp" is
+        the same by algebra, softmax over memory units of (x − log of the mean over tokens of eˣ), which needs no
+        division and no softmax over hundreds of tokens.
     softmax: "fused" is the operator; "shifted" weights values by e to the score less a shift that is free to
         choose, and divides by the weights' sum at the end. The operator's integers have steps of 1/256, and an
         attention weight among 1,024 tokens is a quarter of that on average.
@@ -41,7 +42,7 @@ class GraphForm:
     attention: Literal["projected", "merged"] = "projected"
     projections: Literal["joined", "separate"] = "joined"
     layer_norm: Literal["moments", "magnitudes"] = "moments"
-    double_norm: Literal["divide", "logsumexp"] = "divide"
+    double_norm: Literal["divide", "scaled", "logsumexp"] = "divide"
     softmax: Literal["fused", "shifted"] = "fused"
     tokens: Literal["published", "centred"] = "published"
     branches: Literal["parallel", "merged"] = "parallel"
