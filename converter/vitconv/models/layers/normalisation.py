@@ -22,7 +22,7 @@ from vitconv.models.layers.transformer_layer import TransformerLayer, product
 
 _TINY = 1e-6  # keeps logarithms finite where all is zero
 _EPSILON = 1e-9  # in the divisor of external attention, as published
-_MOST_RAISED = 2.0**11  # the sum of 16 units' weights is then within half of what 16 bits hold
+_MOST_RAISED = 2.0**15  # half of what 16 bits hold, for the sum of a token's weights
 _LEAST_NORMAL = 2.0**-14  # what is smaller is 0 on many GPUs
 _OCTAVE = 7.0  # what a value in eight bits from 0 to 6, plus 1, reaches
 
@@ -129,14 +129,14 @@ def double_normalise(scores: Any) -> Any:
     tokens, units, heads = scores.shape[1:]
     # Maxima and means over pixels, as which the tokens stand here, have operators in XNNPACK; over any axis, none.
     flat = ops.reshape(scores, (-1, tokens, 1, units * heads))
+    if current_form().double_norm == "scaled":
+        return _scaled_double_normalise(flat, units, heads)
     peak = tf.nn.max_pool2d(flat, (tokens, 1), 1, "VALID")
     if current_form().double_norm == "divide":
         raised = _exp_by_sigmoid(flat - peak)
         weights = raised / (tokens * tf.reduce_mean(raised, (1, 2), keepdims=True))
         weights = ops.reshape(weights, (-1, tokens, units, heads))
         return weights / (_EPSILON + units * tf.nn.avg_pool2d(weights, (1, units), 1, "VALID"))
-    if current_form().double_norm == "scaled":
-        return double_normalise_times_units(scores) / units
     below = flat - peak
     mean = tf.reduce_mean(exp_by_table(below), (1, 2), keepdims=True)
     logs = ops.reshape(below - ops.log(mean), (-1, tokens, units, heads))
@@ -146,21 +146,23 @@ def double_normalise(scores: Any) -> Any:
     return raised * ops.exp(ops.log(sums) * -1.0)
 
 
-def double_normalise_times_units(scores: Any) -> Any:
-    """`double_normalise` in the "scaled" form, `units` times as large, which saves an operation.
+def _scaled_double_normalise(flat: Any, units: int, heads: int) -> Any:
+    """`double_normalise` of scores [B, N, 1, units·h] in the "scaled" form.
 
     Published, the weights of a token that is like no memory unit are all so small that 16 bits, as GPUs have them,
     round them to 0, and their sum with them. So they are larger here, and their sum is not less than what GPUs can
     tell from 0.
     """
-    tokens, units, heads = scores.shape[1:]
-    flat = ops.reshape(scores, (-1, tokens, 1, units * heads))
+    tokens = flat.shape[1]
     raised = _exp_by_sigmoid(flat - tf.nn.max_pool2d(flat, (tokens, 1), 1, "VALID"))
-    scale = _MOST_RAISED / tokens  # of a token that alone is like a unit the weight is _MOST_RAISED
-    weights = raised / (tf.reduce_mean(raised, (1, 2), keepdims=True) * (1 / scale))
+    scale = _MOST_RAISED / units
+    weights = raised / (tf.reduce_mean(raised, (1, 2), keepdims=True) * (tokens / scale))
     weights = ops.reshape(weights, (-1, tokens, units, heads))
-    mean = tf.nn.avg_pool2d(weights, (1, units), 1, "VALID") + _EPSILON * tokens * scale / units
-    return weights / ops.maximum(mean, _LEAST_NORMAL)
+    # A sum over units, and ε, as one convolution.
+    ones = np.ones((1, units, heads, 1), weights.dtype.as_numpy_dtype)
+    sums = tf.nn.depthwise_conv2d(weights, ones, (1, 1, 1, 1), "VALID")
+    sums = tf.nn.bias_add(sums, np.full(heads, _EPSILON * scale, weights.dtype.as_numpy_dtype))
+    return weights / ops.maximum(sums, _LEAST_NORMAL)
 
 
 @keras.saving.register_keras_serializable("vitconv")
