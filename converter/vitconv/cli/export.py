@@ -160,8 +160,8 @@ def export(
     """Writes .tflite files of CHECKPOINT with metadata, each checked against its scheme's promises.
 
     CHECKPOINT is a folder that `vitconv train` made, or the name of a model that comes with trained weights (see
-    `vitconv models`); mobilevit_paper_xxs if none is given. A model with trained weights brings a calibration file, so
-    it needs no data set. With --dataset, --calibration or --samples that file is not used.
+    `vitconv models`); mobilevit_paper_xxs if none is given. A model with trained weights brings a calibration
+    file, so it needs no data set. With --dataset, --calibration or --samples that file is not used.
 
     Or CHECKPOINT is a file of another tool: a .keras file, a SavedModel, or a float .tflite file, of a classifier
     of pictures. --pixels, --labels, --image-size and --code say what the file doesn't; the export folder keeps it.

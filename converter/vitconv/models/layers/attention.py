@@ -16,7 +16,13 @@ from keras import ops
 from vitconv.models.forms import NORM_SCOPE, current_form
 from vitconv.models.layers import gradients
 from vitconv.models.layers.dropout import Dropout
-from vitconv.models.layers.normalisation import attended, double_normalise, normalise
+from vitconv.models.layers.normalisation import (
+    SCALE,
+    attended,
+    double_normalise,
+    double_normalise_scaled,
+    normalise,
+)
 from vitconv.models.layers.token_stream import centred, writes_centred
 from vitconv.models.layers.transformer_layer import Attention, constants, product
 
@@ -227,7 +233,10 @@ class NormedExternalAttention(Attention):
         order = np.arange(self.heads * self.units).reshape(self.heads, self.units).T.ravel()
         scores = product(x, ops.take(into, order, axis=1)) + ops.take(into_bias, order)
         scores = ops.reshape(scores, (-1, x.shape[1], self.units, self.heads))
-        weights = double_normalise(scores)
+        if current_form().double_norm == "scaled":
+            weights, out_of = double_normalise_scaled(scores), SCALE * out_of
+        else:
+            weights = double_normalise(scores)
         return product(self._by_token(weights), ops.take(out_of, order, axis=0)) + out_bias
 
     @property

@@ -22,7 +22,7 @@ from vitconv.models.layers.transformer_layer import TransformerLayer, product
 
 _TINY = 1e-6  # keeps logarithms finite where all is zero
 _EPSILON = 1e-9  # in the divisor of external attention, as published
-_MOST_RAISED = 2.0**15  # half of what 16 bits hold, for the sum of a token's weights
+SCALE = 8.0  # a sum of 16 units' weights is at most half of what 16 bits hold, with 256 tokens
 _LEAST_NORMAL = 2.0**-14  # what is smaller is 0 on many GPUs
 _OCTAVE = 7.0  # what a value in eight bits from 0 to 6, plus 1, reaches
 
@@ -126,11 +126,11 @@ def double_normalise(scores: Any) -> Any:
 
     scores: float [B, N, units, h] → float of the same shape, each sum over units being 1.
     """
+    if current_form().double_norm == "scaled":
+        return double_normalise_scaled(scores) * SCALE
     tokens, units, heads = scores.shape[1:]
     # Maxima and means over pixels, as which the tokens stand here, have operators in XNNPACK; over any axis, none.
     flat = ops.reshape(scores, (-1, tokens, 1, units * heads))
-    if current_form().double_norm == "scaled":
-        return _scaled_double_normalise(flat, units, heads)
     peak = tf.nn.max_pool2d(flat, (tokens, 1), 1, "VALID")
     if current_form().double_norm == "divide":
         raised = _exp_by_sigmoid(flat - peak)
@@ -146,23 +146,20 @@ def double_normalise(scores: Any) -> Any:
     return raised * ops.exp(ops.log(sums) * -1.0)
 
 
-def _scaled_double_normalise(flat: Any, units: int, heads: int) -> Any:
-    """`double_normalise` of scores [B, N, 1, units·h] in the "scaled" form.
+def double_normalise_scaled(scores: Any) -> Any:
+    """`double_normalise` over SCALE, for float files.
 
     Published, the weights of a token that is like no memory unit are all so small that 16 bits, as GPUs have them,
-    round them to 0, and their sum with them. So they are larger here, and their sum is not less than what GPUs can
-    tell from 0.
+    round them to 0, and their sum with them. So numbers are larger here, and the sum is not less than what GPUs
+    can tell from 0.
     """
-    tokens = flat.shape[1]
+    tokens, units, heads = scores.shape[1:]
+    flat = ops.reshape(scores, (-1, tokens, 1, units * heads))
     raised = _exp_by_sigmoid(flat - tf.nn.max_pool2d(flat, (tokens, 1), 1, "VALID"))
-    scale = _MOST_RAISED / units
-    weights = raised / (tf.reduce_mean(raised, (1, 2), keepdims=True) * (tokens / scale))
+    weights = raised / tf.reduce_mean(raised, (1, 2), keepdims=True)  # `tokens` times as large as published
     weights = ops.reshape(weights, (-1, tokens, units, heads))
-    # A sum over units, and ε, as one convolution.
-    ones = np.ones((1, units, heads, 1), weights.dtype.as_numpy_dtype)
-    sums = tf.nn.depthwise_conv2d(weights, ones, (1, 1, 1, 1), "VALID")
-    sums = tf.nn.bias_add(sums, np.full(heads, _EPSILON * scale, weights.dtype.as_numpy_dtype))
-    return weights / ops.maximum(sums, _LEAST_NORMAL)
+    mean = tf.nn.avg_pool2d(weights, (1, units), 1, "VALID")
+    return weights / ops.maximum(SCALE * units * mean + SCALE * tokens * _EPSILON, _LEAST_NORMAL)
 
 
 @keras.saving.register_keras_serializable("vitconv")
